@@ -1,0 +1,159 @@
+#include "actors/commit_queue.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace pawl::actors {
+
+owed_reply::~owed_reply() {
+  if (!function_) return;
+  command_reply r;
+  r.state = command_reply::status::unknown;
+  r.message = "the outcome of the command is not known; send it again under the same command id to learn it";
+  function_(r);
+}
+
+void owed_reply::answer(const command_reply& r) {
+  if (auto f = std::exchange(function_, nullptr)) f(r);
+}
+
+commit_queue::commit_queue(store::journal& journal, options o, listener l)
+    : journal_(journal), options_(o), listener_(std::move(l)), thread_([this] { run(); }) {}
+
+commit_queue::~commit_queue() { stop(); }
+
+void commit_queue::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void commit_queue::submit(std::shared_ptr<decided> d) {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!stopping_ && d->generation == generation_.load(std::memory_order_relaxed)) {
+      queue_.push_back(std::move(d));
+      waiting_.store(queue_.size(), std::memory_order_relaxed);
+      wake = std::exchange(sleeping_, false);
+    }
+  }
+  if (wake) wake_.notify_one();
+  // Otherwise it was decided under a generation that is over: dropped here, outside of the lock, its reply "unknown".
+}
+
+// Blocks until there is something to append; empty: stopping. Keeps the order in which things were handed in.
+commit_queue::batch commit_queue::next() {
+  std::unique_lock lock(mutex_);
+  while (queue_.empty() && !stopping_) {
+    sleeping_ = true;
+    wake_.wait(lock, [this] { return !sleeping_ || stopping_; });
+  }
+  sleeping_ = false;
+  std::size_t bytes = 0;
+  std::size_t n = 0;
+  while (n < queue_.size() && n < options_.batch_decisions && (n == 0 || bytes + queue_[n]->bytes <= options_.batch_bytes))
+    bytes += queue_[n++]->bytes;
+  batch out;
+  if (n == queue_.size()) {
+    out.swap(queue_);
+  } else {
+    out.assign(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.begin() + static_cast<std::ptrdiff_t>(n)));
+    queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(n));
+  }
+  waiting_.store(queue_.size(), std::memory_order_relaxed);
+  return out;
+}
+
+void commit_queue::run() {
+  for (;;) {
+    auto b = next();
+    if (b.empty()) return;
+    append(b);
+  }
+}
+
+void commit_queue::append(batch& b) {
+  const auto begun = std::chrono::steady_clock::now();
+  store::record r;
+  r.runs.reserve(b.size());
+  for (auto& d : b) {
+    if (!d->change.events.empty() || d->change.created || d->change.summary) r.runs.push_back(std::move(d->change));
+    std::move(d->heartbeats.begin(), d->heartbeats.end(), std::back_inserter(r.heartbeats));
+    std::move(d->outcomes.begin(), d->outcomes.end(), std::back_inserter(r.outcomes));
+  }
+  const bool empty = r.runs.empty() && r.heartbeats.empty() && r.outcomes.empty();
+  const auto result = empty ? store::append_result{} : journal_.append(r);
+  if (result.status != store::append_status::committed) return fail(b, result);
+  failures_in_a_row_ = 0;
+  const auto spent = std::chrono::steady_clock::now() - begun;
+  {
+    const std::lock_guard lock(mutex_);
+    ++stats_.commits;
+    stats_.decisions += b.size();
+    stats_.busy_ns += static_cast<std::uint64_t>(std::chrono::nanoseconds(spent).count());
+  }
+  for (auto& d : b) {
+    auto committed = std::exchange(d->committed, nullptr);
+    committed(std::move(d));
+  }
+}
+
+void commit_queue::fail(batch& b, const store::append_result& why) {
+  batch dropped;
+  std::uint64_t next_generation = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    ++stats_.failures;
+    stats_.trouble = why.message;
+    dropped.swap(queue_);
+    waiting_ = 0;
+    available_ = false;
+    next_generation = generation_.fetch_add(1) + 1;
+  }
+  // First the news, so that whoever hears "unknown" and asks again is not answered from discarded state.
+  listener_.failed(next_generation, why);
+  b.clear();
+  dropped.clear();
+  if (why.status == store::append_status::broken || !heal()) {
+    listener_.broken(why);
+    return;
+  }
+  listener_.healed(next_generation);
+}
+
+// Opens the journal again, waiting longer and longer while that, or the first append after it, fails.
+bool commit_queue::heal() {
+  constexpr auto longest = std::chrono::milliseconds(2000);
+  auto pause = std::min(longest, std::chrono::milliseconds(25) * (1 << std::min(failures_in_a_row_, 7)));
+  if (failures_in_a_row_++ > 0) {
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, pause, [this] { return stopping_; });
+  }
+  for (;;) {
+    auto r = journal_.reopen();
+    if (r.status == store::append_status::committed) break;
+    std::unique_lock lock(mutex_);
+    stats_.trouble = r.message;
+    if (r.status == store::append_status::broken || stopping_) return false;
+    wake_.wait_for(lock, pause, [this] { return stopping_; });
+    if (stopping_) return false;
+    pause = std::min(pause * 2, longest);
+  }
+  const std::lock_guard lock(mutex_);
+  stats_.trouble.clear();
+  available_ = true;
+  return true;
+}
+
+commit_stats commit_queue::stats() const {
+  const std::lock_guard lock(mutex_);
+  auto s = stats_;
+  s.waiting = queue_.size();
+  return s;
+}
+
+}  // namespace pawl::actors

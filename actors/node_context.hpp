@@ -1,0 +1,115 @@
+// What all actors of a node share. Everything here is thread-safe and outlives the actors.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <pawl/registry.hpp>
+#include <pawl/step_context.hpp>
+
+#include "actors/attempt.hpp"
+#include "actors/blocking_pool.hpp"
+#include "actors/clock.hpp"
+#include "actors/commit_queue.hpp"
+#include "actors/slots.hpp"
+#include "store/view.hpp"
+#include "workflow/decide.hpp"
+
+namespace pawl::actors {
+
+/// Event time: the wall clock, but never behind the newest event on record.
+class event_clock {
+ public:
+  engine::time_point now() {
+    const auto wall = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+    const auto us = engine::to_micros(wall);
+    auto last = last_.load(std::memory_order_relaxed);
+    while (us > last && !last_.compare_exchange_weak(last, us, std::memory_order_relaxed)) {
+    }
+    return engine::from_micros(std::max(us, last));
+  }
+  void not_before(std::int64_t us) {
+    auto last = last_.load();
+    while (us > last && !last_.compare_exchange_weak(last, us)) {
+    }
+  }
+
+ private:
+  std::atomic<std::int64_t> last_{0};
+};
+
+struct partition_limits {
+  std::size_t live = 20'000;         ///< runs in memory; idle ones above it are evicted, and starts refused when none is idle
+  std::size_t waiters = 100'000;     ///< callers that wait for a result
+  std::size_t queued = 100'000;      ///< requests in the partition's mailbox
+  std::size_t load_page = 1'000;     ///< runs read from disk at a time
+  int restarts = 3;                  ///< of one run's actor within `restart_window`, then the run is paused
+  std::chrono::seconds restart_window{60};
+  bool evict = true;
+  std::chrono::milliseconds idle{10'000};
+  std::chrono::milliseconds horizon{60'000};  ///< timers farther away stay on disk
+};
+
+/// Runs one attempt in a child process: calls `done` once, on any thread, after it has reported to `a` or the child has
+/// died. Returns how to kill it.
+using child_runner = std::function<std::function<void()>(std::shared_ptr<attempt> a, std::function<void(bool died)> done)>;
+
+using log_sink = std::function<void(log_level, std::string_view)>;
+
+/// Views to borrow: each is used by one thread at a time.
+class view_pool {
+ public:
+  using factory = std::function<std::unique_ptr<store::view>()>;
+  explicit view_pool(factory open) : open_(std::move(open)) {}
+  class lease {
+   public:
+    lease(view_pool& pool, std::unique_ptr<store::view> v) : pool_(pool), view_(std::move(v)) {}
+    lease(const lease&) = delete;
+    lease& operator=(const lease&) = delete;
+    ~lease() { pool_.give_back(std::move(view_)); }
+    store::view* operator->() const { return view_.get(); }
+
+   private:
+    view_pool& pool_;
+    std::unique_ptr<store::view> view_;
+  };
+  /// May throw store::view_error.
+  lease borrow();
+
+ private:
+  void give_back(std::unique_ptr<store::view> v);
+  static constexpr std::size_t kept = 8;
+  const factory open_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<store::view>> idle_;
+};
+
+struct node_context {
+  const registry& types;
+  engine::limits limits;
+  engine::policy_defaults defaults;
+  partition_limits partition;
+  engine::incarnation incarnation = 0;
+  std::shared_ptr<slot_ledger> slots;
+  std::shared_ptr<attempt_table> attempts;
+  actors::clock& clock;
+  blocking_pool& pool;
+  commit_queue* commits = nullptr;
+  view_pool& views;
+  std::function<bool(std::string_view workflow_id)> may_exist;  ///< false: no run of that id is on record
+  event_clock time{};
+  child_runner run_in_child;  ///< empty: this process cannot start children, and suspects run on the pool
+  log_sink log;
+  std::atomic<bool> draining{false};
+  std::atomic<std::uint64_t> attempts_started{0};
+  std::atomic<std::uint64_t> attempts_timed_out{0};
+  std::atomic<std::uint64_t> attempts_lost{0};
+};
+
+}  // namespace pawl::actors

@@ -1,0 +1,84 @@
+// The running engine of one node, for whoever composes a process: opens the data, recovers, takes commands, stops.
+// Free of CAF, so that its users compile quickly.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <pawl/registry.hpp>
+
+#include "actors/node_context.hpp"
+#include "actors/partition_api.hpp"
+#include "store/journal.hpp"
+#include "store/view.hpp"
+
+namespace pawl::actors {
+
+struct node_options {
+  view_pool::factory open_view;  ///< called on any thread; may throw store::view_error
+  engine::limits limits;
+  engine::policy_defaults defaults;
+  partition_limits partition;
+  pool_options pool;
+  std::size_t children = 0;  ///< child processes at once; 0: max(1, pool.max_threads / 4)
+  std::size_t batch_bytes = std::size_t{4} << 20;
+  std::size_t open_starts = 100'000;  ///< requests accepted and not yet answered; beyond it: busy
+  child_runner run_in_child;          ///< empty: suspects run on the pool
+  log_sink log;
+  /// On the journal's thread: the journal is broken and the node must end; says why and what to do.
+  std::function<void(const std::string&)> on_broken;
+};
+
+struct node_status {
+  partition_status partition;
+  commit_stats commits;
+  slot_stats slots;
+  pool_stats pool;
+  std::size_t attempts = 0;
+  std::size_t lingering = 0;
+  std::uint64_t attempts_started = 0;
+  std::uint64_t attempts_timed_out = 0;
+  std::uint64_t attempts_lost = 0;
+  std::uint64_t late_results = 0;
+  bool draining = false;
+  bool journal_available = true;
+  std::string incarnation;
+};
+
+/// All members are thread-safe. Answers come on threads of the node, which must not be blocked.
+class node_system {
+ public:
+  /// Starts everything and begins to recover. `journal` is open; `types` and `journal` must outlive the node.
+  node_system(const registry& types, store::journal& journal, std::function<bool(std::string_view)> may_exist, node_options options);
+  ~node_system();
+  node_system(const node_system&) = delete;
+  node_system& operator=(const node_system&) = delete;
+
+  /// Asks something of a workflow. A start needs facts.type and facts.version (0: the newest) and may leave the rest.
+  void submit(command_request r);
+  /// Calls back when the run is closed; at once if it is.
+  void await_result(result_request r);
+  /// What a run is doing now, from memory or, when it is asleep, from disk.
+  void describe(describe_request r);
+  void status(std::function<void(const node_status&)> f);
+  /// A view to read with.
+  view_pool::lease borrow_view();
+  const registry& types() const;
+  std::size_t running_attempts() const;
+
+  struct drained {
+    std::size_t interrupted = 0;  ///< attempts that did not end within the grace
+    std::size_t hung = 0;         ///< functions that have still not returned; the process must end for them to go
+  };
+  /// Refuses new work, lets attempts under way end for `grace`, records the rest as interrupted, commits, and stops
+  /// everything. Blocks. `hurry` cuts the grace short when it turns true.
+  drained drain(std::chrono::milliseconds grace, const std::function<bool()>& hurry = {});
+
+ private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace pawl::actors

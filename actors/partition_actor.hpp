@@ -1,0 +1,104 @@
+// One partition: knows which runs are in memory, brings them there when they are due or asked for, and lets idle ones
+// leave. It decides nothing about a run; it only routes, loads, evicts and supervises.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "actors/messages.hpp"
+#include "actors/node_context.hpp"
+#include "store/journal.hpp"
+
+namespace pawl::actors {
+
+class partition_state {
+ public:
+  partition_state(caf::event_based_actor* self, node_context& node, store::journal& journal);
+  caf::behavior behavior();
+  /// Ends every actor of a run.
+  void leave_all();
+
+ private:
+  struct live_run {
+    caf::actor actor;
+    std::string workflow_id;
+    std::uint64_t sent = 0;  // commands and ticks
+    std::int64_t wake_at = store::wake_never;
+    bool resting = false;
+    std::list<engine::run_key>::iterator place{};  // in resting_, while resting
+    std::chrono::steady_clock::time_point since{};
+  };
+  using run_map = std::unordered_map<engine::run_key, live_run>;
+
+  // requests
+  void on_request(std::shared_ptr<command_request>& r);
+  void refuse(command_request& r, command_reply::status state, std::string why, std::chrono::milliseconds retry_after);
+  std::string door_check(const command_request& r) const;
+  bool full() const;
+  void begin_run(std::shared_ptr<command_request>& r, std::uint32_t run);
+  void forward(live_run& run, engine::run_key key, std::shared_ptr<command_request>& r);
+  void on_known(std::shared_ptr<command_request>& r, const store::run_row& row);
+  void answer_closed(std::shared_ptr<command_request>& r, const store::run_row& row);
+  void record(std::shared_ptr<command_request>& r, engine::command_result result, std::uint64_t seq, std::string message,
+              const store::run_row* row);
+  void on_await(std::shared_ptr<result_request>& r);
+  run_result result_of(const store::run_row& row);
+
+  // lives of runs
+  live_run& spawn(engine::run_key key, std::string workflow_id, bool load, std::string broken = {});
+  live_run* load(engine::run_key key, std::string workflow_id);
+  void tick_run(engine::run_key key, live_run& run);
+  void wake(live_run& run);
+  void on_resting(const resting& m);
+  void on_closed(const closed& m);
+  void forget(run_map::iterator it);
+  void evict();
+  void on_down(const caf::down_msg& m);
+  void on_reload(const reload& m);
+  void resolve(engine::run_key key, const run_result& result);
+
+  // time
+  void pump();
+  void scan();
+  void arm();
+
+  void on_generation_over(const generation_over& m);
+  void on_generation_healed(const generation_healed& m);
+  partition_status status() const;
+
+  caf::event_based_actor* self_;
+  node_context& node_;
+  store::journal& journal_;
+  run_map live_;
+  std::unordered_map<std::string, engine::run_key> by_id_;
+  std::list<engine::run_key> resting_;  // longest first
+  std::unordered_map<engine::run_key, std::vector<result_function>> waiters_;
+  std::size_t waiting_ = 0;
+  std::set<std::pair<std::int64_t, engine::run_key>> timers_;
+  std::deque<store::run_row> backlog_;
+  // Open runs up to here, in the order of their wake times, are in memory, in timers_ or in backlog_.
+  store::view::due_cursor scanned_;
+  bool more_to_scan_ = true;
+  std::chrono::steady_clock::time_point next_scan_{};
+  clock::timer_id armed_{};
+  std::int64_t armed_for_ = store::wake_never;
+  engine::run_key next_key_ = 1;
+  std::uint64_t next_serial_ = 1;
+  std::uint64_t generation_;
+  bool away_ = false;
+  std::map<engine::run_key, std::deque<std::chrono::steady_clock::time_point>> deaths_;
+  std::map<engine::run_key, std::string> to_reload_;  // workflow ids of runs whose actors died
+  partition_status counts_;
+  std::string trouble_;
+};
+
+caf::actor spawn_partition(caf::actor_system& system, node_context& node, store::journal& journal);
+
+}  // namespace pawl::actors

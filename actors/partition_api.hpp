@@ -1,0 +1,93 @@
+// What the outside may ask of a partition, and what it answers. Free of CAF.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/commit_queue.hpp"
+#include "workflow/command.hpp"
+#include "workflow/decide.hpp"
+#include "workflow/instance.hpp"
+
+namespace pawl::actors {
+
+/// How a run ended. `unknown`: the run was lost with a failed commit; send the start again under its command id.
+struct run_result {
+  engine::phase phase = engine::phase::none;
+  std::string workflow_id{};
+  std::uint32_t run = 0;
+  std::string payload{};                   ///< msgpack, when completed
+  std::optional<engine::failure> error{};  ///< otherwise
+  enum class status : std::uint8_t { closed, not_found, unknown, unavailable, busy } state = status::closed;
+};
+using result_function = std::function<void(const run_result&)>;
+
+/// A command for whatever run of the workflow is the current one.
+struct command_request {
+  std::string workflow_id;
+  engine::command command;
+  engine::closed_id_policy closed_id = engine::closed_id_policy::reject;
+  owed_reply reply;
+  result_function on_result;  ///< may be empty; only of a start, called only when that is applied or a duplicate
+};
+
+struct result_request {
+  std::string workflow_id;
+  std::uint32_t run = 0;  ///< 0: the newest
+  result_function on_result;
+};
+
+/// A step that has not ended, for people.
+struct pending_step {
+  std::string step;
+  bool undo = false;
+  std::string status;
+  std::uint32_t attempt = 0;
+  std::uint32_t counted = 0;
+  std::uint32_t max_attempts = 0;
+  std::optional<engine::time_point> next_retry{};
+  std::optional<engine::failure> last_error{};
+  bool suspect = false;
+};
+
+struct run_description {
+  bool found = false;
+  engine::run_key key = 0;
+  engine::phase phase = engine::phase::none;
+  bool paused = false;
+  std::string pause_cause;
+  std::vector<pending_step> steps;
+  std::optional<engine::time_point> wake_at{};
+};
+struct describe_request {
+  std::string workflow_id;
+  std::function<void(const run_description&)> on_description;  ///< `found` is false for a run that is not in memory
+};
+/// What a run is waiting for, from its state.
+run_description describe(const engine::instance& i, engine::run_key key, const engine::allowance& a, engine::time_point now);
+
+struct partition_status {
+  std::size_t live = 0;
+  std::size_t resting = 0;
+  std::size_t timers = 0;
+  std::size_t waiters = 0;
+  std::size_t backlog = 0;  ///< due runs that wait to be loaded
+  std::uint64_t started = 0;
+  std::uint64_t closed = 0;
+  std::uint64_t loaded = 0;
+  std::uint64_t evicted = 0;
+  std::uint64_t restarts = 0;  ///< actors that died and were started again
+  std::uint64_t refused_busy = 0;
+  std::uint64_t generation = 0;
+  std::string trouble;
+};
+struct status_request {
+  std::function<void(const partition_status&)> on_status;
+};
+
+}  // namespace pawl::actors

@@ -1,0 +1,95 @@
+// One live run: owns its instance, decides what is asked of it, hands decisions to the commit queue, and lets effects and
+// answers out only when what they rest on is committed.
+//
+//     loading --> working <--> resting --leave--> gone
+//                    |--closed and committed--> answers stragglers --leave--> gone
+//
+// While a batch is in flight the actor goes on deciding on top of it; batches come back in order.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "actors/messages.hpp"
+#include "actors/node_context.hpp"
+#include "store/view.hpp"
+
+namespace pawl::actors {
+
+/// How an actor comes to its instance.
+struct workflow_origin {
+  engine::run_key key = 0;
+  std::uint64_t generation = 0;
+  bool load = false;   ///< from disk, on the first tick; else a fresh run, whose first message is its start
+  std::string broken;  ///< not empty: it cannot be restored, this is why; it is paused on record and left alone
+};
+
+class workflow_state {
+ public:
+  workflow_state(caf::event_based_actor* self, node_context& node, caf::actor partition, workflow_origin origin);
+  ~workflow_state();
+  caf::behavior behavior();
+
+  static inline const char* name = "pawl.workflow";
+
+ private:
+  class actor_allowance;
+  class listener;
+
+  void on_tick();
+  void load();
+  void quarantine(std::uint64_t last_seq);
+  void adopt_attempts();
+  void on_deliver(std::shared_ptr<command_request>& r);
+  bool must_bounce(const command_request& r) const;
+  void decide(const engine::command& c, owed_reply reply);
+  void ask_for_slot(const slot_ask& ask);
+  std::shared_ptr<decided> record_of(const std::vector<engine::event>& events);
+  void hand_in(std::shared_ptr<decided> d);
+  void on_committed(decided& d);
+  void start_attempt(launch& l);
+  attempt_call call_for(const engine::step_state& s) const;
+  void stop_attempts();
+  void on_attempt_over(const engine::attempt_ended& end);
+  void on_heartbeat(const attempt_heartbeat& h);
+  void on_worker_down(const caf::down_msg& m);
+  void on_describe(const std::shared_ptr<describe_request>& r);
+  void settle_down();
+  void announce_end();
+  std::int64_t wake_at() const;
+  std::int64_t next_timer() const;
+  store::run_summary summary() const;
+  command_reply answer_to(const engine::outcome& o) const;
+  run_description description() const;
+
+  caf::event_based_actor* self_;
+  node_context& node_;
+  caf::actor partition_;
+  const engine::run_key key_;
+  const std::uint64_t generation_;
+  bool unloaded_;                   // the first tick loads it
+  std::string cannot_restore_;
+  std::unique_ptr<engine::instance> instance_;
+  std::shared_ptr<attempt_listener> listener_;
+  store::run_summary written_;      // the summary in the newest batch handed in
+  bool summary_written_ = false;
+  bool created_ = false;            // the run's header has been handed in
+  std::uint32_t in_flight_ = 0;
+  std::uint64_t received_ = 0;      // commands and ticks from the partition
+  std::int64_t told_wake_ = store::wake_never;
+  bool asked_for_slot_ = false;
+  bool announced_end_ = false;
+  bool resting_ = false;
+  std::string end_payload_;         // of the terminal event
+  std::optional<engine::failure> end_error_;
+  std::shared_ptr<slot> granted_;
+  std::vector<std::pair<caf::actor_addr, std::shared_ptr<attempt>>> workers_;
+  std::vector<std::shared_ptr<describe_request>> descriptions_;  // answered when nothing is in flight
+  std::vector<std::shared_ptr<command_request>> bounced_;        // starts of the next run, until this one's end is durable
+};
+
+/// Spawns the actor of a run.
+caf::actor spawn_workflow(caf::event_based_actor* partition, node_context& node, workflow_origin origin);
+
+}  // namespace pawl::actors

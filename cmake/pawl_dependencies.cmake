@@ -1,0 +1,48 @@
+# Every third party, found once. What is missing is named together with the mend.
+
+set(CMAKE_THREAD_PREFER_PTHREAD ON)
+find_package(Threads REQUIRED)
+
+# msgpack-cxx is header only. Debian's package cannot be installed beside Boost 1.81, so `./dev setup` unpacks its
+# headers into .deps/; an installed copy serves as well.
+set(PAWL_DEPS_DIR "${CMAKE_SOURCE_DIR}/.deps" CACHE PATH "Where `./dev setup` unpacked the headers of msgpack-cxx")
+find_path(PAWL_MSGPACK_INCLUDE msgpack.hpp HINTS "${PAWL_DEPS_DIR}/msgpack/usr/include")
+if(NOT PAWL_MSGPACK_INCLUDE)
+  message(FATAL_ERROR "msgpack.hpp (msgpack-cxx) is not in ${PAWL_DEPS_DIR}. Run `./dev setup`, which unpacks it there.")
+endif()
+add_library(pawl_msgpack INTERFACE)
+target_include_directories(pawl_msgpack SYSTEM INTERFACE "${PAWL_MSGPACK_INCLUDE}")
+
+macro(pawl_find name)
+  find_package(${name} ${ARGN} QUIET)
+  if(NOT ${name}_FOUND)
+    message(FATAL_ERROR "${name} ${ARGN} was not found. Run `./dev setup`, which installs what the build needs.")
+  endif()
+endmacro()
+
+pawl_find(tomlplusplus)
+pawl_find(SQLite3)
+pawl_find(GTest)
+pawl_find(spdlog)
+
+if(PAWL_WITH_CAF)
+  pawl_find(Boost 1.81)
+  pawl_find(CURL)
+  pawl_find(CLI11)
+  pawl_find(nlohmann_json)
+  pawl_find(date)
+  pawl_find(benchmark)
+
+  find_path(PAWL_CAF_INCLUDE caf/all.hpp)
+  find_library(PAWL_CAF_CORE caf_core)
+  if(NOT PAWL_CAF_INCLUDE OR NOT PAWL_CAF_CORE)
+    message(FATAL_ERROR "CAF (libcaf-dev) was not found. Run `./dev setup`, which installs what the build needs.")
+  endif()
+  add_library(pawl_caf INTERFACE)
+  target_include_directories(pawl_caf SYSTEM INTERFACE "${PAWL_CAF_INCLUDE}")
+  target_link_libraries(pawl_caf INTERFACE "${PAWL_CAF_CORE}" Threads::Threads)
+
+  # Asio and Beast compiled once instead of in every file that includes them.
+  add_library(pawl_asio STATIC "${CMAKE_SOURCE_DIR}/cmake/asio.cpp")
+  target_link_libraries(pawl_asio PRIVATE pawl_options PUBLIC Boost::headers Threads::Threads)
+endif()

@@ -1,0 +1,83 @@
+# Language level, compiler launcher, linker, sanitizers, warnings. Defines the targets pawl_options (flags that make
+# the build what its preset says) and pawl_warnings (what our own code is held to). Every target of ours links both.
+
+option(PAWL_PRECOMPILE "Use precompiled headers (off in the gcc preset, which so finds a missing #include)" ON)
+option(PAWL_WITH_CAF "Build the rooms that need CAF (actors, node) and what stands on them" ON)
+set(PAWL_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=, a list: address;undefined or thread")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib")
+
+set(pawl_clang OFF)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  set(pawl_clang ON)
+endif()
+
+# --- ccache -----------------------------------------------------------------------------------------------------------
+# Precompiled headers are cached only with this sloppiness. NOHASHDIR lets build directories share what has no
+# precompiled header; BASEDIR stays unset, because it would let them share precompiled headers too, which hold absolute
+# paths and break when the other directory goes. DEPEND (the compiler's own list of dependencies, the ignore list of the
+# sanitizers included, instead of a second run of the preprocessor) makes a miss a quarter cheaper.
+find_program(PAWL_CCACHE ccache)
+if(PAWL_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env
+      CCACHE_NOHASHDIR=1
+      CCACHE_DEPEND=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      ${PAWL_CCACHE})
+endif()
+
+# --- pawl_options -----------------------------------------------------------------------------------------------------
+add_library(pawl_options INTERFACE)
+target_include_directories(pawl_options INTERFACE "${CMAKE_SOURCE_DIR}" "${CMAKE_SOURCE_DIR}/include")
+
+# The same for every target, or a precompiled header could not be shared between them.
+target_compile_definitions(pawl_options INTERFACE
+  PAWL_VERSION="${PROJECT_VERSION}"
+  MSGPACK_NO_BOOST
+  BOOST_ASIO_SEPARATE_COMPILATION
+  BOOST_BEAST_SEPARATE_COMPILATION)
+
+if(pawl_clang)
+  # Without time stamps a precompiled header is the same file again, and ccache hits.
+  target_compile_options(pawl_options INTERFACE "SHELL:-Xclang -fno-pch-timestamp")
+elseif(PAWL_PRECOMPILE)
+  target_compile_options(pawl_options INTERFACE -fpch-preprocess)
+endif()
+
+if(PAWL_SANITIZE)
+  list(JOIN PAWL_SANITIZE "," sanitizers)
+  target_compile_options(pawl_options INTERFACE
+    -fsanitize=${sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(pawl_options INTERFACE -fsanitize=${sanitizers})
+  if(pawl_clang AND "undefined" IN_LIST PAWL_SANITIZE)
+    target_compile_options(pawl_options INTERFACE
+      -fsanitize-ignorelist=${CMAKE_SOURCE_DIR}/cmake/sanitizer_ignore.txt)
+  endif()
+endif()
+
+find_program(PAWL_MOLD mold)
+if(PAWL_MOLD)
+  target_link_options(pawl_options INTERFACE -fuse-ld=mold)
+endif()
+
+# --- pawl_hardened: the checks of the standard library, in the debug presets --------------------------------------------
+# Only for rooms without CAF: CAF 0.17 itself trips over them (cmake/sanitizer_ignore.txt has the story).
+add_library(pawl_hardened INTERFACE)
+target_compile_definitions(pawl_hardened INTERFACE $<$<CONFIG:Debug>:_GLIBCXX_ASSERTIONS>)
+
+# --- pawl_warnings ----------------------------------------------------------------------------------------------------
+add_library(pawl_warnings INTERFACE)
+target_compile_options(pawl_warnings INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+if(NOT pawl_clang)
+  # Its full -Wshadow is wider than clang's: it takes a parameter for a shadow of a nested type or a method. The others
+  # it reports inside its own std::string and std::optional when it inlines; the dev preset's sanitizers see real ones.
+  target_compile_options(pawl_warnings INTERFACE
+    -Wno-shadow -Wshadow=local
+    -Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds)
+endif()

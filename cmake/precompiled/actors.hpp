@@ -1,0 +1,6 @@
+// actors/.
+#pragma once
+
+#include <caf/all.hpp>
+
+#include "cmake/precompiled/standard.hpp"

@@ -1,0 +1,4 @@
+// config/, workflow/, store/.
+#pragma once
+
+#include "cmake/precompiled/standard.hpp"

@@ -1,0 +1,613 @@
+// encode and decode: C++ values to msgpack and back.
+//
+//   in C++                                            in msgpack
+//   bool; integers of 8 to 64 bits; float, double     the same; not char, char16_t, ..., long double
+//   std::string                                       str
+//   std::vector<std::byte>                            bin
+//   std::vector<T>, std::array<T, N>, pair, tuple     array
+//   std::map, std::unordered_map (std::string keys)   map, in the order of the keys
+//   std::optional<T>, std::monostate                  nil or T; nil
+//   an enum                                           its name with PAWL_ENUM, else its number
+//   std::chrono durations, sys_time (>= 1 ms)         integer, milliseconds
+//   a struct with PAWL_FIELDS                         map, keyed by the names of the fields
+//   pawl::any_value                                   whatever it holds
+//   a type with a pawl::codec                         bin
+//
+// Decoding is strict. A missing field (unless optional or with a default), a wrong type, a number that does not fit or
+// would be rounded, a field or key given twice, bytes left over, more than 64 levels: codec_error, which says where
+// (`order.lines[2].price: expected a number, got a string`). Fields that the struct does not have are skipped. Hostile
+// bytes cost at most time and memory in proportion to their length (times the size of the element's type).
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <pawl/errors.hpp>
+#include <pawl/fields.hpp>
+
+namespace pawl {
+
+/// Specialise it to carry a type in another format, protobuf say:
+///
+///   template <> struct pawl::codec<shop::invoice> {
+///     static std::string encode(const shop::invoice&);
+///     static shop::invoice decode(std::string_view);              // throws when the bytes are not right
+///     static constexpr std::string_view name = "shop.Invoice";    // part of a graph's digest
+///   };
+template <class T>
+struct codec;
+
+/// One msgpack value of any type, kept as it is; nil to begin with. No bytes at all are written as nil too.
+struct any_value {
+  std::string msgpack = "\xc0";
+  bool operator==(const any_value&) const = default;
+};
+
+namespace detail {
+
+/// Deepest nesting of values, in encoding and decoding.
+inline constexpr int max_depth = 64;
+
+/// Appends msgpack. Every member throws codec_error where msgpack has no room for the value.
+class encoder {
+ public:
+  encoder() { out_.reserve(112); }
+  void nil();
+  void boolean(bool value);
+  void signed_integer(std::int64_t value);
+  void unsigned_integer(std::uint64_t value);
+  void floating(float value);
+  void floating(double value);
+  void string(std::string_view value);
+  void binary(std::string_view value);
+  void list(std::size_t size);  ///< `size` values follow, then leave()
+  void map(std::size_t size);   ///< `size` keys and values follow, then leave()
+  void leave() { --depth_; }
+  void raw(std::string_view msgpack);  ///< checked to be one value
+  std::string take() && { return std::move(out_); }
+
+ private:
+  void enter();
+  std::string out_;
+  int depth_ = 0;
+};
+
+/// Reads msgpack from the front. Every member throws codec_error, with the path, when the next value is not what is
+/// asked. Views point into the input.
+class decoder {
+ public:
+  /// Where in the value the decoder is; lives on the stack for as long as that part is read.
+  class place {
+   public:
+    place(decoder& d, std::string_view name) : place(d, name, 0) {}
+    place(decoder& d, std::size_t index) : place(d, {}, index) {}
+    place(const place&) = delete;
+    place& operator=(const place&) = delete;
+    ~place() {
+      decoder_.place_ = outer_;
+      --decoder_.depth_;
+    }
+
+   private:
+    friend class decoder;
+    place(decoder& d, std::string_view name, std::size_t index)
+        : decoder_(d),
+          outer_(d.place_),
+          name_(name),
+          index_(index) {
+      if (d.depth_ >= max_depth) d.fail("nested more than 64 levels deep");
+      ++d.depth_;
+      d.place_ = this;
+    }
+    decoder& decoder_;
+    const place* outer_;
+    std::string_view name_;  // empty: an index
+    std::size_t index_;
+  };
+
+  /// `depth`: how deep the value is nested already.
+  decoder(std::string_view encoded, std::string_view root_name, int depth = 0)
+      : at_(encoded.data()),
+        end_(encoded.data() + encoded.size()),
+        root_(root_name),
+        depth_(depth) {}
+  bool try_nil();  ///< true: there was a nil, and it is read
+  void nil();
+  bool boolean();
+  std::int64_t signed_integer(int bits = 64);
+  std::uint64_t unsigned_integer(int bits = 64);
+  float floating32();
+  double floating64();
+  std::string_view string();
+  std::string_view binary();
+  std::size_t list();  ///< how many values follow; never more than there are bytes left
+  void list(std::size_t size);
+  std::size_t map();        ///< how many keys and values follow
+  std::string_view skip();  ///< the bytes of the next value, whatever it is
+  void finish();            ///< there must be nothing left
+  std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
+  [[noreturn]] void fail(std::string_view what) const;
+
+ private:
+  struct number;
+  std::uint8_t head();
+  std::uint64_t big_endian(int size);
+  std::size_t length(int size);
+  std::string_view take(std::size_t size);
+  number any_number();
+  [[noreturn]] void unexpected(std::string_view wanted, std::uint8_t got) const;
+  [[noreturn]] void out_of_range(const number& n, int bits, bool is_signed) const;
+  void skip_one(int depth);
+
+  const char* at_;
+  const char* end_;
+  std::string_view root_;
+  const place* place_ = nullptr;
+  int depth_;
+};
+
+/// The index of `key`, looking at `expected` first; `names.size()` when there is none.
+std::size_t find_name(const std::string_view* names, std::size_t size, std::string_view key, std::size_t expected);
+struct map_entry {
+  std::string_view key;
+  const void* value;
+};
+void sort_by_key(std::vector<map_entry>& entries);
+[[noreturn]] void fail_enum(const decoder& d, std::string_view got, const std::string_view* names, std::size_t size);
+
+// --- which types there are ------------------------------------------------------------------------------------------
+
+template <class T>
+concept has_codec = requires(const T& value, std::string_view encoded) {
+  { codec<T>::encode(value) } -> std::convertible_to<std::string>;
+  { codec<T>::decode(encoded) } -> std::convertible_to<T>;
+  { codec<T>::name } -> std::convertible_to<std::string_view>;
+};
+
+template <class T, class... Of>
+concept one_of = (std::is_same_v<T, Of> || ...);
+
+template <class T>
+concept plain_integer = one_of<T, signed char, unsigned char, short, unsigned short, int, unsigned, long, unsigned long,
+                               long long, unsigned long long>;
+
+template <class T>
+concept string_map = requires(T& m, std::string key) {
+  typename T::mapped_type;
+  requires std::is_same_v<typename T::key_type, std::string>;
+  m.try_emplace(std::move(key));
+};
+
+enum class shape : std::uint8_t {
+  none,
+  nil,
+  boolean,
+  integer,
+  floating,
+  string,
+  binary,
+  list,
+  array,
+  tuple,
+  map,
+  optional,
+  number_enum,
+  name_enum,
+  duration,
+  time_point,
+  object,
+  any,
+  custom
+};
+
+template <class T>
+inline constexpr shape template_shape = shape::none;
+template <class T, class A>
+inline constexpr shape template_shape<std::vector<T, A>> = shape::list;
+template <class A>
+inline constexpr shape template_shape<std::vector<std::byte, A>> = shape::binary;
+template <class T, std::size_t N>
+inline constexpr shape template_shape<std::array<T, N>> = shape::array;
+template <class T>
+inline constexpr shape template_shape<std::optional<T>> = shape::optional;
+template <class A, class B>
+inline constexpr shape template_shape<std::pair<A, B>> = shape::tuple;
+template <class... T>
+inline constexpr shape template_shape<std::tuple<T...>> = shape::tuple;
+// Only what milliseconds hold without loss.
+template <plain_integer R, class P>
+inline constexpr shape template_shape<std::chrono::duration<R, P>> =
+    std::ratio_divide<P, std::milli>::den == 1 ? shape::duration : shape::none;
+template <class D>
+inline constexpr shape template_shape<std::chrono::time_point<std::chrono::system_clock, D>> =
+    template_shape<D> == shape::duration ? shape::time_point : shape::none;
+
+template <class T>
+constexpr shape find_shape() {
+  if constexpr (has_codec<T>) {
+    return shape::custom;
+  } else if constexpr (std::is_same_v<T, std::monostate>) {
+    return shape::nil;
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return shape::boolean;
+  } else if constexpr (plain_integer<T>) {
+    return shape::integer;
+  } else if constexpr (one_of<T, float, double>) {
+    return shape::floating;
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return shape::string;
+  } else if constexpr (std::is_same_v<T, any_value>) {
+    return shape::any;
+  } else if constexpr (named_enum<T>) {
+    return shape::name_enum;
+  } else if constexpr (std::is_enum_v<T>) {
+    // Only of an enum whose underlying type is fixed is every number a value (others may not even be cast to).
+    return requires { T{0}; } && plain_integer<std::underlying_type_t<T>> ? shape::number_enum : shape::none;
+  } else if constexpr (template_shape<T> != shape::none) {
+    return template_shape<T>;
+  } else if constexpr (described<T>) {
+    return shape::object;
+  } else if constexpr (string_map<T>) {
+    return shape::map;
+  } else {
+    return shape::none;
+  }
+}
+template <class T>
+inline constexpr shape shape_of = find_shape<T>();
+
+template <class T>
+inline constexpr bool can_store = shape_of<T> != shape::none;
+template <class T>
+concept storable_parts = can_store<T>;
+template <class T, class A>
+inline constexpr bool can_store<std::vector<T, A>> = std::is_same_v<T, std::byte> || can_store<T>;
+template <class T, std::size_t N>
+inline constexpr bool can_store<std::array<T, N>> = can_store<T>;
+template <class A, class B>
+inline constexpr bool can_store<std::pair<A, B>> = can_store<A> && can_store<B>;
+template <class... T>
+inline constexpr bool can_store<std::tuple<T...>> = (can_store<T> && ...);
+/// A std::optional of what may be nil itself could not be told from it.
+template <class T>
+inline constexpr bool can_store<std::optional<T>> =
+    can_store<T> && shape_of<T> != shape::optional && shape_of<T> != shape::nil && shape_of<T> != shape::any;
+template <string_map T>
+  requires(shape_of<T> == shape::map)
+inline constexpr bool can_store<T> = can_store<typename T::mapped_type>;
+
+}  // namespace detail
+
+/// T can be encoded and decoded. Looks through containers, not into the fields of structs.
+template <class T>
+concept storable = detail::can_store<T>;
+
+namespace detail {
+
+template <class T>
+constexpr bool check_storable() {
+  static_assert(storable<T>,
+                "values of this type cannot be stored: give the struct PAWL_FIELDS (pawl/fields.hpp), or specialise "
+                "pawl::codec; pawl/codec.hpp lists what is supported");
+  return storable<T>;
+}
+
+// --- writing --------------------------------------------------------------------------------------------------------
+
+template <class T>
+void write_value(encoder& e, const T& value);
+
+template <class T>
+void write_object(encoder& e, const T& value) {
+  static_assert(check_fields<T>());
+  e.map(fields_of<T>.size);
+  std::apply([&](const auto&... f) { ((e.string(f.name), write_value(e, value.*(f.at))), ...); }, fields_of<T>.fields);
+  e.leave();
+}
+
+/// In the order of the keys, so that equal maps are equal bytes.
+template <class T>
+void write_map(encoder& e, const T& value) {
+  e.map(value.size());
+  if constexpr (requires { typename T::hasher; }) {
+    std::vector<map_entry> sorted;
+    sorted.reserve(value.size());
+    for (const auto& [key, mapped] : value) sorted.push_back({key, &mapped});
+    sort_by_key(sorted);
+    for (const auto& [key, mapped] : sorted) {
+      e.string(key);
+      write_value(e, *static_cast<const typename T::mapped_type*>(mapped));
+    }
+  } else {
+    for (const auto& [key, mapped] : value) {
+      e.string(key);
+      write_value(e, mapped);
+    }
+  }
+  e.leave();
+}
+
+template <class E>
+void write_enum_name(encoder& e, E value) {
+  for (const auto& known : enumerators_of<E>) {
+    if (known.value == value) return e.string(known.name);
+  }
+  throw codec_error("an enum has the value " + std::to_string(static_cast<long long>(value)) +
+                    ", which has no name in its PAWL_ENUM");
+}
+
+template <class D>
+std::int64_t to_milliseconds(D duration) {
+  using factor = std::ratio_divide<typename D::period, std::milli>;
+  std::int64_t result = 0;
+  if (__builtin_mul_overflow(duration.count(), static_cast<std::int64_t>(factor::num), &result)) {
+    throw codec_error("a duration does not fit 64 bits of milliseconds");
+  }
+  return result;
+}
+
+template <class T>
+void write_value(encoder& e, const T& value) {
+  constexpr auto s = shape_of<T>;
+  if constexpr (!check_storable<T>()) {
+  } else if constexpr (s == shape::custom) {
+    e.binary(codec<T>::encode(value));
+  } else if constexpr (s == shape::nil) {
+    e.nil();
+  } else if constexpr (s == shape::boolean) {
+    e.boolean(value);
+  } else if constexpr (s == shape::integer) {
+    if constexpr (std::is_signed_v<T>) {
+      e.signed_integer(value);
+    } else {
+      e.unsigned_integer(value);
+    }
+  } else if constexpr (s == shape::floating) {
+    e.floating(value);
+  } else if constexpr (s == shape::string) {
+    e.string(value);
+  } else if constexpr (s == shape::binary) {
+    e.binary({reinterpret_cast<const char*>(value.data()), value.size()});
+  } else if constexpr (s == shape::any) {
+    value.msgpack.empty() ? e.nil() : e.raw(value.msgpack);
+  } else if constexpr (s == shape::name_enum) {
+    write_enum_name(e, value);
+  } else if constexpr (s == shape::number_enum) {
+    write_value(e, static_cast<std::underlying_type_t<T>>(value));
+  } else if constexpr (s == shape::duration) {
+    e.signed_integer(to_milliseconds(value));
+  } else if constexpr (s == shape::time_point) {
+    e.signed_integer(to_milliseconds(value.time_since_epoch()));
+  } else if constexpr (s == shape::optional) {
+    value ? write_value(e, *value) : e.nil();
+  } else if constexpr (s == shape::list || s == shape::array) {
+    e.list(value.size());
+    for (const auto& element : value) write_value<typename T::value_type>(e, element);
+    e.leave();
+  } else if constexpr (s == shape::tuple) {
+    e.list(std::tuple_size_v<T>);
+    std::apply([&](const auto&... element) { (write_value(e, element), ...); }, value);
+    e.leave();
+  } else if constexpr (s == shape::map) {
+    write_map(e, value);
+  } else {
+    write_object(e, value);
+  }
+}
+
+// --- reading --------------------------------------------------------------------------------------------------------
+
+template <class T>
+void read_value(decoder& d, T& out);
+
+template <class T>
+T read_custom(decoder& d) {
+  const auto encoded = d.binary();
+  try {
+    return codec<T>::decode(encoded);
+  } catch (const std::exception& e) {
+    d.fail(std::string(codec<T>::name) + ": " + e.what());
+  }
+}
+
+/// What a struct that lacks field `f` is given.
+template <class T, class F>
+void read_missing(const decoder& d, T& out, const F& f) {
+  if constexpr (F::has_default) {
+    out.*(f.at) = f.make_default();
+  } else if constexpr (shape_of<typename F::type> == shape::optional) {
+    out.*(f.at) = std::nullopt;
+  } else {
+    d.fail("missing");
+  }
+}
+
+template <class T, std::size_t... I>
+void read_object(decoder& d, T& out, std::index_sequence<I...>) {
+  constexpr auto& fields = fields_of<T>;
+  std::array<bool, sizeof...(I) + 1> seen{};
+  std::size_t expected = 0;
+  for (auto left = d.map(); left > 0; --left) {
+    const auto key = d.string();
+    const auto index = find_name(fields.names.data(), sizeof...(I), key, expected);
+    decoder::place here(d, key.empty() ? std::string_view("\"\"") : key);
+    if (index == sizeof...(I)) {
+      d.skip();
+      continue;
+    }
+    if (seen[index]) d.fail("given twice");
+    seen[index] = true;
+    expected = index + 1;
+    (void)((index == I ? (read_value(d, out.*(std::get<I>(fields.fields).at)), true) : false) || ...);
+  }
+  [[maybe_unused]] auto complete = [&](const auto& f) {
+    decoder::place here(d, f.name);
+    read_missing(d, out, f);
+  };
+  ((seen[I] ? void() : complete(std::get<I>(fields.fields))), ...);
+}
+
+template <class T>
+void read_list(decoder& d, T& out) {
+  using element = typename T::value_type;
+  const auto size = d.list();
+  out.clear();
+  // What the bytes claim is trusted only as far as the bytes left could pay for it.
+  const auto affordable = d.left() / sizeof(element) + 4;
+  out.reserve(size < affordable ? size : affordable);
+  for (std::size_t i = 0; i < size; ++i) {
+    decoder::place here(d, i);
+    if constexpr (std::is_same_v<element, bool>) {
+      out.push_back(d.boolean());
+    } else {
+      read_value(d, out.emplace_back());
+    }
+  }
+}
+
+template <class T>
+void read_map(decoder& d, T& out) {
+  out.clear();
+  for (auto left = d.map(); left > 0; --left) {
+    const auto key = d.string();
+    decoder::place here(d, key.empty() ? std::string_view("\"\"") : key);
+    auto [entry, is_new] = out.try_emplace(std::string(key));
+    if (!is_new) d.fail("given twice");
+    read_value(d, entry->second);
+  }
+}
+
+template <class E>
+E read_enum_name(decoder& d) {
+  constexpr auto& known = enumerators_of<E>;
+  const auto name = d.string();
+  for (const auto& e : known) {
+    if (e.name == name) return e.value;
+  }
+  std::array<std::string_view, known.size()> names{};
+  for (std::size_t i = 0; i < known.size(); ++i) names[i] = known[i].name;
+  fail_enum(d, name, names.data(), names.size());
+}
+
+template <class D>
+D read_duration(decoder& d) {
+  constexpr auto factor = static_cast<std::int64_t>(std::ratio_divide<typename D::period, std::milli>::num);
+  const auto ms = d.signed_integer();
+  if (ms % factor != 0) d.fail(std::to_string(ms) + " ms is no whole number of the unit it is read into");
+  using rep = typename D::rep;
+  const auto count = ms / factor;
+  if (!std::in_range<rep>(count)) d.fail(std::to_string(ms) + " ms does not fit the duration");
+  return D(static_cast<rep>(count));
+}
+
+template <class T>
+void read_value(decoder& d, T& out) {
+  constexpr auto s = shape_of<T>;
+  if constexpr (!check_storable<T>()) {
+  } else if constexpr (s == shape::custom) {
+    out = read_custom<T>(d);
+  } else if constexpr (s == shape::nil) {
+    d.nil();
+  } else if constexpr (s == shape::boolean) {
+    out = d.boolean();
+  } else if constexpr (s == shape::integer) {
+    constexpr int bits = sizeof(T) * 8;
+    if constexpr (std::is_signed_v<T>) {
+      out = static_cast<T>(d.signed_integer(bits));
+    } else {
+      out = static_cast<T>(d.unsigned_integer(bits));
+    }
+  } else if constexpr (std::is_same_v<T, float>) {
+    out = d.floating32();
+  } else if constexpr (s == shape::floating) {
+    out = d.floating64();
+  } else if constexpr (s == shape::string) {
+    out = d.string();
+  } else if constexpr (s == shape::binary) {
+    const auto content = d.binary();
+    const auto* first = reinterpret_cast<const std::byte*>(content.data());
+    out.assign(first, first + content.size());
+  } else if constexpr (s == shape::any) {
+    out.msgpack = d.skip();
+  } else if constexpr (s == shape::name_enum) {
+    out = read_enum_name<T>(d);
+  } else if constexpr (s == shape::number_enum) {
+    std::underlying_type_t<T> number{};
+    read_value(d, number);
+    out = static_cast<T>(number);
+  } else if constexpr (s == shape::duration) {
+    out = read_duration<T>(d);
+  } else if constexpr (s == shape::time_point) {
+    out = T(read_duration<typename T::duration>(d));
+  } else if constexpr (s == shape::optional) {
+    if (d.try_nil()) {
+      out.reset();
+    } else {
+      read_value(d, out.emplace());
+    }
+  } else if constexpr (s == shape::list) {
+    read_list(d, out);
+  } else if constexpr (s == shape::map) {
+    read_map(d, out);
+  } else if constexpr (s == shape::array || s == shape::tuple) {
+    d.list(std::tuple_size_v<T>);
+    std::size_t index = 0;
+    auto read_next = [&](auto& element) {
+      decoder::place here(d, index++);
+      read_value(d, element);
+    };
+    std::apply([&](auto&... element) { (read_next(element), ...); }, out);
+  } else {
+    static_assert(check_fields<T>());
+    read_object(d, out, std::make_index_sequence<fields_of<T>.size>());
+  }
+}
+
+/// What the path of an error begins with.
+template <class T>
+constexpr std::string_view root_name() {
+  return shape_of<T> == shape::object ? declared_name<T>() : std::string_view("value");
+}
+
+}  // namespace detail
+
+/// The msgpack of a value. Throws codec_error when the value has no encoding: nested more than 64 levels, a string over
+/// 4 GiB, a number that is no enumerator, an any_value that is not one msgpack value. Thread-safe.
+template <class T>
+std::string encode(const T& value) {
+  detail::encoder e;
+  detail::write_value(e, value);
+  return std::move(e).take();
+}
+
+/// The value of these bytes, which must be one whole msgpack value of that type. Throws codec_error. Thread-safe.
+template <class T>
+T decode(std::string_view bytes) {
+  if constexpr (detail::check_storable<T>()) {
+    detail::decoder d(bytes, detail::root_name<T>());
+    if constexpr (detail::shape_of<T> == detail::shape::custom) {
+      T out = detail::read_custom<T>(d);
+      d.finish();
+      return out;
+    } else {
+      T out{};
+      detail::read_value(d, out);
+      d.finish();
+      return out;
+    }
+  }
+}
+
+}  // namespace pawl

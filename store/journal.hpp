@@ -1,0 +1,113 @@
+// The ordered durable record of one partition, as the actors see it. The embedded form is one SQLite file that is
+// journal and view at once; the Kafka form (broker/) writes the same records to a topic.
+//
+// One thread appends. A record is atomic: all of it is durable, or none.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "workflow/command.hpp"
+#include "workflow/event.hpp"
+#include "workflow/instance.hpp"
+
+namespace pawl::store {
+
+/// When a run has to be in memory: at once, at a time, or only when somebody asks.
+inline constexpr std::int64_t wake_now = 0;
+inline constexpr std::int64_t wake_never = INT64_MAX;
+
+/// One event, ready to be bound: its body is encoded by the actor that decided it, not by the thread that writes.
+struct event_row {
+  std::uint64_t seq = 0;
+  std::int64_t at = 0;  ///< microseconds since the epoch
+  engine::event_kind kind{};
+  std::uint32_t attempt = 0;
+  std::string step;  ///< name; empty: not of a step
+  std::string body;  ///< engine::encode_body
+};
+event_row to_row(const engine::event& e);
+
+/// A run's line in the list of runs, apart from what never changes.
+struct run_summary {
+  engine::phase phase = engine::phase::running;
+  bool paused = false;
+  std::int64_t wake_at = wake_now;  ///< microseconds since the epoch; meaningless once closed
+  std::int64_t closed_at = 0;       ///< 0: open
+  bool operator==(const run_summary&) const = default;
+};
+
+/// What never changes about a run.
+struct run_header {
+  std::string workflow_id;
+  std::uint32_t run = 1;
+  engine::run_uid uid;
+  std::string type;
+  std::uint32_t version = 1;
+  std::int64_t started_at = 0;
+  std::string start_command;
+};
+
+/// What one batch adds to one run.
+struct run_change {
+  engine::run_key key = 0;
+  std::optional<run_header> created{};    ///< the run's first batch
+  std::vector<event_row> events;          ///< contiguous
+  std::optional<run_summary> summary{};   ///< when it differs from what was last written, or `created`
+  std::uint64_t last_seq = 0;             ///< after this change
+};
+
+/// The newest heartbeat details of a running attempt; the newest wins, and they go when the run closes.
+struct heartbeat_row {
+  engine::run_key key = 0;
+  std::uint32_t step = 0;
+  bool undo = false;
+  std::string details;
+};
+
+/// The outcome of a command that caused no event.
+struct outcome_row {
+  std::string command_id;
+  std::string workflow_id;
+  engine::outcome outcome;
+  std::int64_t at = 0;
+};
+
+struct record {
+  std::vector<run_change> runs;
+  std::vector<heartbeat_row> heartbeats;
+  std::vector<outcome_row> outcomes;
+};
+
+enum class append_status : std::uint8_t {
+  committed,
+  refused,   ///< nothing of it is durable and the journal is as it was (a conflict, a constraint): a bug or a race; see message
+  no_space,  ///< outcome unknown; reopen and fold; goes on when space returns
+  unknown,   ///< an error of a write or a sync: outcome unknown; reopen and fold
+  broken,    ///< the disk fails (EIO) or the file is corrupt: the node must stop, and check the integrity at the next start
+};
+
+struct append_result {
+  append_status status = append_status::committed;
+  std::string message;  ///< what happened, to which file, and what to do; empty when committed
+};
+
+class journal {
+ public:
+  virtual ~journal() = default;
+  /// Blocks until `r` is durable or has failed. Never called again after anything but committed/refused until reopen().
+  virtual append_result append(const record& r) = 0;
+  /// Closes and opens anew, under a new reign. committed: may be appended to again.
+  virtual append_result reopen() = 0;
+  /// Of the present opening.
+  virtual engine::reign reign() const = 0;
+  /// The first run key that has not been given out. Keys are given out by the caller, in order.
+  virtual engine::run_key next_run_key() const = 0;
+  /// Time of the newest event on record, 0 when there is none: event time never runs backwards.
+  virtual std::int64_t last_event_time() const = 0;
+};
+
+}  // namespace pawl::store

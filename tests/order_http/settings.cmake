@@ -1,0 +1,1 @@
+set(PAWL_TEST_LIBS order_http)

@@ -1,0 +1,77 @@
+// What is asked of a workflow, and what came of it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "workflow/event.hpp"
+
+namespace pawl::engine {
+
+/// What a start does when the workflow id has a closed run. (An open run is always a conflict.)
+enum class closed_id_policy : std::uint8_t { reject, allow_if_failed, allow };
+
+struct start_command {
+  start_facts facts;  ///< run, uid and digest are filled in by the partition
+  std::string input;
+};
+struct cancel_command {
+  std::string reason;
+};
+struct kill_command {
+  std::string reason;
+};
+struct pause_command {
+  std::string reason;
+};
+/// Goes on after a pause; an exhausted step gets its attempts anew.
+struct resume_command {};
+/// Closes an exhausted step as if it had completed with `result`.
+struct skip_command {
+  std::string step;
+  std::string result{};
+  bool undo = false;
+};
+
+enum class attempt_end : std::uint8_t {
+  completed,
+  failed,
+  timed_out,
+  lost,         ///< its process is gone; what it did is unknown; counts towards nothing
+  child_died,   ///< lost, and the child process that ran it died by itself
+  interrupted,  ///< stopped by a drain; counts towards nothing
+  not_begun,    ///< its function never started; counts towards nothing
+};
+/// How an attempt ended. From the node itself, so it has no command_id and its repeats are refused by attempt number.
+struct attempt_ended {
+  std::uint32_t step = no_step;
+  bool undo = false;
+  std::uint32_t attempt = 0;
+  attempt_end end{};
+  std::string result{};
+  std::optional<failure> error{};
+};
+/// Nothing but the passing of time, a free slot or a function that returned: go on with what is due.
+struct wake {};
+
+struct command {
+  std::string id;  ///< command_id; empty for what the node says to itself
+  std::variant<wake, start_command, cancel_command, kill_command, pause_command, resume_command, skip_command,
+               attempt_ended>
+      body;
+};
+
+enum class command_result : std::uint8_t { applied, duplicate, conflict, not_found, invalid, too_large, late, ignored };
+std::string_view to_text(command_result r);
+
+/// The recorded answer to a command. `seq` is of the event that it caused, when it was applied.
+struct outcome {
+  command_result result = command_result::applied;
+  std::uint64_t seq = 0;
+  std::string message;
+};
+
+}  // namespace pawl::engine

@@ -1,0 +1,241 @@
+#include "workflow/decide.hpp"
+
+#include <algorithm>
+
+namespace pawl::engine {
+
+namespace {
+
+decision refuse(command_result result, std::string message) {
+  return {.events = {}, .outcome = {.result = result, .seq = 0, .message = std::move(message)}};
+}
+
+decision apply(event e) {
+  decision d;
+  d.events.push_back(std::move(e));
+  return d;
+}
+
+event of_command(event_kind kind, const command& c) {
+  event e;
+  e.kind = kind;
+  e.command_id = c.id;
+  return e;
+}
+
+// Not in the middle of a UTF-8 character.
+void cut(std::string& text, std::size_t size) {
+  if (text.size() <= size) return;
+  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0U) == 0x80U) --size;
+  text.resize(size);
+}
+
+// What goes on record is bounded; a delay outside of what the codec reads back would make the history unreadable.
+failure cut(failure f) {
+  cut(f.message, failure_message_limit);
+  cut(f.code, 128);
+  if (f.retry_in) f.retry_in = std::clamp(*f.retry_in, milliseconds{0}, longest_asked_delay);
+  return f;
+}
+
+std::string in_phase(const instance& i) {
+  return "workflow '" + i.facts.workflow_id + "' is " + std::string(to_text(i.phase)) + (i.paused ? " and paused" : "");
+}
+
+decision decide_start(const instance& i, const start_command& s, const command& c, const allowance& a) {
+  if (i.phase != phase::none) return refuse(command_result::conflict, in_phase(i));
+  const auto& id = s.facts.workflow_id;
+  if (id.empty()) return refuse(command_result::invalid, "a workflow id is at least one character long");
+  if (id.size() > a.limits.id_length)
+    return refuse(command_result::too_large, "the workflow id has " + std::to_string(id.size()) +
+                                                 " bytes, limits.id_length is " + std::to_string(a.limits.id_length));
+  if (s.facts.deadline < milliseconds{0} || s.facts.deadline > longest_duration)
+    return refuse(command_result::invalid, "the deadline of a run is between 0 and 2,000 years");
+  if (s.facts.start_at && (to_micros(*s.facts.start_at) < 0 || *s.facts.start_at > latest_time))
+    return refuse(command_result::invalid, "the time of a start is after 1970 and before the year 36000");
+  if (s.input.size() > a.limits.payload)
+    return refuse(command_result::too_large, "the input has " + std::to_string(s.input.size()) + " bytes, limits.payload is " +
+                                                 std::to_string(a.limits.payload));
+  auto e = of_command(event_kind::run_started, c);
+  e.payload = s.input;
+  e.start = s.facts;
+  return apply(std::move(e));
+}
+
+decision decide_cancel(const instance& i, const cancel_command& b, const command& c) {
+  if (i.phase != phase::running) return refuse(command_result::conflict, in_phase(i) + " and cannot be cancelled");
+  auto e = of_command(event_kind::cancel_requested, c);
+  e.error = cut(failure{.code = "cancelled", .message = b.reason});
+  return apply(std::move(e));
+}
+
+decision decide_kill(const kill_command& b, const command& c) {
+  auto e = of_command(event_kind::run_killed, c);
+  e.error = cut(failure{.code = "killed", .message = b.reason});
+  return apply(std::move(e));
+}
+
+decision decide_pause(const instance& i, const pause_command& b, const command& c, const allowance& a) {
+  if (i.paused) return refuse(command_result::conflict, in_phase(i) + " already");
+  if (history_is_full(i, a.limits)) return refuse(command_result::too_large, "the history is full, " + in_phase(i));
+  auto e = of_command(event_kind::run_paused, c);
+  e.cause = paused_requested;
+  e.error = cut(failure{.code = "paused", .message = b.reason});
+  return apply(std::move(e));
+}
+
+decision decide_resume(const instance& i, const command& c) {
+  if (!i.paused) return refuse(command_result::conflict, in_phase(i) + ", not paused");
+  if (i.pause_cause == paused_mismatch && !same_definition(i))
+    return refuse(command_result::conflict, "this node still has another definition of " + i.facts.type + " version " +
+                                                std::to_string(i.facts.version) + " than the run started with");
+  auto e = of_command(event_kind::run_resumed, c);
+  e.cause = resumed_requested;
+  return apply(std::move(e));
+}
+
+decision decide_skip(const instance& i, const skip_command& b, const command& c, const allowance& a) {
+  if (b.result.size() > a.limits.payload)
+    return refuse(command_result::too_large, "the result has " + std::to_string(b.result.size()) +
+                                                 " bytes, limits.payload is " + std::to_string(a.limits.payload));
+  if (i.history_bytes + b.result.size() > a.limits.history_bytes)
+    return refuse(command_result::too_large, "the history would pass limits.history_bytes, " + std::to_string(a.limits.history_bytes));
+  if (!same_definition(i)) return refuse(command_result::conflict, in_phase(i) + ", and this node does not have its code");
+  const auto& steps = i.definition->steps;
+  const auto at = std::find_if(steps.begin(), steps.end(), [&](const auto& s) { return s.name == b.step; });
+  if (at == steps.end())
+    return refuse(command_result::invalid, "workflow type " + i.facts.type + " has no step '" + b.step + "'");
+  const auto k = static_cast<std::uint32_t>(at - steps.begin());
+  const auto* s = i.find(k, b.undo);
+  const bool stopped_by = i.paused && i.pause_step == k && i.pause_undo == b.undo;
+  const bool pending = s && (s->status == step_status::scheduled || s->status == step_status::waiting);
+  const bool of_phase = i.phase == (b.undo ? phase::compensating : phase::running);
+  if (!s || !of_phase || !(s->status == step_status::spent || (stopped_by && pending)))
+    return refuse(command_result::conflict, "step '" + b.step + "' of workflow '" + i.facts.workflow_id +
+                                                "' is not exhausted, so it cannot be skipped");
+  auto e = of_command(event_kind::step_skipped, c);
+  e.step = k;
+  e.undo = b.undo;
+  e.name = b.step;
+  e.payload = b.result;
+  return apply(std::move(e));
+}
+
+event_kind kind_of(attempt_end end) {
+  switch (end) {
+    case attempt_end::completed: return event_kind::attempt_completed;
+    case attempt_end::failed: return event_kind::attempt_failed;
+    case attempt_end::timed_out: return event_kind::attempt_timed_out;
+    case attempt_end::lost:
+    case attempt_end::child_died: return event_kind::attempt_lost;
+    case attempt_end::interrupted: return event_kind::attempt_interrupted;
+    case attempt_end::not_begun: return event_kind::attempt_not_begun;
+  }
+  return event_kind::attempt_lost;
+}
+
+// Sets `due` when another attempt follows the failure; leaves it unset when the step is spent.
+void plan_retry(const instance& i, const step_state& s, event& e, const allowance& a, time_point now) {
+  const auto failures = s.counted + 1;
+  const bool ends_here = e.error && e.error->permanent;
+  const bool wanted = s.undo || i.phase == phase::running;  // a run that is stopping starts nothing again
+  if (ends_here || !wanted || failures >= s.policy.max_attempts || history_is_full(i, a.limits)) return;
+  const auto seed = stable_hash(to_text(i.facts.uid), (std::uint64_t{s.step} << 33) + (std::uint64_t{s.attempt} << 1) + (s.undo ? 1 : 0));
+  const auto due = now + retry_delay(s.policy, failures, seed, e.error ? e.error->retry_in : std::nullopt);
+  if (s.policy.deadline.count() > 0 && due >= s.first_scheduled + s.policy.deadline) return;
+  e.due = due;
+}
+
+decision decide_attempt_ended(const instance& i, const attempt_ended& b, const allowance& a, time_point now) {
+  const auto* s = i.find(b.step, b.undo);
+  if (!s || s->status != step_status::running || s->attempt != b.attempt)
+    return refuse(command_result::late, "attempt " + std::to_string(b.attempt) + " is not under way any more");
+  event e;
+  e.kind = kind_of(b.end);
+  e.step = b.step;
+  e.undo = b.undo;
+  e.attempt = b.attempt;
+  if (same_definition(i)) e.name = i.definition->steps[b.step].name;
+  if (b.error) e.error = cut(*b.error);
+  if (b.end == attempt_end::child_died) e.cause = lost_with_child;
+  if (b.end == attempt_end::completed) {
+    const auto size = i.history_bytes + b.result.size();
+    if (b.result.size() > a.limits.payload || size > a.limits.history_bytes) {
+      const bool payload = b.result.size() > a.limits.payload;
+      e.kind = event_kind::attempt_failed;
+      e.error = failure{.code = "too_large",
+                        .message = payload ? "the result has " + std::to_string(b.result.size()) + " bytes, limits.payload is " +
+                                                 std::to_string(a.limits.payload)
+                                           : "the history would pass limits.history_bytes, " + std::to_string(a.limits.history_bytes),
+                        .permanent = true};
+    } else {
+      e.payload = b.result;
+    }
+  }
+  if (e.kind == event_kind::attempt_failed || e.kind == event_kind::attempt_timed_out) plan_retry(i, *s, e, a, now);
+  return apply(std::move(e));
+}
+
+}  // namespace
+
+bool history_is_full(const instance& i, const limits& l) {
+  return i.last_seq >= l.history_events || i.history_bytes >= l.history_bytes;
+}
+
+decision decide(const instance& i, const command& c, const allowance& a, time_point now) {
+  if (std::holds_alternative<wake>(c.body)) return {};
+  if (!i.broken.empty()) return refuse(command_result::conflict, "the history cannot be followed: " + i.broken);
+  if (const auto seq = i.applied_at(c.id)) {
+    auto d = refuse(command_result::duplicate, "command " + c.id + " has been applied already");
+    d.outcome.seq = seq;
+    return d;
+  }
+  if (c.id.size() > a.limits.id_length) return refuse(command_result::too_large, "the command id is longer than limits.id_length");
+  if (const auto* s = std::get_if<start_command>(&c.body)) return decide_start(i, *s, c, a);
+  if (const auto* s = std::get_if<attempt_ended>(&c.body))
+    return is_closed(i.phase) ? refuse(command_result::late, in_phase(i)) : decide_attempt_ended(i, *s, a, now);
+  if (i.phase == phase::none) return refuse(command_result::not_found, "no such workflow");
+  if (is_closed(i.phase)) return refuse(command_result::conflict, in_phase(i) + " already");
+  // These two come at most once a run each, so they are always possible.
+  if (const auto* s = std::get_if<cancel_command>(&c.body)) return decide_cancel(i, *s, c);
+  if (const auto* s = std::get_if<kill_command>(&c.body)) return decide_kill(*s, c);
+  if (i.command_ids && i.command_ids->size() >= a.limits.command_ids)
+    return refuse(command_result::too_large, "the run has had limits.command_ids commands, " + std::to_string(a.limits.command_ids));
+  if (const auto* s = std::get_if<pause_command>(&c.body)) return decide_pause(i, *s, c, a);
+  if (const auto* s = std::get_if<skip_command>(&c.body)) return decide_skip(i, *s, c, a);
+  return decide_resume(i, c);
+}
+
+carried carry_out(instance& i, const command& c, allowance& a, time_point now) {
+  carried out;
+  now = std::max(now, i.last_time);
+  std::size_t bytes = 0;
+  // What evolve does not accept must not reach the journal: the run would be broken for ever.
+  auto take = [&](std::vector<event>& events) {
+    for (auto& e : events) {
+      e.seq = i.last_seq + 1;
+      e.at = now;
+      evolve(i, e);
+      if (!i.broken.empty()) return;
+      bytes += size_of(e);
+      out.events.push_back(std::move(e));
+    }
+  };
+  auto first = decide(i, c, a, now);
+  out.outcome = std::move(first.outcome);
+  if (!first.events.empty()) out.outcome.seq = i.last_seq + 1;
+  take(first.events);
+  if (!i.broken.empty() && !first.events.empty())
+    out.outcome = {.result = command_result::conflict, .seq = 0, .message = "the history cannot be followed: " + i.broken};
+  if (out.outcome.result != command_result::applied || i.phase == phase::none || !i.broken.empty()) return out;
+  while (out.events.size() < a.limits.wants && bytes < decision_bytes(a.limits)) {
+    auto next = advance(i, a, now);
+    if (next.empty()) return out;
+    take(next);
+    if (!i.broken.empty()) return out;
+  }
+  out.more = true;
+  return out;
+}
+
+}  // namespace pawl::engine

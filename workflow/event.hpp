@@ -1,0 +1,115 @@
+// The facts of a run's history. docs/history.md describes them for readers, with the bytes; keep both in step.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "workflow/ids.hpp"
+#include "workflow/policy.hpp"
+
+namespace pawl::engine {
+
+/// The numbers are stored: never reuse or change one.
+enum class event_kind : std::uint8_t {
+  run_started = 1,
+  step_scheduled = 2,
+  attempt_started = 3,
+  attempt_completed = 4,
+  attempt_failed = 5,
+  attempt_timed_out = 6,
+  attempt_lost = 7,
+  attempt_interrupted = 8,
+  attempt_not_begun = 9,
+  step_exhausted = 10,
+  step_skipped = 11,
+  cancel_requested = 12,
+  deadline_passed = 13,
+  compensation_started = 14,
+  run_paused = 15,
+  run_resumed = 16,
+  waiting_for_code = 17,
+  code_found = 18,
+  history_warning = 19,
+  run_completed = 20,
+  run_failed = 21,
+  run_cancelled = 22,
+  run_killed = 23,
+};
+inline constexpr std::uint8_t last_event_kind = 23;
+
+std::string_view to_text(event_kind kind);
+constexpr bool is_terminal(event_kind k) { return k >= event_kind::run_completed && k <= event_kind::run_killed; }
+
+/// A failure as a value: a short code for programs, a message for people.
+struct failure {
+  std::string code;
+  std::string message;
+  bool permanent = false;
+  std::optional<milliseconds> retry_in{};
+  bool operator==(const failure&) const = default;
+};
+
+/// Messages of failures are cut to this many bytes before they are recorded.
+inline constexpr std::size_t failure_message_limit = 4096;
+
+/// Only in run_started.
+struct start_facts {
+  std::string workflow_id;
+  std::string type;
+  std::uint32_t version = 1;
+  std::uint64_t digest = 0;
+  std::uint32_t run = 1;
+  run_uid uid;
+  std::optional<time_point> start_at;  ///< no step before this
+  milliseconds deadline{0};            ///< of the run, from its start (or start_at); 0: none
+  bool operator==(const start_facts&) const = default;
+};
+
+/// Only in attempt_started.
+struct attempt_facts {
+  engine::policy policy;
+  engine::incarnation incarnation = 0;
+  bool in_child = false;       ///< runs in a child process, because an earlier attempt was lost with its process
+  bool may_still_run = false;  ///< an undo that starts although a function of its step may not have returned
+  bool operator==(const attempt_facts&) const = default;
+};
+
+/// Words that stand in `cause`; stored, and shown to people.
+inline constexpr std::string_view lost_with_child = "child_died";              // attempt_lost
+inline constexpr std::string_view paused_exhausted = "step_exhausted";         // run_paused
+inline constexpr std::string_view paused_undo_exhausted = "undo_exhausted";
+inline constexpr std::string_view paused_killer = "step_kills_process";
+inline constexpr std::string_view paused_broken = "broken";
+inline constexpr std::string_view paused_mismatch = "definition_changed";
+inline constexpr std::string_view paused_requested = "requested";
+inline constexpr std::string_view resumed_requested = "requested";             // run_resumed
+inline constexpr std::string_view resumed_by_skip = "skipped";
+inline constexpr std::string_view resumed_by_code = "definition_found";
+
+inline constexpr std::uint32_t no_step = 0xffffffffU;
+
+/// One fact. Which members are set follows from the kind; the rest keep their defaults and are not stored.
+struct event {
+  event_kind kind{};
+  bool undo = false;  ///< the step's undo, not the step itself
+  std::uint64_t seq = 0;
+  time_point at{};
+  std::uint32_t step = no_step;
+  std::uint32_t attempt = 0;
+  std::string name;        ///< of the step
+  std::string command_id;  ///< of the command that caused it
+  std::string payload;     ///< msgpack: input, result, heartbeat details
+  std::optional<failure> error{};
+  std::string cause;                ///< a word: why paused, why resumed, why compensating
+  std::optional<time_point> due{};  ///< when the next attempt may start
+  std::optional<start_facts> start{};
+  std::optional<attempt_facts> begun{};
+  std::vector<std::uint32_t> order{};  ///< compensation_started: steps in the order of their undoing
+
+  bool operator==(const event&) const = default;
+};
+
+}  // namespace pawl::engine

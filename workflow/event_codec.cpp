@@ -1,0 +1,255 @@
+#include "workflow/event_codec.hpp"
+
+#include <msgpack.hpp>
+
+#include <algorithm>
+#include <limits>
+
+namespace pawl::engine {
+
+namespace {
+
+// Keys of the map. Stored: never reuse or change one.
+enum key : std::uint8_t {
+  k_step = 0,
+  k_undo = 1,
+  k_command = 2,
+  k_payload = 3,
+  k_error = 4,
+  k_cause = 5,
+  k_due = 6,
+  k_start = 7,
+  k_begun = 8,
+  k_order = 9,
+};
+
+struct sink {
+  std::string& out;
+  void write(const char* data, std::size_t n) { out.append(data, n); }
+};
+using packer = msgpack::packer<sink>;
+
+void put_text(packer& p, std::string_view s) {
+  p.pack_str(static_cast<std::uint32_t>(s.size()));
+  p.pack_str_body(s.data(), static_cast<std::uint32_t>(s.size()));
+}
+
+void put_bin(packer& p, std::string_view s) {
+  p.pack_bin(static_cast<std::uint32_t>(s.size()));
+  p.pack_bin_body(s.data(), static_cast<std::uint32_t>(s.size()));
+}
+
+void put_error(packer& p, const failure& f) {
+  p.pack_array(4);
+  put_text(p, f.code);
+  put_text(p, f.message);
+  p.pack(f.permanent);
+  if (f.retry_in)
+    p.pack_int64(f.retry_in->count());
+  else
+    p.pack_nil();
+}
+
+void put_start(packer& p, const start_facts& s) {
+  p.pack_array(10);
+  put_text(p, s.workflow_id);
+  put_text(p, s.type);
+  p.pack_uint32(s.version);
+  p.pack_uint64(s.digest);
+  p.pack_uint32(s.run);
+  p.pack_uint64(s.uid.reign.high);
+  p.pack_uint64(s.uid.reign.low);
+  p.pack_uint64(s.uid.serial);
+  if (s.start_at)
+    p.pack_int64(to_micros(*s.start_at));
+  else
+    p.pack_nil();
+  p.pack_int64(s.deadline.count());
+}
+
+void put_begun(packer& p, const attempt_facts& b) {
+  p.pack_array(9);
+  p.pack_int64(b.policy.timeout.count());
+  p.pack_int64(b.policy.heartbeat.count());
+  p.pack_int64(b.policy.deadline.count());
+  p.pack_uint32(b.policy.max_attempts);
+  p.pack_int64(b.policy.first_delay.count());
+  p.pack_double(b.policy.factor);
+  p.pack_int64(b.policy.max_delay.count());
+  p.pack_uint8(static_cast<std::uint8_t>((b.policy.exhausted == when_exhausted::pause ? 1 : 0) |
+                                         (b.policy.undo == undo_when::completed ? 2 : 0) | (b.in_child ? 4 : 0) |
+                                         (b.may_still_run ? 8 : 0)));
+  p.pack_uint64(b.incarnation);
+}
+
+// Thrown inside this file only; decode_body turns it into its answer.
+struct malformed {
+  std::string what;
+};
+
+const msgpack::object& element(const msgpack::object& o, std::uint32_t n) {
+  if (o.type != msgpack::type::ARRAY || n >= o.via.array.size) throw malformed{"an array is too short"};
+  return o.via.array.ptr[n];
+}
+
+std::string get_text(const msgpack::object& o) {
+  if (o.type == msgpack::type::STR) return {o.via.str.ptr, o.via.str.size};
+  if (o.type == msgpack::type::BIN) return {o.via.bin.ptr, o.via.bin.size};
+  throw malformed{"text was expected"};
+}
+
+std::uint64_t get_uint(const msgpack::object& o, std::uint64_t max = std::numeric_limits<std::uint64_t>::max()) {
+  if (o.type != msgpack::type::POSITIVE_INTEGER || o.via.u64 > max) throw malformed{"a number is out of range"};
+  return o.via.u64;
+}
+
+std::int64_t get_int(const msgpack::object& o) {
+  if (o.type == msgpack::type::NEGATIVE_INTEGER) return o.via.i64;
+  return static_cast<std::int64_t>(get_uint(o, std::numeric_limits<std::int64_t>::max()));
+}
+
+// decide and resolve let nothing through that is refused here.
+milliseconds get_ms(const msgpack::object& o) {
+  const auto v = get_int(o);
+  if (v < 0 || v > longest_duration.count()) throw malformed{"a duration is out of range"};
+  return milliseconds{v};
+}
+
+time_point get_time(const msgpack::object& o) {
+  const auto v = get_int(o);
+  if (v < 0 || v > to_micros(latest_time)) throw malformed{"a time is out of range"};
+  return from_micros(v);
+}
+
+bool get_bool(const msgpack::object& o) {
+  if (o.type != msgpack::type::BOOLEAN) throw malformed{"true or false was expected"};
+  return o.via.boolean;
+}
+
+std::uint32_t get_u32(const msgpack::object& o) {
+  return static_cast<std::uint32_t>(get_uint(o, std::numeric_limits<std::uint32_t>::max()));
+}
+
+failure get_error(const msgpack::object& o) {
+  failure f;
+  f.code = get_text(element(o, 0));
+  f.message = get_text(element(o, 1));
+  f.permanent = get_bool(element(o, 2));
+  if (!element(o, 3).is_nil()) f.retry_in = get_ms(element(o, 3));
+  return f;
+}
+
+start_facts get_start(const msgpack::object& o) {
+  start_facts s;
+  s.workflow_id = get_text(element(o, 0));
+  s.type = get_text(element(o, 1));
+  s.version = get_u32(element(o, 2));
+  s.digest = get_uint(element(o, 3));
+  s.run = get_u32(element(o, 4));
+  s.uid.reign.high = get_uint(element(o, 5));
+  s.uid.reign.low = get_uint(element(o, 6));
+  s.uid.serial = get_uint(element(o, 7));
+  if (!element(o, 8).is_nil()) s.start_at = get_time(element(o, 8));
+  s.deadline = get_ms(element(o, 9));
+  return s;
+}
+
+double get_factor(const msgpack::object& o) {
+  if (o.type != msgpack::type::FLOAT64 || !(o.via.f64 >= 0.0 && o.via.f64 <= largest_factor)) throw malformed{"a factor is out of range"};
+  return o.via.f64;
+}
+
+attempt_facts get_begun(const msgpack::object& o) {
+  attempt_facts b;
+  b.policy.timeout = get_ms(element(o, 0));
+  b.policy.heartbeat = get_ms(element(o, 1));
+  b.policy.deadline = get_ms(element(o, 2));
+  b.policy.max_attempts = get_u32(element(o, 3));
+  b.policy.first_delay = get_ms(element(o, 4));
+  b.policy.factor = get_factor(element(o, 5));
+  b.policy.max_delay = get_ms(element(o, 6));
+  const auto flags = get_uint(element(o, 7), 255);
+  b.policy.exhausted = (flags & 1U) != 0 ? when_exhausted::pause : when_exhausted::compensate;
+  b.policy.undo = (flags & 2U) != 0 ? undo_when::completed : undo_when::may_have_run;
+  b.in_child = (flags & 4U) != 0;
+  b.may_still_run = (flags & 8U) != 0;
+  b.incarnation = get_uint(element(o, 8));
+  return b;
+}
+
+void get_member(std::uint64_t k, const msgpack::object& o, event& e) {
+  switch (k) {
+    case k_step: e.step = get_u32(o); break;
+    case k_undo: e.undo = get_bool(o); break;
+    case k_command: e.command_id = get_text(o); break;
+    case k_payload: e.payload = get_text(o); break;
+    case k_error: e.error = get_error(o); break;
+    case k_cause: e.cause = get_text(o); break;
+    case k_due: e.due = get_time(o); break;
+    case k_start: e.start = get_start(o); break;
+    case k_begun: e.begun = get_begun(o); break;
+    case k_order:
+      if (o.type != msgpack::type::ARRAY) throw malformed{"an array was expected"};
+      for (std::uint32_t n = 0; n < o.via.array.size; ++n) e.order.push_back(get_u32(o.via.array.ptr[n]));
+      break;
+    default: break;
+  }
+}
+
+// Nothing of ours nests deeper; hostile bytes may not make the parser's stack or zone large. The parser allocates an
+// array when it has read its length, which so must not pass what can follow.
+msgpack::unpack_limit unpack_limits(std::size_t body_size) {
+  return msgpack::unpack_limit(std::min(body_size, std::size_t{1} << 20), 64, 1U << 28, 1U << 28, 16, 8);
+}
+
+}  // namespace
+
+void encode_body(const event& e, std::string& out) {
+  const bool has_step = e.step != no_step;
+  const std::uint32_t n = (has_step ? 1U : 0U) + (e.undo ? 1U : 0U) + (e.command_id.empty() ? 0U : 1U) + (e.payload.empty() ? 0U : 1U) +
+                          (e.error ? 1U : 0U) + (e.cause.empty() ? 0U : 1U) + (e.due ? 1U : 0U) + (e.start ? 1U : 0U) +
+                          (e.begun ? 1U : 0U) + (e.order.empty() ? 0U : 1U);
+  if (n == 0) return;
+  sink s{out};
+  packer p{s};
+  p.pack_map(n);
+  if (has_step) p.pack_uint8(k_step), p.pack_uint32(e.step);
+  if (e.undo) p.pack_uint8(k_undo), p.pack_true();
+  if (!e.command_id.empty()) p.pack_uint8(k_command), put_text(p, e.command_id);
+  if (!e.payload.empty()) p.pack_uint8(k_payload), put_bin(p, e.payload);
+  if (e.error) p.pack_uint8(k_error), put_error(p, *e.error);
+  if (!e.cause.empty()) p.pack_uint8(k_cause), put_text(p, e.cause);
+  if (e.due) p.pack_uint8(k_due), p.pack_int64(to_micros(*e.due));
+  if (e.start) p.pack_uint8(k_start), put_start(p, *e.start);
+  if (e.begun) p.pack_uint8(k_begun), put_begun(p, *e.begun);
+  if (!e.order.empty()) {
+    p.pack_uint8(k_order);
+    p.pack_array(static_cast<std::uint32_t>(e.order.size()));
+    for (const auto k : e.order) p.pack_uint32(k);
+  }
+}
+
+std::string decode_body(std::string_view body, event& e) {
+  if (body.empty()) return {};
+  try {
+    std::size_t offset = 0;
+    // Texts and blobs refer to `body` instead of being copied into the zone: everything is copied into `e` below.
+    const auto handle = msgpack::unpack(body.data(), body.size(), offset,
+                                        [](msgpack::type::object_type, std::size_t, void*) { return true; }, nullptr,
+                                        unpack_limits(body.size()));
+    if (offset != body.size()) return "bytes follow the event's body";
+    const auto& o = handle.get();
+    if (o.type != msgpack::type::MAP) return "an event's body is a map";
+    for (std::uint32_t n = 0; n < o.via.map.size; ++n) {
+      const auto& entry = o.via.map.ptr[n];
+      get_member(get_uint(entry.key), entry.val, e);
+    }
+    return {};
+  } catch (const malformed& m) {
+    return m.what;
+  } catch (const std::exception& x) {
+    return x.what();
+  }
+}
+
+}  // namespace pawl::engine

@@ -1,0 +1,37 @@
+// A graph of steps as a program: a step is wanted once everything it takes, and everything named in `.after`, is there.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <pawl/definition.hpp>
+
+#include "workflow/program.hpp"
+
+namespace pawl::engine {
+
+class graph_program final : public program {
+ public:
+  explicit graph_program(std::shared_ptr<const pawl::detail::graph_definition> definition);
+
+  void on(const event& e) noexcept override;
+  std::span<const want> wants() const override { return wants_; }
+  std::string_view value_of(std::uint32_t step) const override { return results_[step]; }
+
+ private:
+  void start();
+  void close(const event& e);
+
+  std::shared_ptr<const pawl::detail::graph_definition> definition_;
+  std::vector<want> wants_;
+  std::vector<std::uint32_t> missing_;  // distinct steps that step k still waits for
+  std::vector<std::string> results_;
+  std::vector<bool> closed_;
+  std::size_t open_ = 0;
+};
+
+/// Derives `successors` and `waits` of a graph from its edges. Called once, before the graph is used.
+void plan_graph(pawl::detail::graph_definition& definition);
+
+}  // namespace pawl::engine

@@ -1,0 +1,60 @@
+#include "workflow/ids.hpp"
+
+#include <charconv>
+
+namespace pawl::engine {
+
+namespace {
+
+void put_hex(std::string& out, std::uint64_t v) {
+  static constexpr char digits[] = "0123456789abcdef";
+  for (int shift = 60; shift >= 0; shift -= 4) out.push_back(digits[(v >> shift) & 15U]);
+}
+
+template <class T>
+bool parse(std::string_view text, T& out, int base) {
+  const auto r = std::from_chars(text.data(), text.data() + text.size(), out, base);
+  return r.ec == std::errc{} && r.ptr == text.data() + text.size();
+}
+
+}  // namespace
+
+std::string to_text(const reign& r) {
+  std::string out;
+  out.reserve(32);
+  put_hex(out, r.high);
+  put_hex(out, r.low);
+  return out;
+}
+
+std::string to_text(const run_uid& uid) {
+  std::string out;
+  out.reserve(44);
+  put_hex(out, uid.reign.high);
+  put_hex(out, uid.reign.low);
+  out.push_back('-');
+  std::array<char, 20> digits{};
+  const auto r = std::to_chars(digits.data(), digits.data() + digits.size(), uid.serial);
+  out.append(digits.data(), r.ptr);
+  return out;
+}
+
+bool from_text(std::string_view text, run_uid& uid) {
+  if (text.size() < 34 || text[32] != '-') return false;
+  return parse(text.substr(0, 16), uid.reign.high, 16) && parse(text.substr(16, 16), uid.reign.low, 16) &&
+         parse(text.substr(33), uid.serial, 10);
+}
+
+std::uint64_t stable_hash(std::string_view text, std::uint64_t seed) {
+  std::uint64_t h = 0xcbf29ce484222325ULL ^ seed;
+  for (const char c : text) {
+    h ^= static_cast<unsigned char>(c);
+    h *= 0x100000001b3ULL;
+  }
+  h += 0x9e3779b97f4a7c15ULL;
+  h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  h = (h ^ (h >> 27)) * 0x94d049bb133111ebULL;
+  return h ^ (h >> 31);
+}
+
+}  // namespace pawl::engine

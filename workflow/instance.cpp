@@ -1,0 +1,70 @@
+#include "workflow/instance.hpp"
+
+#include "workflow/graph_program.hpp"
+
+namespace pawl::engine {
+
+instance::instance(std::shared_ptr<const pawl::detail::graph_definition> d, std::unique_ptr<engine::program> p)
+    : definition(std::move(d)), program(std::move(p)) {}
+
+std::unique_ptr<instance> make_instance(std::shared_ptr<const pawl::detail::graph_definition> definition) {
+  if (!definition) return std::make_unique<instance>(nullptr, nullptr);
+  auto p = std::make_unique<graph_program>(definition);
+  return std::make_unique<instance>(std::move(definition), std::move(p));
+}
+
+bool same_definition(const instance& i) { return i.definition && i.definition->digest == i.facts.digest; }
+
+const step_state* instance::find(std::uint32_t step, bool undo) const {
+  const auto at = std::size_t{2} * step + (undo ? 1 : 0);
+  if (at >= step_index.size() || step_index[at] < 0) return nullptr;
+  return &steps[static_cast<std::size_t>(step_index[at])];
+}
+
+step_state* instance::find(std::uint32_t step, bool undo) {
+  return const_cast<step_state*>(static_cast<const instance*>(this)->find(step, undo));
+}
+
+std::uint64_t instance::applied_at(std::string_view command_id) const {
+  if (command_id.empty()) return 0;
+  if (command_id == start_command) return 1;
+  if (!command_ids) return 0;
+  const auto it = command_ids->find(std::string(command_id));
+  return it == command_ids->end() ? 0 : it->second;
+}
+
+std::size_t size_of(const event& e) {
+  constexpr std::size_t overhead = 24;  // columns: seq, time, kind, attempt
+  return overhead + e.name.size() + e.command_id.size() + e.payload.size() + e.cause.size() + 4 * e.order.size() +
+         (e.error ? e.error->code.size() + e.error->message.size() + 8 : 0) + (e.begun ? 40 : 0) +
+         (e.start ? 64 + e.start->workflow_id.size() + e.start->type.size() : 0);
+}
+
+std::string_view to_text(step_status s) {
+  switch (s) {
+    case step_status::scheduled: return "scheduled";
+    case step_status::running: return "running";
+    case step_status::waiting: return "waiting";
+    case step_status::spent: return "spent";
+    case step_status::exhausted: return "exhausted";
+    case step_status::completed: return "completed";
+    case step_status::skipped: return "skipped";
+  }
+  return "unknown";
+}
+
+std::string_view to_text(phase p) {
+  switch (p) {
+    case phase::none: return "none";
+    case phase::running: return "running";
+    case phase::stopping: return "stopping";
+    case phase::compensating: return "compensating";
+    case phase::completed: return "completed";
+    case phase::failed: return "failed";
+    case phase::cancelled: return "cancelled";
+    case phase::killed: return "killed";
+  }
+  return "unknown";
+}
+
+}  // namespace pawl::engine

@@ -1,0 +1,124 @@
+// A run in memory: nothing but the fold of its history.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <pawl/definition.hpp>
+
+#include "workflow/event.hpp"
+#include "workflow/program.hpp"
+
+namespace pawl::engine {
+
+enum class phase : std::uint8_t {
+  none,          ///< no event yet
+  running,
+  stopping,      ///< failed or cancelled: no step starts, attempts under way are awaited
+  compensating,  ///< undoing, newest first
+  completed,
+  failed,
+  cancelled,
+  killed,
+};
+std::string_view to_text(phase p);
+constexpr bool is_closed(phase p) { return p >= phase::completed; }
+
+enum class step_status : std::uint8_t {
+  scheduled,  ///< wanted and recorded, waiting for a slot
+  running,    ///< an attempt is on record that has not ended
+  waiting,    ///< until `due`, for the next attempt
+  spent,      ///< no attempt left; what follows is not recorded yet
+  exhausted,  ///< no attempt left, and that is recorded
+  completed,
+  skipped,
+};
+
+std::string_view to_text(step_status s);
+
+/// A step of the run, or its undo, from the first event that names it.
+struct step_state {
+  std::uint32_t step = no_step;
+  bool undo = false;
+  step_status status = step_status::scheduled;
+  bool outcome_unknown = false;      ///< an attempt ended without anybody knowing what it did
+  bool suspect = false;              ///< an attempt was lost: the next ones run in a child process
+  bool in_child = false;             ///< the attempt under way does
+  std::uint8_t child_deaths = 0;     ///< in a row, by themselves
+  std::uint32_t attempt = 0;         ///< number of the newest attempt
+  std::uint32_t counted = 0;         ///< failures and time-outs since the attempts were last given anew
+  std::uint64_t token = 0;           ///< seq of the newest attempt_started
+  std::uint64_t closed_seq = 0;      ///< of the event that ended the step; 0 while open
+  std::uint64_t ended_seq = 0;       ///< of the event that ended the newest attempt
+  engine::incarnation incarnation = 0;
+  time_point first_scheduled{};
+  time_point began{};                ///< when the newest attempt was recorded
+  time_point ended{};                ///< when the newest attempt ended
+  time_point due{};
+  engine::policy policy;
+  std::string details;               ///< of the newest heartbeat on record
+  std::optional<failure> last_error{};
+};
+
+/// Why a run is on its way to an end that is not `completed`.
+struct stop_reason {
+  bool cancelled = false;
+  failure error;
+};
+
+/// Copying is not possible, as the program cannot be copied: whatever undoes speculation folds the history anew.
+struct instance {
+  /// `p` is null when this binary does not have the run's type and version: then only commands that need no code work.
+  instance(std::shared_ptr<const pawl::detail::graph_definition> definition, std::unique_ptr<program> p);
+
+  std::shared_ptr<const pawl::detail::graph_definition> definition;
+  std::unique_ptr<engine::program> program;
+
+  start_facts facts;
+  std::string input;
+  std::string start_command;
+  engine::phase phase = engine::phase::none;
+  std::uint64_t last_seq = 0;
+  std::size_t history_bytes = 0;
+  time_point last_time{};
+  time_point started{};
+  std::vector<step_state> steps;
+  std::vector<std::int32_t> step_index;  ///< 2 * step + undo -> position in `steps`, -1: none
+  std::uint32_t running_attempts = 0;
+  bool paused = false;
+  std::string pause_cause;
+  std::uint32_t pause_step = no_step;
+  bool pause_undo = false;
+  bool lacks_code = false;  ///< waiting_for_code is on record
+  bool warned = false;      ///< history_warning is on record
+  std::optional<stop_reason> stop;
+  std::vector<std::uint32_t> undo_order;
+  /// Applied commands and the events that they caused, the start not among them.
+  std::unique_ptr<std::unordered_map<std::string, std::uint64_t>> command_ids;
+  std::string broken;  ///< what made the history impossible to follow; empty: nothing
+
+  step_state* find(std::uint32_t step, bool undo);
+  const step_state* find(std::uint32_t step, bool undo) const;
+  /// Seq of the event that this command caused; 0: it has not been applied to this run.
+  std::uint64_t applied_at(std::string_view command_id) const;
+};
+
+/// An instance for a run of `definition`; null for a run whose code this binary does not have.
+std::unique_ptr<instance> make_instance(std::shared_ptr<const pawl::detail::graph_definition> definition);
+
+/// Whether this binary has the graph that the run was started with. Without it nothing may be read from `definition`.
+bool same_definition(const instance& i);
+
+/// The only code that changes state. A gap in seq, or an event that cannot follow, sets `broken` and changes nothing
+/// else; it never aborts.
+void evolve(instance& i, const event& e);
+
+/// Bytes that an event costs in the history, for the limit on it.
+std::size_t size_of(const event& e);
+
+}  // namespace pawl::engine
