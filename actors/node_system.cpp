@@ -5,6 +5,7 @@
 #include <random>
 #include <thread>
 
+#include "actors/caf_scheduler.hpp"
 #include "actors/partition_actor.hpp"
 
 namespace pawl::actors {
@@ -21,6 +22,7 @@ engine::incarnation draw_incarnation() {
 class config final : public caf::actor_system_config {
  public:
   config() {
+    load<caf_scheduler>();
     set("scheduler.max-threads", std::max(2U, std::thread::hardware_concurrency()));
     set("logger.verbosity", caf::atom("quiet"));
   }

@@ -154,9 +154,12 @@ start_facts get_start(const msgpack::object& o) {
   return s;
 }
 
+// The packer writes a double without a fraction as an integer: 2.0 comes back as 2.
 double get_factor(const msgpack::object& o) {
-  if (o.type != msgpack::type::FLOAT64 || !(o.via.f64 >= 0.0 && o.via.f64 <= largest_factor)) throw malformed{"a factor is out of range"};
-  return o.via.f64;
+  const bool real = o.type == msgpack::type::FLOAT64 || o.type == msgpack::type::FLOAT32;
+  const double v = real ? o.via.f64 : static_cast<double>(get_uint(o));
+  if (!(v >= 0.0 && v <= largest_factor)) throw malformed{"a factor is out of range"};
+  return v;
 }
 
 attempt_facts get_begun(const msgpack::object& o) {

@@ -1,6 +1,7 @@
 // JSON Schema of a type_descriptor, written out by hand: the room has no JSON library, and needs no parser.
 #include <pawl/schema.hpp>
 
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <map>

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
+#include <limits>
 
 #include <msgpack/pack.hpp>
 
@@ -120,11 +120,13 @@ void encoder::floating(double value) {
 }
 void encoder::string(std::string_view value) {
   const auto size = checked_size(value.size());
-  pack(out_, [&](auto& p) { p.pack_str(size).pack_str_body(value.data(), size); });
+  pack(out_, [&](auto& p) { p.pack_str(size); });
+  out_ += value;
 }
 void encoder::binary(std::string_view value) {
   const auto size = checked_size(value.size());
-  pack(out_, [&](auto& p) { p.pack_bin(size).pack_bin_body(value.data(), size); });
+  pack(out_, [&](auto& p) { p.pack_bin(size); });
+  out_ += value;
 }
 void encoder::list(std::size_t size) {
   enter();
