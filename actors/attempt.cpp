@@ -58,12 +58,23 @@ void attempt::execute() noexcept {
   if (ended_)
     table_->on_returned(*this);
   else
-    signal_();
+    signal();
+}
+
+void attempt::on_signal(std::function<void()> f) {
+  signal_ = std::move(f);
+  hooked_ = true;
+  // Given up since it is in the table and before its worker was there to hear it.
+  if (ended_) signal_();
+}
+
+void attempt::signal() {
+  if (hooked_) signal_();
 }
 
 void attempt::overdue(overdue_kind kind) noexcept {
   overdue_ = static_cast<std::uint8_t>(static_cast<std::uint8_t>(kind) + 1);
-  signal_();
+  signal();
 }
 
 void attempt::report(call_result r) {
@@ -85,35 +96,41 @@ void attempt::release_slot() {
 
 bool attempt::end(engine::attempt_ended e) {
   if (ended_.exchange(true)) return false;
+  put_on_record(std::move(e));
+  return true;
+}
+
+void attempt::put_on_record(engine::attempt_ended e) {
   e.step = id.step;
   e.undo = id.undo;
   e.attempt = id.attempt;
   table_->on_end(*this, std::move(e));
-  return true;
 }
 
 attempt::settled attempt::settle() {
   if (ended_) return settled::before;
-  engine::attempt_ended e;
   if (returned_) {
-    const std::lock_guard lock(mutex_);
-    e.end = result_.ok ? engine::attempt_end::completed : engine::attempt_end::failed;
-    if (result_.ok)
-      e.result = std::move(result_.result);
-    else
-      e.error = std::move(result_.error);
-  } else if (const auto kind = overdue_.load(); kind != 0) {
-    const bool silent = kind == static_cast<std::uint8_t>(overdue_kind::heartbeat) + 1;
-    const auto ms = silent ? limits.heartbeat.value_or(limits.timeout) : limits.timeout;
-    const std::string message = silent ? "no heartbeat for " + std::to_string(ms.count()) + " ms"
-                                       : "the function did not return within " + std::to_string(ms.count()) + " ms";
-    if (!give_up(engine::attempt_end::timed_out, {.code = silent ? "heartbeat_timeout" : "timeout", .message = message}))
-      return settled::before;
-    return settled::timed_out;
-  } else {
-    return settled::no;
+    if (ended_.exchange(true)) return settled::before;
+    engine::attempt_ended e;
+    {
+      const std::lock_guard lock(mutex_);
+      e.end = result_.ok ? engine::attempt_end::completed : engine::attempt_end::failed;
+      if (result_.ok)
+        e.result = std::move(result_.result);
+      else
+        e.error = std::move(result_.error);
+    }
+    put_on_record(std::move(e));
+    return settled::ended;
   }
-  return end(std::move(e)) ? settled::ended : settled::before;
+  const auto kind = overdue_.load();
+  if (kind == 0) return settled::no;
+  const bool silent = kind == static_cast<std::uint8_t>(overdue_kind::heartbeat) + 1;
+  const auto ms = silent ? limits.heartbeat.value_or(limits.timeout) : limits.timeout;
+  const std::string message = silent ? "no heartbeat for " + std::to_string(ms.count()) + " ms"
+                                     : "the function did not return within " + std::to_string(ms.count()) + " ms";
+  const bool mine = give_up(engine::attempt_end::timed_out, {.code = silent ? "heartbeat_timeout" : "timeout", .message = message});
+  return mine ? settled::timed_out : settled::before;
 }
 
 bool attempt::give_up(engine::attempt_end how, engine::failure error) {
@@ -122,7 +139,7 @@ bool attempt::give_up(engine::attempt_end how, engine::failure error) {
   e.error = std::move(error);
   if (!end(std::move(e))) return false;
   stop_.request_stop();
-  signal_();
+  signal();
   return true;
 }
 
@@ -149,12 +166,13 @@ std::optional<std::string> attempt::take_details() {
 }
 
 void attempt::log(log_level level, std::string_view text) {
-  if (table_->log_) table_->log_(level, call.facts, text);
+  table_->log(level, call.facts, text);
 }
 
 bool attempt_table::enter(std::shared_ptr<attempt> a, std::shared_ptr<attempt_listener> listener) {
   auto& s = shard_of(a->id.key);
   const std::lock_guard lock(s.mutex);
+  if (listener->generation() < s.generation) return false;
   const auto id = a->id;
   return s.entries.try_emplace(id, entry{std::move(a), std::move(listener)}).second;
 }
@@ -172,7 +190,9 @@ bool attempt_table::adopt(const attempt_id& id, std::shared_ptr<attempt_listener
     auto& s = shard_of(id.key);
     const std::lock_guard lock(s.mutex);
     const auto it = s.entries.find(id);
-    if (it == s.entries.end()) return false;
+    // An actor of a generation that is over, which does not know it yet, must not take the attempt from the one that has
+    // its run now.
+    if (it == s.entries.end() || listener->generation() < s.generation) return false;
     it->second.listener = listener;
     end = it->second.end;
   }
@@ -180,14 +200,49 @@ bool attempt_table::adopt(const attempt_id& id, std::shared_ptr<attempt_listener
   return true;
 }
 
-void attempt_table::disown(const attempt_id& id) {
-  auto& s = shard_of(id.key);
-  std::shared_ptr<attempt_listener> dropped;
+void attempt_table::take_over(engine::run_key key, const std::shared_ptr<attempt_listener>& listener,
+                              const std::function<bool(const attempt_id&)>& under_way) {
+  auto& s = shard_of(key);
+  std::vector<entry> dropped;
   const std::lock_guard lock(s.mutex);
-  const auto it = s.entries.find(id);
-  if (it == s.entries.end()) return;
-  dropped = std::move(it->second.listener);
-  if (it->second.end) s.entries.erase(it);
+  for (auto& l : s.lingering)
+    if (l.first.key == key) l.second = listener;
+  for (auto it = s.entries.begin(); it != s.entries.end();) {
+    if (it->first.key != key || under_way(it->first)) {
+      ++it;
+      continue;
+    }
+    it->second.listener = nullptr;
+    const bool ended = it->second.end.has_value();
+    if (ended) dropped.push_back(std::move(it->second));
+    it = ended ? s.entries.erase(it) : std::next(it);
+  }
+}
+
+void attempt_table::disown(engine::run_key key) {
+  take_over(key, nullptr, [](const attempt_id&) { return false; });
+  for (auto& a : of(key)) a->request_stop();
+}
+
+void attempt_table::stop_steps(engine::run_key key) {
+  for (auto& a : of(key))
+    if (!a->id.undo) a->request_stop();
+}
+
+std::vector<std::shared_ptr<attempt>> attempt_table::of(engine::run_key key) const {
+  std::vector<std::shared_ptr<attempt>> out;
+  auto& s = shard_of(key);
+  const std::lock_guard lock(s.mutex);
+  for (const auto& e : s.entries)
+    if (e.first.key == key) out.push_back(e.second.attempt);
+  return out;
+}
+
+void attempt_table::begin_generation(std::uint64_t generation) {
+  for (auto& s : shards_) {
+    const std::lock_guard lock(s.mutex);
+    s.generation = std::max(s.generation, generation);
+  }
 }
 
 void attempt_table::leave(const attempt_id& id) {
@@ -205,6 +260,12 @@ bool attempt_table::lingers(engine::run_key key, std::uint32_t step) const {
   const std::lock_guard lock(s.mutex);
   return std::any_of(s.lingering.begin(), s.lingering.end(),
                      [&](const auto& l) { return l.first.key == key && l.first.step == step && !l.first.undo; });
+}
+
+bool attempt_table::lingers(engine::run_key key) const {
+  auto& s = shard_of(key);
+  const std::lock_guard lock(s.mutex);
+  return std::any_of(s.lingering.begin(), s.lingering.end(), [&](const auto& l) { return l.first.key == key; });
 }
 
 std::vector<std::shared_ptr<attempt>> attempt_table::all() const {
@@ -267,6 +328,7 @@ void attempt_table::on_returned(const actors::attempt& a) {
 }
 
 void attempt_table::silence() {
+  silent_ = true;
   for (auto& s : shards_) {
     decltype(s.entries) entries;
     decltype(s.lingering) lingering;
@@ -274,6 +336,11 @@ void attempt_table::silence() {
     entries.swap(s.entries);
     lingering.swap(s.lingering);
   }
+}
+
+// What the sink of the log refers to may be gone when a function that hung comes back.
+void attempt_table::log(log_level level, const pawl::detail::attempt_facts& facts, std::string_view text) const {
+  if (log_ && !silent_) log_(level, facts, text);
 }
 
 void attempt_table::on_heartbeat(const actors::attempt& a, std::string details) {

@@ -61,6 +61,8 @@ class attempt_listener {
   virtual void heartbeat(std::uint32_t step, bool undo, std::string details) = 0;
   /// The function of an attempt that had been given up has returned.
   virtual void returned() = 0;
+  /// Of the state that it speaks for: once another generation has begun, the table takes nothing from it.
+  virtual std::uint64_t generation() const = 0;
 };
 
 class attempt_table;
@@ -80,11 +82,13 @@ class attempt final : public pool_task, public pawl::detail::attempt_port {
   void heartbeat(std::optional<std::string> details) override;
   void log(log_level level, std::string_view text) override;
 
-  /// Called, on any thread, when settle() may have something to do. Set before the attempt starts.
-  void on_signal(std::function<void()> signal) { signal_ = std::move(signal); }
+  /// Called, on any thread, when settle() may have something to do; at once if it has ended already. Set once, before
+  /// its function starts.
+  void on_signal(std::function<void()> signal);
 
   enum class settled : std::uint8_t { no, ended, timed_out, before };
-  /// Ends it if its function has returned or its time is over. timed_out: this call did, and its thread may hang.
+  /// Ends it if its function has returned or its time is over. timed_out: this call did, and its thread may hang. Any
+  /// thread.
   settled settle();
   /// Ends it and asks the function to stop. False: it had ended before.
   bool give_up(engine::attempt_end how, engine::failure error);
@@ -103,11 +107,14 @@ class attempt final : public pool_task, public pawl::detail::attempt_port {
 
  private:
   bool end(engine::attempt_ended e);
+  void put_on_record(engine::attempt_ended e);
+  void signal();
 
   // A function that never returns keeps its thread after the node has gone, so it keeps what it touches as well.
   const std::shared_ptr<attempt_table> table_;
   std::stop_source stop_;
   std::function<void()> signal_;
+  std::atomic<bool> hooked_{false};  // signal_ is set and stays
   std::atomic<bool> began_{false};
   std::atomic<bool> ended_{false};
   std::atomic<bool> returned_{false};
@@ -129,21 +136,32 @@ class attempt_table {
   using log_function = std::function<void(log_level, const pawl::detail::attempt_facts&, std::string_view)>;
   attempt_table(std::shared_ptr<slot_ledger> slots, log_function log) : slots_(std::move(slots)), log_(std::move(log)) {}
 
-  /// False: it is there already, so it must not be started by the caller.
+  /// False: it is there already, or the listener's generation is over, so it must not be started by the caller.
   bool enter(std::shared_ptr<attempt> a, std::shared_ptr<attempt_listener> listener);
   std::shared_ptr<attempt> find(const attempt_id& id) const;
-  /// From now on `listener` hears of it; if it has ended already, at once. False: it is not in the table.
+  /// From now on `listener` hears of it; if it has ended already, at once. False: it is not in the table, or the
+  /// listener's generation is over.
   bool adopt(const attempt_id& id, std::shared_ptr<attempt_listener> listener);
-  /// Its run has ended without it: it leaves when it ends, and nobody hears of it.
-  void disown(const attempt_id& id);
+  /// The run of `listener` has been folded again: it hears when a function that was given up returns, and of its
+  /// attempts only those for which `under_way` holds stay; the ends of the others are on record.
+  void take_over(engine::run_key key, const std::shared_ptr<attempt_listener>& listener,
+                 const std::function<bool(const attempt_id&)>& under_way);
+  /// The run has ended without them: its attempts are told to stop, leave when they end, and nobody hears of them.
+  void disown(engine::run_key key);
+  /// Tells the attempts of a run to stop, those that undo excepted.
+  void stop_steps(engine::run_key key);
   /// The batch that records its end is committed.
   void leave(const attempt_id& id);
+  /// From now on what comes from listeners of earlier generations is refused.
+  void begin_generation(std::uint64_t generation);
   /// Whether a function of the step is inside this process although its attempt has ended.
   bool lingers(engine::run_key key, std::uint32_t step) const;
+  bool lingers(engine::run_key key) const;
+  std::vector<std::shared_ptr<attempt>> of(engine::run_key key) const;
   std::vector<std::shared_ptr<attempt>> all() const;
   std::size_t size() const;
   std::size_t lingering() const;
-  /// Empties it: nobody hears of anything any more. For the end of the node.
+  /// Empties it: nobody hears of anything any more, not even of what functions log. For the end of the node.
   void silence();
   std::uint64_t late_results() const { return late_results_.load(); }
 
@@ -164,6 +182,7 @@ class attempt_table {
     std::unordered_map<attempt_id, entry, hash> entries;
     // Functions that outlived their attempts, with whom to tell when they return.
     std::unordered_map<attempt_id, std::shared_ptr<attempt_listener>, hash> lingering;
+    std::uint64_t generation = 0;
   };
   static constexpr std::size_t shard_count = 16;
   shard& shard_of(engine::run_key key) const { return shards_[static_cast<std::size_t>(key) % shard_count]; }
@@ -171,11 +190,13 @@ class attempt_table {
   void on_end(const actors::attempt& a, engine::attempt_ended end);
   void on_returned(const actors::attempt& a);
   void on_heartbeat(const actors::attempt& a, std::string details);
+  void log(log_level level, const pawl::detail::attempt_facts& facts, std::string_view text) const;
 
   mutable std::array<shard, shard_count> shards_;
   const std::shared_ptr<slot_ledger> slots_;  // outlives the slots that attempts hold
   const log_function log_;
   std::atomic<std::uint64_t> late_results_{0};
+  std::atomic<bool> silent_{false};
 };
 
 }  // namespace pawl::actors

@@ -118,15 +118,15 @@ void commit_queue::fail(batch& b, const store::append_result& why) {
   listener_.failed(next_generation, why);
   b.clear();
   dropped.clear();
-  if (why.status == store::append_status::broken || !heal()) {
-    listener_.broken(why);
-    return;
-  }
-  listener_.healed(next_generation);
+  auto end = why;
+  if (why.status != store::append_status::broken) end = heal();
+  if (end.status == store::append_status::committed) return listener_.healed(next_generation);
+  if (end.status == store::append_status::broken) listener_.broken(end);
 }
 
-// Opens the journal again, waiting longer and longer while that, or the first append after it, fails.
-bool commit_queue::heal() {
+// Opens the journal again, waiting longer and longer while that, or the first append after it, fails. Ends with
+// committed, broken, or, when the queue is being stopped, with what was wrong at last.
+store::append_result commit_queue::heal() {
   constexpr auto longest = std::chrono::milliseconds(2000);
   auto pause = std::min(longest, std::chrono::milliseconds(25) * (1 << std::min(failures_in_a_row_, 7)));
   if (failures_in_a_row_++ > 0) {
@@ -138,15 +138,15 @@ bool commit_queue::heal() {
     if (r.status == store::append_status::committed) break;
     std::unique_lock lock(mutex_);
     stats_.trouble = r.message;
-    if (r.status == store::append_status::broken || stopping_) return false;
+    if (r.status == store::append_status::broken || stopping_) return r;
     wake_.wait_for(lock, pause, [this] { return stopping_; });
-    if (stopping_) return false;
+    if (stopping_) return r;
     pause = std::min(pause * 2, longest);
   }
   const std::lock_guard lock(mutex_);
   stats_.trouble.clear();
   available_ = true;
-  return true;
+  return {};
 }
 
 commit_stats commit_queue::stats() const {

@@ -81,6 +81,7 @@ struct decided {
   std::vector<store::outcome_row> outcomes;
   std::vector<launch> launches;
   std::vector<ended_attempt> ended;
+  engine::phase phase = engine::phase::none;  ///< of the run, once this is durable; none: as before
   owed_reply reply;
   command_reply answer;  ///< what `reply` will say
   std::size_t bytes = 0;
@@ -131,7 +132,7 @@ class commit_queue {
   batch next();
   void append(batch& b);
   void fail(batch& b, const store::append_result& why);
-  bool heal();
+  store::append_result heal();
 
   store::journal& journal_;
   const options options_;

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -29,6 +28,7 @@ struct slot_ask {
   bool in_child = false;
   std::uint32_t max_concurrent = 0;  ///< 0: no limit of its own
   step_key step{};                   ///< set with a limit only
+  auto operator<=>(const slot_ask&) const = default;
   bool operator==(const slot_ask&) const = default;
 };
 
@@ -71,9 +71,12 @@ class slot_ledger {
   slot try_take(const slot_ask& ask);
 
   /// Hands a slot to `grant` once one for `ask` is free (at once if it is), on any thread. A slot that is dropped there
-  /// (its asker is gone) goes to the next in line.
+  /// (its asker is gone) goes to the next in line. Returns the place in the line, 0 when there was nothing to wait for.
   using grant_function = std::function<void(slot)>;
-  void wait(const slot_ask& ask, grant_function grant);
+  using ticket = std::uint64_t;
+  ticket wait(const slot_ask& ask, grant_function grant);
+  /// Whoever goes before his turn leaves the line; it is not an error if that has come meanwhile.
+  void cancel(const slot_ask& ask, ticket t);
   /// Drops everybody who waits.
   void forget_waiting();
 
@@ -83,13 +86,10 @@ class slot_ledger {
 
  private:
   friend class slot;
-  struct waiter {
-    slot_ask ask;
-    grant_function grant;
-  };
   bool fits(const slot_ask& ask) const;
   slot take(const slot_ask& ask);
   void give_back(const slot_ask& ask) noexcept;
+  bool next_in_line(slot& granted, grant_function& grant);
 
   mutable std::mutex mutex_;
   const std::size_t capacity_;
@@ -97,7 +97,10 @@ class slot_ledger {
   std::size_t taken_ = 0;
   std::size_t children_ = 0;
   std::map<step_key, std::uint32_t> of_step_;
-  std::deque<waiter> waiting_;
+  // One line for each kind of slot, of which there are few; tickets say who came first over all of them.
+  std::map<slot_ask, std::map<ticket, grant_function>> waiting_;
+  ticket last_ticket_ = 0;
+  bool granting_ = false;  // somebody is serving the line
   bool closed_ = false;
 };
 

@@ -36,13 +36,13 @@ class worker_state {
   }
 
   void begin_child() {
-    auto worker = caf::actor_cast<caf::actor>(self_);
-    kill_ = node_.run_in_child(attempt_, [a = attempt_, worker](bool died) {
+    // Whoever watches over children may hold this for longer than there are actors.
+    kill_ = node_.run_in_child(attempt_, [a = attempt_, self = caf::actor_cast<caf::actor_addr>(self_)](bool died) {
       a->release_slot();
       if (died)
         a->give_up(engine::attempt_end::child_died,
                    {.code = "child_died", .message = "the child process that ran the attempt died by itself"});
-      caf::anon_send(worker, attempt_signal{});
+      if (auto worker = caf::actor_cast<caf::actor>(self)) caf::anon_send(worker, attempt_signal{});
     });
     const auto limit = attempt_->limits;
     timer_ = node_.clock.at(std::chrono::steady_clock::now() + limit.timeout, [a = attempt_] { a->overdue(overdue_kind::timeout); });
@@ -51,11 +51,11 @@ class worker_state {
   void on_signal() {
     const auto was = attempt_->settle();
     if (was == attempt::settled::no) return;
+    if (was == attempt::settled::timed_out) ++node_.attempts_timed_out;
     if (place_ == attempt_place::child) {
       node_.clock.cancel(timer_);
       if (kill_) kill_();  // does nothing to a child that has gone
     } else if (was == attempt::settled::timed_out) {
-      ++node_.attempts_timed_out;
       // Over the limit of threads written off, the slot stays taken as long as the function runs.
       if (node_.pool.write_off(*attempt_) != write_off_result::over_limit) attempt_->release_slot();
     }

@@ -13,6 +13,14 @@ endif()
 add_library(pawl_msgpack INTERFACE)
 target_include_directories(pawl_msgpack SYSTEM INTERFACE "${PAWL_MSGPACK_INCLUDE}")
 
+# Programs of a build without sanitizers use jemalloc where it is present: measured here, a workflow costs 15 to 20 % less
+# CPU than with glibc's allocator. Libraries do not: what a user's program allocates with is the user's choice.
+add_library(pawl_allocator INTERFACE)
+find_library(PAWL_JEMALLOC jemalloc)
+if(PAWL_JEMALLOC AND NOT PAWL_SANITIZE)
+  target_link_options(pawl_allocator INTERFACE "LINKER:--no-as-needed,${PAWL_JEMALLOC},--as-needed")
+endif()
+
 macro(pawl_find name)
   find_package(${name} ${ARGN} QUIET)
   if(NOT ${name}_FOUND)

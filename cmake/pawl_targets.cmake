@@ -26,7 +26,7 @@ function(pawl_program name)
     set(arg_LIBS pawl_node)
   endif()
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
-  target_link_libraries(${name} PRIVATE pawl_options pawl_warnings ${arg_LIBS})
+  target_link_libraries(${name} PRIVATE pawl_options pawl_warnings pawl_allocator ${arg_LIBS})
   pawl_finish(${name} "${arg_PCH}" ${arg_HARDENED})
 endfunction()
 

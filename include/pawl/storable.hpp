@@ -137,22 +137,24 @@ template <class T>
 inline constexpr shape shape_of = find_shape<T>();
 
 template <class T>
-inline constexpr bool can_store = shape_of<T> != shape::none;
+inline constexpr bool can_store_parts = true;
+template <class T>
+inline constexpr bool can_store = shape_of<T> == shape::custom || (shape_of<T> != shape::none && can_store_parts<T>);
 template <class T, class A>
-inline constexpr bool can_store<std::vector<T, A>> = std::is_same_v<T, std::byte> || can_store<T>;
+inline constexpr bool can_store_parts<std::vector<T, A>> = std::is_same_v<T, std::byte> || can_store<T>;
 template <class T, std::size_t N>
-inline constexpr bool can_store<std::array<T, N>> = can_store<T>;
+inline constexpr bool can_store_parts<std::array<T, N>> = can_store<T>;
 template <class... T>
-inline constexpr bool can_store<std::tuple<T...>> = (can_store<T> && ...);
+inline constexpr bool can_store_parts<std::tuple<T...>> = std::conjunction_v<std::bool_constant<can_store<T>>...>;
 template <class A, class B>
-inline constexpr bool can_store<std::pair<A, B>> = can_store<std::tuple<A, B>>;
+inline constexpr bool can_store_parts<std::pair<A, B>> = can_store<std::tuple<A, B>>;
 /// A std::optional of what may be nil itself could not be told from it.
 template <class T>
-inline constexpr bool can_store<std::optional<T>> =
+inline constexpr bool can_store_parts<std::optional<T>> =
     can_store<T> && shape_of<T> != shape::optional && shape_of<T> != shape::nil && shape_of<T> != shape::any;
 template <string_map T>
   requires(shape_of<T> == shape::map)
-inline constexpr bool can_store<T> = can_store<typename T::mapped_type>;
+inline constexpr bool can_store_parts<T> = can_store<typename T::mapped_type>;
 
 }  // namespace detail
 

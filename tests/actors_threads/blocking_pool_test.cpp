@@ -27,16 +27,15 @@ struct test_task : pool_task {
       : pool_task(timeout, heartbeat),
         body(std::move(f)) {}
   void execute() noexcept override {
-    began = steady::now();
     body(*this);
     ended = true;
   }
   void overdue(overdue_kind kind) noexcept override {
-    late_after = steady::now() - began.load();
+    late_after = steady::now() - made;
     (kind == overdue_kind::timeout ? timeouts : silences)++;
   }
   std::function<void(test_task&)> body;
-  std::atomic<steady::time_point> began = steady::time_point();
+  const steady::time_point made = steady::now();  // before its time begins to count
   std::atomic<steady::duration> late_after = steady::duration(0);
   std::atomic<int> timeouts = 0;
   std::atomic<int> silences = 0;
@@ -103,11 +102,11 @@ TEST(blocking_pool, runs_every_task_once_from_several_threads) {
     });
   }
   for (auto& s : submitters) s.join();
-  EXPECT_TRUE(eventually([&] { return std::all_of(runs.begin(), runs.end(), [](auto& r) { return r == 1; }); }));
+  EXPECT_TRUE(eventually([&] { return std::all_of(runs.begin(), runs.end(), [](auto& n) { return n == 1; }); }));
   const auto stopped = pool.stop(steady::now() + patience);
   EXPECT_TRUE(stopped.not_begun.empty());
   EXPECT_EQ(stopped.detached, 0U);
-  EXPECT_TRUE(std::all_of(runs.begin(), runs.end(), [](auto& r) { return r == 1; }));
+  EXPECT_TRUE(std::all_of(runs.begin(), runs.end(), [](auto& n) { return n == 1; }));
 }
 
 TEST(blocking_pool, one_thread_runs_tasks_in_the_order_of_their_submission) {
@@ -127,7 +126,6 @@ TEST(blocking_pool, one_thread_runs_tasks_in_the_order_of_their_submission) {
   EXPECT_EQ(ran.size(), 1'000U);
 }
 
-// However long the queue is, threads that compute are not joined by a crowd of others.
 TEST(blocking_pool, trivial_tasks_cost_few_threads) {
   std::atomic<int> done = 0;
   int total = 0;
@@ -138,6 +136,25 @@ TEST(blocking_pool, trivial_tasks_cost_few_threads) {
     ASSERT_TRUE(eventually([&] { return done == total; }));
   }
   EXPECT_LE(pool.stats().threads_started_total, 16U);
+}
+
+// However long the queue is, threads that compute are not joined by a crowd of others.
+TEST(blocking_pool, tasks_that_compute_cost_few_threads) {
+  std::atomic<int> done = 0;
+  std::atomic<steady::duration> waited = steady::duration(0);
+  rig r({.min_threads = 2});
+  blocking_pool& pool = r.pool;
+  for (int i = 0; i < 400; ++i) {
+    submitted(pool, [&, submitted_at = steady::now()](auto&) {
+      waited = steady::now() - submitted_at;
+      const auto until = steady::now() + 300us;
+      while (steady::now() < until) std::atomic_signal_fence(std::memory_order_seq_cst);
+      ++done;
+    });
+  }
+  ASSERT_TRUE(eventually([&] { return done == 400; }));
+  EXPECT_GT(waited.load(), 10ms) << "the queue was never long";
+  EXPECT_LE(pool.stats().threads_started_total, 24U);
 }
 
 TEST(blocking_pool, blocked_tasks_get_threads_up_to_the_limit) {
@@ -222,7 +239,7 @@ TEST(blocking_pool, silence_is_reported_and_beats_prevent_it) {
   auto beats = submitted(
       pool,
       [silent](test_task& self) {
-        while (silent->silences == 0 || steady::now() - self.began.load() < 1100ms) {
+        while (silent->silences == 0 || steady::now() - self.made < 1100ms) {
           self.beat();
           std::this_thread::sleep_for(1ms);
         }
@@ -292,6 +309,16 @@ TEST(blocking_pool, stop_gives_back_what_did_not_begin_and_waits_for_the_rest) {
   EXPECT_FALSE(second->ended);
 }
 
+TEST(blocking_pool, stop_waits_for_idle_threads_however_late_it_is) {
+  rig r({.max_threads = 20, .min_threads = 20});
+  blocking_pool& pool = r.pool;
+  for (int i = 0; i < 20; ++i) submitted(pool, [&](auto&) { r.hung.pass(); });
+  ASSERT_TRUE(eventually([&] { return pool.stats().busy == 20; }));
+  r.hung.open();
+  ASSERT_TRUE(eventually([&] { return pool.stats().idle == 20; }));
+  EXPECT_EQ(pool.stop(steady::now()).detached, 0U);
+}
+
 TEST(blocking_pool, stop_detaches_threads_that_hang) {
   auto g = std::make_shared<gate>();
   std::shared_ptr<test_task> hangs;
@@ -338,7 +365,18 @@ TEST(blocking_pool, survives_everything_at_once) {
             2ms, 2ms));
         if (i % 5 == 0 && pool.write_off(*mine[mine.size() / 2]) == write_off_result::written_off) ++written_off;
         if (i % 3 == 0 && pool.write_off(*mine.back()) == write_off_result::written_off) ++written_off;
-        if (i % 50 == 0) std::this_thread::sleep_for(4ms);
+        if (i % 100 != 0) continue;
+        std::atomic<bool> leave = false;
+        auto hangs = submitted(
+            pool,
+            [&](auto&) {
+              while (!leave) std::this_thread::sleep_for(100us);
+            },
+            2ms);
+        EXPECT_TRUE(eventually([&] { return hangs->timeouts == 1; }));
+        if (pool.write_off(*hangs) == write_off_result::written_off) ++written_off;
+        leave = true;
+        EXPECT_TRUE(eventually([&] { return hangs->ended.load(); }));
       }
       EXPECT_TRUE(
           eventually([&] { return std::all_of(mine.begin(), mine.end(), [](auto& m) { return m->ended.load(); }); }));

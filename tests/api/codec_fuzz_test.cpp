@@ -1,6 +1,6 @@
 // Bytes from somebody who means harm: an error or a value, never a crash, and memory in proportion to the bytes. A
 // failure names its seed; PAWL_SEED=<seed> runs from that one.
-#include "shapes.hpp"
+#include "tests/api/shapes.hpp"
 
 #include <gtest/gtest.h>
 

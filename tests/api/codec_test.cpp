@@ -1,5 +1,5 @@
 // What goes in comes out, and the bytes are the msgpack that they are said to be.
-#include "shapes.hpp"
+#include "tests/api/shapes.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,6 +11,31 @@
 namespace {
 
 using namespace std::string_literals;
+
+/// Not storable; a vector of it is.
+struct opaque {
+  char c = 0;
+  bool operator==(const opaque&) const = default;
+};
+
+}  // namespace
+
+template <>
+struct pawl::codec<std::vector<opaque>> {
+  static constexpr std::string_view name = "opaques";
+  static std::string encode(const std::vector<opaque>& all) {
+    std::string out;
+    for (const auto& o : all) out += o.c;
+    return out;
+  }
+  static std::vector<opaque> decode(std::string_view bytes) {
+    std::vector<opaque> out;
+    for (const char c : bytes) out.push_back({c});
+    return out;
+  }
+};
+
+namespace {
 
 template <class T>
 void expect_round_trip(const T& value) {
@@ -152,6 +177,11 @@ TEST(codec, keeps_any_value_byte_for_byte) {
   EXPECT_THROW(pawl::encode(pawl::any_value{"\x01\x02"}), pawl::codec_error);
   EXPECT_THROW(pawl::encode(pawl::any_value{"\x92\x02"}), pawl::codec_error);
   EXPECT_THROW(pawl::encode(pawl::any_value{"\xc1"}), pawl::codec_error);
+}
+
+TEST(codec, lets_a_codec_of_its_own_stand_for_a_container) {
+  expect_round_trip(std::vector<opaque>{{1}, {2}});
+  expect_round_trip(std::optional<std::vector<opaque>>{std::vector<opaque>{{3}}});
 }
 
 TEST(codec, visits_fields_in_their_order) {

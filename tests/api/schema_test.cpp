@@ -1,5 +1,5 @@
 // What a type says about itself at run time.
-#include "shapes.hpp"
+#include "tests/api/shapes.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
