@@ -95,6 +95,7 @@ class attempt final : public pool_task, public pawl::detail::attempt_port {
   /// What a child process reported; then settle().
   void report(call_result r);
   void request_stop() { stop_.request_stop(); }
+  std::stop_token stop_token() const { return stop_.get_token(); }
   void release_slot();
   bool has_ended() const { return ended_.load(); }
   /// It has ended, but its function is still inside this process.

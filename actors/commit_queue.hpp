@@ -82,6 +82,7 @@ struct decided {
   std::vector<launch> launches;
   std::vector<ended_attempt> ended;
   engine::phase phase = engine::phase::none;  ///< of the run, once this is durable; none: as before
+  std::string refused;  ///< the command whose outcome, which is no event, is in here
   owed_reply reply;
   command_reply answer;  ///< what `reply` will say
   std::size_t bytes = 0;

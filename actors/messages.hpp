@@ -25,22 +25,31 @@ struct request {
   std::shared_ptr<actors::command_request> body;
 };
 /// Wake me at `wake_at` (microseconds; INT64_MAX: never). `idle`: nothing is under way here until then, after `received`
-/// messages from the partition.
+/// messages from the partition. `life` is of the actor that says so: what its predecessors said is stale.
 struct resting {
   engine::run_key key;
+  std::uint64_t life;
   std::int64_t wake_at;
   std::uint64_t received;
   bool idle;
 };
+/// A tick, please: something came for me while I rested, and you may have forgotten me meanwhile.
+struct tick_wanted {
+  engine::run_key key;
+  std::uint64_t life;
+};
 /// A run has ended, and that is committed.
 struct closed {
   engine::run_key key;
+  std::uint64_t life;
   std::shared_ptr<run_result> result;
 };
-/// Everything that a dead actor had handed in is durable: its run can be loaded again.
+/// Everything that a dead actor had handed in is durable: its run can be loaded again. `waited`: so long as was
+/// due after several deaths.
 struct reload {
   engine::run_key key;
   std::uint64_t generation;
+  bool waited;
 };
 /// The partition's earliest timer is due.
 struct timer_due {};
@@ -105,6 +114,7 @@ struct attempt_signal {};
 #define PAWL_LOCAL_MESSAGE(type) CAF_ALLOW_UNSAFE_MESSAGE_TYPE(pawl::actors::type)
 PAWL_LOCAL_MESSAGE(request)
 PAWL_LOCAL_MESSAGE(resting)
+PAWL_LOCAL_MESSAGE(tick_wanted)
 PAWL_LOCAL_MESSAGE(closed)
 PAWL_LOCAL_MESSAGE(reload)
 PAWL_LOCAL_MESSAGE(timer_due)

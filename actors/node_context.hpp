@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -74,6 +75,7 @@ class view_pool {
     lease& operator=(const lease&) = delete;
     ~lease() { pool_.give_back(std::move(view_)); }
     store::view* operator->() const { return view_.get(); }
+    store::view& operator*() const { return *view_; }
 
    private:
     view_pool& pool_;
@@ -89,6 +91,11 @@ class view_pool {
   std::mutex mutex_;
   std::vector<std::unique_ptr<store::view>> idle_;
 };
+
+/// The run of the workflow below number `below` that was started by this command, if it is one of the newest hundred:
+/// a start that is repeated late must not start yet another run. May throw store::view_error.
+std::optional<store::run_row> started_before(store::view& view, std::string_view workflow_id, std::string_view command_id,
+                                             std::uint32_t below);
 
 struct node_context {
   const registry& types;

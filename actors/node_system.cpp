@@ -28,7 +28,64 @@ class config final : public caf::actor_system_config {
   }
 };
 
+// Calls back exactly once: with an answer, or, when nobody is left who could give one, with `otherwise`.
+template <class Answer>
+std::function<void(const Answer&)> owed(std::function<void(const Answer&)> callback, Answer otherwise) {
+  struct debt {
+    std::function<void(const Answer&)> callback;
+    Answer otherwise;
+    ~debt() {
+      if (callback) callback(otherwise);
+    }
+  };
+  return [d = std::shared_ptr<debt>(new debt{std::move(callback), std::move(otherwise)})](const Answer& a) {
+    if (auto f = std::exchange(d->callback, nullptr)) f(a);
+  };
+}
+
+// Both answers to a start that waits for its result: whoever hears that the run began hears of its end, or that this
+// node will not tell it.
+struct start_answers {
+  owed_reply reply;
+  result_function on_result;
+  bool begun = false;
+  ~start_answers() {
+    if (begun && on_result) on_result({.state = run_result::status::unavailable});
+  }
+};
+
+void answer_both(command_request& r) {
+  auto both = std::make_shared<start_answers>();
+  both->reply = std::move(r.reply);
+  both->on_result = std::move(r.on_result);
+  r.reply = owed_reply([both](const command_reply& a) {
+    const auto result = a.outcome.result;
+    both->begun = a.state == command_reply::status::recorded &&
+                  (result == engine::command_result::applied || result == engine::command_result::duplicate);
+    both->reply.answer(a);
+  });
+  r.on_result = [both](const run_result& x) {
+    if (auto f = std::exchange(both->on_result, nullptr)) f(x);
+  };
+}
+
 }  // namespace
+
+// CAF 0.17 leaves a reference to the system's logger in every thread that makes the system or spawns into it, and the
+// system's destructor waits until all are gone. So a thread of its own does both: a node may be ended by another thread
+// than began it.
+template <class F>
+static void on_another_thread(F f) {
+  std::exception_ptr thrown;
+  std::thread([&] {
+    try {
+      f();
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+  }).join();
+  if (thrown) std::rethrow_exception(thrown);
+}
 
 struct node_system::state {
   state(const registry& t, store::journal& j, std::function<bool(std::string_view)> may_exist, node_options o)
@@ -52,11 +109,13 @@ struct node_system::state {
                 .time = {},
                 .run_in_child = options.run_in_child,
                 .log = options.log ? options.log : [](log_level, std::string_view) {}},
-        commits(journal, {.batch_bytes = options.batch_bytes}, listener()),
-        system(caf_config) {
+        commits(journal, {.batch_bytes = options.batch_bytes}, listener()) {
     context.commits = &commits;
     context.time.not_before(journal.last_event_time());
-    partition = spawn_partition(system, context, journal);
+    on_another_thread([&] {
+      system = std::make_unique<caf::actor_system>(caf_config);
+      partition = spawn_partition(*system, context, journal);
+    });
   }
 
   attempt_table::log_function attempt_log() {
@@ -90,7 +149,7 @@ struct node_system::state {
   config caf_config;
   commit_queue commits;  // its thread uses `partition` only once something was submitted, so after it was spawned
   std::atomic<std::size_t> open_requests{0};
-  caf::actor_system system;
+  std::unique_ptr<caf::actor_system> system;
   caf::actor partition;
   bool stopped = false;
 };
@@ -118,6 +177,7 @@ void node_system::submit(command_request r) {
   }
   if (auto* start = std::get_if<engine::start_command>(&r.command.body); start && start->facts.version == 0)
     if (const auto latest = s.context.types.latest(start->facts.type)) start->facts.version = latest->options.version;
+  if (r.on_result) answer_both(r);
   r.reply = owed_reply([state = state_.get(), reply = std::make_shared<owed_reply>(std::move(r.reply))](const command_reply& answer) {
     --state->open_requests;
     reply->answer(answer);
@@ -126,6 +186,8 @@ void node_system::submit(command_request r) {
 }
 
 void node_system::await_result(result_request r) {
+  r.on_result = owed(std::move(r.on_result),
+                     run_result{.workflow_id = r.workflow_id, .run = r.run, .state = run_result::status::unavailable});
   caf::anon_send(state_->partition, actors::await_result{std::make_shared<result_request>(std::move(r))});
 }
 
@@ -156,7 +218,8 @@ void node_system::describe(describe_request r) {
       f(d);
     }
   };
-  caf::anon_send(state_->partition, describe_run{std::make_shared<describe_request>(describe_request{std::move(id), std::move(answer)})});
+  auto once = owed<run_description>(std::move(answer), {});
+  caf::anon_send(state_->partition, describe_run{std::make_shared<describe_request>(describe_request{std::move(id), std::move(once)})});
 }
 
 void node_system::status(std::function<void(const node_status&)> f) {
@@ -177,7 +240,7 @@ void node_system::status(std::function<void(const node_status&)> f) {
     out.incarnation = std::to_string(s->context.incarnation);
     f(out);
   };
-  caf::anon_send(state_->partition, ask_status{std::make_shared<status_request>(status_request{std::move(on_status)})});
+  caf::anon_send(state_->partition, ask_status{std::make_shared<status_request>(status_request{owed<partition_status>(std::move(on_status), {})})});
 }
 
 view_pool::lease node_system::borrow_view() { return state_->views.borrow(); }
@@ -187,6 +250,7 @@ std::size_t node_system::running_attempts() const { return state_->context.attem
 node_system::drained node_system::drain(std::chrono::milliseconds grace, const std::function<bool()>& hurry) {
   auto& s = *state_;
   drained out;
+  if (s.stopped) return out;
   s.context.draining = true;
   s.slots->close();
   const auto until = [&](std::chrono::milliseconds patience, const auto& condition) {
@@ -198,17 +262,25 @@ node_system::drained node_system::drain(std::chrono::milliseconds grace, const s
   for (const auto& a : s.context.attempts->all()) a->request_stop();
   constexpr auto to_return = std::chrono::milliseconds(200);
   if (grace.count() > 0) until(to_return, quiet);
-  for (const auto& a : s.context.attempts->all())
-    if (a->give_up(engine::attempt_end::interrupted, {.code = "interrupted", .message = "the node stopped"})) ++out.interrupted;
+  // An attempt may still enter whose start was being committed; whoever has returned in time is not interrupted.
+  const auto interrupt = [&] {
+    for (const auto& a : s.context.attempts->all())
+      if (!a->has_ended() && a->settle() == attempt::settled::no &&
+          a->give_up(engine::attempt_end::interrupted, {.code = "interrupted", .message = "the node stopped"}))
+        ++out.interrupted;
+  };
+  interrupt();
   // What has ended leaves the table when it is committed.
   constexpr auto to_commit = std::chrono::seconds(10);
   const auto deadline = std::chrono::steady_clock::now() + to_commit;
-  while ((!quiet() || s.open_requests > 0) && s.commits.available() && std::chrono::steady_clock::now() < deadline)
+  while ((!quiet() || s.open_requests > 0) && s.commits.available() && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    interrupt();
+  }
   s.commits.stop();
-  s.context.attempts->silence();
   caf::anon_send_exit(s.partition, caf::exit_reason::user_shutdown);
-  s.partition = nullptr;
+  interrupt();
+  s.context.attempts->silence();
   out.hung = s.pool.stop(std::chrono::steady_clock::now() + std::chrono::milliseconds(100)).detached;
   s.clock.stop();
   s.stopped = true;

@@ -8,8 +8,14 @@ namespace pawl::actors {
 
 namespace {
 
-constexpr auto busy_retry = std::chrono::milliseconds(100);
-constexpr auto unavailable_retry = std::chrono::milliseconds(1000);
+// How long nothing is read from disk after the view could not be read.
+constexpr auto ailing_pause = std::chrono::milliseconds(500);
+constexpr auto first_death_pause = std::chrono::milliseconds(50);
+
+std::string cause_of(const caf::error& reason) {
+  const auto& context = reason.context();
+  return context.match_elements<std::string>() ? context.get_as<std::string>(0) : caf::to_string(reason);
+}
 
 }  // namespace
 
@@ -17,189 +23,37 @@ partition_state::partition_state(caf::event_based_actor* self, node_context& nod
     : self_(self), node_(node), journal_(journal), next_key_(journal.next_run_key()), generation_(node.commits->generation()) {}
 
 caf::behavior partition_state::behavior() {
-  self_->set_down_handler([this](caf::down_msg& m) { on_down(m); });
+  self_->set_down_handler([this](caf::down_msg& m) {
+    guard([&] { on_down(m); });
+  });
   return {
-      [this](request& m) { on_request(m.body); },
-      [this](resting& m) { on_resting(m); },
-      [this](closed& m) { on_closed(m); },
+      [this](request& m) { guard([&] { on_request(m.body); }); },
+      [this](resting& m) { guard([&] { on_resting(m); }); },
+      [this](tick_wanted& m) { guard([&] { on_tick_wanted(m); }); },
+      [this](closed& m) { guard([&] { on_closed(m); }); },
       [this](timer_due) {
         armed_for_ = store::wake_never;
-        pump();
+        guard([&] { pump(); });
       },
-      [this](reload& m) { on_reload(m); },
-      [this](generation_over& m) { on_generation_over(m); },
-      [this](generation_healed& m) { on_generation_healed(m); },
-      [this](await_result& m) { on_await(m.body); },
-      [this](describe_run& m) {
-        const auto id = by_id_.find(m.body->workflow_id);
-        if (id == by_id_.end()) return m.body->on_description({});
-        self_->send(live_.at(id->second).actor, std::move(m));
-      },
-      [this](ask_status& m) { m.body->on_status(status()); },
+      [this](reload& m) { guard([&] { on_reload(m); }); },
+      [this](generation_over& m) { guard([&] { on_generation_over(m); }); },
+      [this](generation_healed& m) { guard([&] { on_generation_healed(m); }); },
+      [this](await_result& m) { guard([&] { on_await(m.body); }); },
+      [this](describe_run& m) { guard([&] { on_describe(m); }); },
+      [this](ask_status& m) { guard([&] { m.body->on_status(status()); }); },
   };
 }
 
-// ---- requests
-
-void partition_state::refuse(command_request& r, command_reply::status state, std::string why, std::chrono::milliseconds retry_after) {
-  if (state == command_reply::status::busy) ++counts_.refused_busy;
-  command_reply reply;
-  reply.state = state;
-  reply.message = std::move(why);
-  reply.retry_after = retry_after;
-  r.reply.answer(reply);
-}
-
-// What is wrong with a request that no state could make right; such requests are not recorded.
-std::string partition_state::door_check(const command_request& r) const {
-  if (r.workflow_id.empty()) return "the workflow id is empty";
-  const auto limit = node_.limits.id_length;
-  if (r.workflow_id.size() > limit)
-    return "the workflow id has " + std::to_string(r.workflow_id.size()) + " bytes, limits.id_length is " + std::to_string(limit);
-  if (r.command.id.size() > limit)
-    return "the command id has " + std::to_string(r.command.id.size()) + " bytes, limits.id_length is " + std::to_string(limit);
-  const auto* start = std::get_if<engine::start_command>(&r.command.body);
-  if (!start) return {};
-  if (!node_.types.find(start->facts.type, start->facts.version))
-    return "this node has no workflow type '" + start->facts.type + "' version " + std::to_string(start->facts.version);
-  if (start->input.size() > node_.limits.payload)
-    return "the input has " + std::to_string(start->input.size()) + " bytes as msgpack, limits.payload is " + std::to_string(node_.limits.payload);
-  return {};
-}
-
-bool partition_state::full() const {
-  const auto active = live_.size() - resting_.size();
-  // What is due already comes before what is new.
-  return active >= (backlog_.empty() ? node_.partition.live : node_.partition.live / 2);
-}
-
-void partition_state::on_request(std::shared_ptr<command_request>& r) {
-  if (away_ || node_.draining)
-    return refuse(*r, command_reply::status::unavailable, node_.draining ? "the node is stopping" : "the journal is away: " + trouble_, unavailable_retry);
-  if (auto wrong = door_check(*r); !wrong.empty()) return refuse(*r, command_reply::status::invalid, std::move(wrong), {});
-  if (const auto id = by_id_.find(r->workflow_id); id != by_id_.end()) return forward(live_.at(id->second), id->second, r);
-  std::optional<store::run_row> row;
+// What a handler throws (a callback of the outside, say) must not end the actor that all runs depend on.
+template <class Handler>
+void partition_state::guard(Handler handler) {
   try {
-    if (node_.may_exist(r->workflow_id)) row = node_.views.borrow()->find(r->workflow_id);
-  } catch (const store::view_error& e) {
-    return refuse(*r, command_reply::status::unavailable, e.what(), unavailable_retry);
+    handler();
+  } catch (const std::exception& e) {
+    node_.log(log_level::error, std::string("a request to the partition failed: ") + e.what());
+  } catch (...) {
+    node_.log(log_level::error, "a request to the partition failed");
   }
-  if (row) return on_known(r, *row);
-  if (std::holds_alternative<engine::start_command>(r->command.body)) return begin_run(r, 1);
-  record(r, engine::command_result::not_found, 0, "there is no workflow '" + r->workflow_id + "'", nullptr);
-}
-
-void partition_state::begin_run(std::shared_ptr<command_request>& r, std::uint32_t run) {
-  if (full())
-    return refuse(*r, command_reply::status::busy,
-                  "the node has limits.live_workflows runs under way (" + std::to_string(node_.partition.live) + "); try again later", busy_retry);
-  auto& start = std::get<engine::start_command>(r->command.body);
-  const auto definition = node_.types.find(start.facts.type, start.facts.version);
-  start.facts.workflow_id = r->workflow_id;
-  start.facts.run = run;
-  start.facts.uid = {journal_.reign(), next_serial_++};
-  start.facts.digest = definition->digest;
-  if (start.facts.deadline.count() == 0 && definition->options.deadline) start.facts.deadline = *definition->options.deadline;
-  const auto key = next_key_++;
-  if (r->on_result) {
-    waiters_[key].push_back(std::exchange(r->on_result, nullptr));
-    ++waiting_;
-  }
-  auto& live = spawn(key, r->workflow_id, false);
-  ++counts_.started;
-  ++live.sent;
-  self_->send(live.actor, deliver{std::move(r)});
-}
-
-void partition_state::forward(live_run& run, engine::run_key key, std::shared_ptr<command_request>& r) {
-  wake(run);
-  ++run.sent;
-  (void)key;
-  self_->send(run.actor, deliver{std::move(r)});
-}
-
-void partition_state::on_known(std::shared_ptr<command_request>& r, const store::run_row& row) {
-  if (row.summary.closed_at != 0) return answer_closed(r, row);
-  if (auto* run = load(row.key, row.header.workflow_id)) forward(*run, row.key, r);
-}
-
-// A command for a run that is closed: a repeat gets the answer it had, a start may begin the next run.
-void partition_state::answer_closed(std::shared_ptr<command_request>& r, const store::run_row& row) {
-  const auto& id = r->command.id;
-  const std::string is = "workflow '" + r->workflow_id + "' is " + std::string(to_text(row.summary.phase)) + " already";
-  try {
-    auto view = node_.views.borrow();
-    if (id == row.header.start_command && !id.empty()) {
-      if (r->on_result) r->on_result(result_of(row));
-      return record(r, engine::command_result::duplicate, 1, "the workflow has been started by this command already", &row);
-    }
-    if (const auto known = view->outcome(r->workflow_id, id))
-      return record(r, known->outcome.result, known->outcome.seq, known->outcome.message, &row);
-    const bool start = std::holds_alternative<engine::start_command>(r->command.body);
-    const bool failed = row.summary.phase != engine::phase::completed;
-    if (start && (r->closed_id == engine::closed_id_policy::allow || (failed && r->closed_id == engine::closed_id_policy::allow_if_failed)))
-      return begin_run(r, row.header.run + 1);
-    if (!id.empty() && !start)
-      for (const auto& e : view->history(row.key).events)
-        if (e.command_id == id) return record(r, engine::command_result::duplicate, e.seq, "the command has been applied already", &row);
-  } catch (const store::view_error& e) {
-    return refuse(*r, command_reply::status::unavailable, e.what(), unavailable_retry);
-  }
-  record(r, engine::command_result::conflict, 0, is, &row);
-}
-
-// Answers a command that reaches no run, once its outcome is on record.
-void partition_state::record(std::shared_ptr<command_request>& r, engine::command_result result, std::uint64_t seq, std::string message,
-                             const store::run_row* row) {
-  auto d = std::make_shared<decided>();
-  d->generation = generation_;
-  d->answer.outcome = {.result = result, .seq = seq, .message = message};
-  d->answer.message = std::move(message);
-  if (row) {
-    d->answer.run = row->header.run;
-    d->answer.run_uid = to_text(row->header.uid);
-  }
-  if (result != engine::command_result::duplicate && !r->command.id.empty())
-    d->outcomes.push_back({.command_id = r->command.id, .workflow_id = r->workflow_id, .outcome = d->answer.outcome, .at = engine::to_micros(node_.time.now())});
-  d->reply = std::move(r->reply);
-  d->committed = [](std::shared_ptr<decided> done) { done->reply.answer(done->answer); };
-  node_.commits->submit(std::move(d));
-}
-
-run_result partition_state::result_of(const store::run_row& row) {
-  run_result out{.phase = row.summary.phase, .workflow_id = row.header.workflow_id, .run = row.header.run};
-  const auto last = node_.views.borrow()->history(row.key, row.last_seq, 1);
-  if (last.events.empty()) return out;
-  out.payload = last.events.back().payload;
-  out.error = last.events.back().error;
-  return out;
-}
-
-void partition_state::on_await(std::shared_ptr<result_request>& r) {
-  run_result answer{.workflow_id = r->workflow_id, .run = r->run};
-  const auto wait_for = [&](engine::run_key key) {
-    if (waiting_ >= node_.partition.waiters) {
-      answer.state = run_result::status::busy;
-      return r->on_result(answer);
-    }
-    waiters_[key].push_back(std::move(r->on_result));
-    ++waiting_;
-  };
-  const auto id = by_id_.find(r->workflow_id);
-  if (id != by_id_.end() && r->run == 0) return wait_for(id->second);
-  try {
-    std::optional<store::run_row> row;
-    {
-      auto view = node_.views.borrow();
-      row = r->run == 0 ? view->find(r->workflow_id) : view->find(r->workflow_id, r->run);
-    }
-    if (row && row->summary.closed_at != 0) return r->on_result(result_of(*row));
-    if (row) return wait_for(row->key);
-    answer.state = away_ ? run_result::status::unavailable : run_result::status::not_found;
-  } catch (const store::view_error&) {
-    answer.state = run_result::status::unavailable;
-  }
-  r->on_result(answer);
 }
 
 // ---- lives of runs
@@ -209,7 +63,8 @@ partition_state::live_run& partition_state::spawn(engine::run_key key, std::stri
   by_id_[workflow_id] = key;
   auto& run = live_[key];
   run.workflow_id = std::move(workflow_id);
-  run.actor = spawn_workflow(self_, node_, {.key = key, .generation = generation_, .load = load, .broken = std::move(broken)});
+  run.life = ++lives_;
+  run.actor = spawn_workflow(self_, node_, {.key = key, .generation = generation_, .life = run.life, .load = load, .broken = std::move(broken)});
   return run;
 }
 
@@ -217,6 +72,7 @@ partition_state::live_run& partition_state::spawn(engine::run_key key, std::stri
 partition_state::live_run* partition_state::load(engine::run_key key, std::string workflow_id) {
   if (const auto it = live_.find(key); it != live_.end()) return &it->second;
   if (to_reload_.contains(key)) return nullptr;
+  if (!backlog_.empty()) touched_.insert(key);
   auto& run = spawn(key, std::move(workflow_id), true);
   ++counts_.loaded;
   tick_run(key, run);
@@ -237,7 +93,7 @@ void partition_state::wake(live_run& run) {
 
 void partition_state::on_resting(const resting& m) {
   const auto it = live_.find(m.key);
-  if (it == live_.end()) return;
+  if (it == live_.end() || it->second.life != m.life) return;
   auto& run = it->second;
   if (run.wake_at != m.wake_at) {
     timers_.erase({run.wake_at, m.key});
@@ -251,17 +107,25 @@ void partition_state::on_resting(const resting& m) {
     run.since = std::chrono::steady_clock::now();
     run.place = resting_.insert(resting_.end(), m.key);
     if (live_.size() > node_.partition.live) evict();
+    if (!backlog_.empty()) return pump();  // who rests makes room
   }
   arm();
 }
 
+void partition_state::on_tick_wanted(const tick_wanted& m) {
+  const auto it = live_.find(m.key);
+  if (it != live_.end() && it->second.life == m.life) tick_run(m.key, it->second);
+}
+
 void partition_state::on_closed(const closed& m) {
   const auto it = live_.find(m.key);
-  if (it == live_.end()) return;
+  if (it == live_.end() || it->second.life != m.life) return;
   ++counts_.closed;
-  resolve(m.key, *m.result);
+  timers_.erase({it->second.wake_at, m.key});
+  if (!deaths_.empty()) deaths_.erase(m.key);
   forget(it);
-  if (!backlog_.empty()) pump();
+  resolve(m.key, *m.result);
+  if (!backlog_.empty() || more_to_scan_) pump();
 }
 
 void partition_state::resolve(engine::run_key key, const run_result& result) {
@@ -302,44 +166,62 @@ void partition_state::on_down(const caf::down_msg& m) {
   const auto it = std::find_if(live_.begin(), live_.end(), [&](const auto& r) { return r.second.actor == m.source; });
   if (it == live_.end()) return;
   const auto key = it->first;
+  const auto cause = cause_of(m.reason);
   ++counts_.restarts;
-  node_.log(log_level::error, "workflow actor died workflow=" + it->second.workflow_id + " reason=\"" + caf::to_string(m.reason) + "\"");
+  node_.log(log_level::error, "workflow actor died workflow=" + it->second.workflow_id + " error=\"" + cause + "\"");
+  // Its id stays taken: what it handed in, its start perhaps, is not on record yet.
   to_reload_[key] = it->second.workflow_id;
   wake(it->second);
   timers_.erase({it->second.wake_at, key});
-  by_id_.erase(it->second.workflow_id);
   live_.erase(it);
-  deaths_[key].push_back(std::chrono::steady_clock::now());
+  deaths_[key].times.push_back(std::chrono::steady_clock::now());
+  deaths_[key].cause = cause;
   // Behind everything that it handed in.
   auto d = std::make_shared<decided>();
   d->generation = generation_;
   d->committed = [self = caf::actor_cast<caf::actor>(self_), key, generation = generation_](std::shared_ptr<decided>) {
-    caf::anon_send(self, reload{key, generation});
+    caf::anon_send(self, reload{key, generation, false});
   };
   node_.commits->submit(std::move(d));
+}
+
+void partition_state::reload_later(engine::run_key key, std::chrono::milliseconds pause) {
+  node_.clock.at(std::chrono::steady_clock::now() + pause, [self = caf::actor_cast<caf::actor>(self_), m = reload{key, generation_, true}] {
+    caf::anon_send(self, m);
+  });
 }
 
 void partition_state::on_reload(const reload& m) {
   const auto it = to_reload_.find(m.key);
   if (m.generation != generation_ || it == to_reload_.end()) return;
-  auto id = std::move(it->second);
-  to_reload_.erase(it);
   auto& deaths = deaths_[m.key];
   const auto now = std::chrono::steady_clock::now();
-  while (!deaths.empty() && now - deaths.front() > node_.partition.restart_window) deaths.pop_front();
-  std::string broken;
-  if (deaths.size() > static_cast<std::size_t>(node_.partition.restarts)) {
-    broken = "its actor died " + std::to_string(deaths.size()) + " times within " + std::to_string(node_.partition.restart_window.count()) + " s";
-    deaths_.erase(m.key);
-  }
+  auto& times = deaths.times;
+  while (!times.empty() && now - times.front() > node_.partition.restart_window) times.pop_front();
+  if (!m.waited && times.size() > 1) return reload_later(m.key, first_death_pause * (1 << std::min<std::size_t>(times.size() - 2, 5)));
   std::optional<store::run_row> row;
+  std::optional<run_result> end;
   try {
     row = node_.views.borrow()->get(m.key);
+    if (row && row->summary.closed_at != 0) end = result_of(*row);
   } catch (const store::view_error& e) {
     node_.log(log_level::error, std::string("cannot restart a workflow: ") + e.what());
+    return reload_later(m.key, ailing_pause);
   }
-  if (!row) return resolve(m.key, {.workflow_id = id, .state = run_result::status::unknown});
-  if (row->summary.closed_at != 0) return resolve(m.key, result_of(*row));
+  auto id = std::move(it->second);
+  to_reload_.erase(it);
+  if (!row) end = run_result{.workflow_id = id, .state = run_result::status::unknown};
+  if (end) {
+    if (const auto known = by_id_.find(id); known != by_id_.end() && known->second == m.key) by_id_.erase(known);
+    deaths_.erase(m.key);
+    return resolve(m.key, *end);
+  }
+  std::string broken;
+  if (times.size() > static_cast<std::size_t>(node_.partition.restarts)) {
+    broken = "its actor died " + std::to_string(times.size()) + " times within " + std::to_string(node_.partition.restart_window.count()) +
+             " s: " + deaths.cause;
+    deaths_.erase(m.key);
+  }
   auto& run = spawn(m.key, std::move(id), true, std::move(broken));
   tick_run(m.key, run);
 }
@@ -362,41 +244,53 @@ void partition_state::pump() {
       backlog_.push_back(std::move(due));
     }
   }
-  if (std::chrono::steady_clock::now() >= next_scan_) more_to_scan_ = true;
-  if (more_to_scan_ && backlog_.size() < node_.partition.load_page && timers_.size() < live_.size() + 4 * node_.partition.load_page) scan();
-  evict();
-  while (!backlog_.empty() && live_.size() - resting_.size() < node_.partition.live) {
-    auto row = std::move(backlog_.front());
-    backlog_.pop_front();
+  const auto steady_now = std::chrono::steady_clock::now();
+  if (steady_now >= next_scan_) more_to_scan_ = true;
+  if (steady_now >= ailing_until_) {
     try {
-      if (row.header.workflow_id.empty()) {
-        auto found = node_.views.borrow()->get(row.key);
-        if (!found || found->summary.closed_at != 0) continue;
-        row = std::move(*found);
-      }
-      load(row.key, std::move(row.header.workflow_id));
+      load_due();
     } catch (const store::view_error& e) {
-      node_.log(log_level::error, std::string("cannot load a workflow: ") + e.what());
+      // Nothing is skipped: it goes on where it failed.
+      ailing_until_ = steady_now + ailing_pause;
+      node_.log(log_level::error, std::string("cannot read what is due: ") + e.what());
     }
   }
-  if (more_to_scan_ && backlog_.empty()) caf::anon_send(caf::actor_cast<caf::actor>(self_), timer_due{});
   arm();
+}
+
+void partition_state::load_due() {
+  const auto room_for_timers = [this] { return timers_.size() < live_.size() + 4 * node_.partition.load_page; };
+  if (more_to_scan_ && backlog_.size() < node_.partition.load_page && room_for_timers()) scan();
+  evict();
+  while (!backlog_.empty() && live_.size() - resting_.size() < node_.partition.live) {
+    auto& row = backlog_.front();
+    // It was in memory since it was read, or only its key is known.
+    if (row.header.workflow_id.empty() || touched_.contains(row.key)) {
+      auto found = node_.views.borrow()->get(row.key);
+      if (!found || found->summary.closed_at != 0) {
+        backlog_.pop_front();
+        continue;
+      }
+      row = std::move(*found);
+    }
+    const auto next = std::move(row);
+    backlog_.pop_front();
+    load(next.key, next.header.workflow_id);
+  }
+  if (!backlog_.empty()) return;
+  touched_.clear();
+  if (more_to_scan_ && room_for_timers()) caf::anon_send(caf::actor_cast<caf::actor>(self_), timer_due{});
 }
 
 // Reads the next page of open runs that are due before the horizon.
 void partition_state::scan() {
   const auto now = node_.time.now();
   const auto until = engine::to_micros(now + node_.partition.horizon);
-  std::vector<store::run_row> page;
-  try {
-    page = node_.views.borrow()->due(until, scanned_, node_.partition.load_page);
-  } catch (const store::view_error& e) {
-    node_.log(log_level::error, std::string("cannot read what is due: ") + e.what());
-  }
+  auto page = node_.views.borrow()->due(until, scanned_, node_.partition.load_page);
   more_to_scan_ = page.size() == node_.partition.load_page;
   for (auto& row : page) {
     scanned_ = {row.summary.wake_at, row.key};
-    if (live_.contains(row.key)) continue;
+    if (live_.contains(row.key) || to_reload_.contains(row.key)) continue;
     if (row.summary.wake_at <= engine::to_micros(now))
       backlog_.push_back(std::move(row));
     else
@@ -412,11 +306,16 @@ void partition_state::scan() {
 // One timer of the clock stands for the earliest of ours.
 void partition_state::arm() {
   const auto now = engine::to_micros(node_.time.now());
-  const auto scan_in = std::chrono::duration_cast<std::chrono::microseconds>(next_scan_ - std::chrono::steady_clock::now()).count();
-  auto at = now + std::max<std::int64_t>(scan_in, 0);
+  const auto in = [now, steady_now = std::chrono::steady_clock::now()](std::chrono::steady_clock::time_point t) {
+    return now + std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(t - steady_now).count(), 0);
+  };
+  auto at = store::wake_never;
+  // A scan under way goes on when there is room, which a timer or the end of a run makes.
+  if (!more_to_scan_) at = in(next_scan_);
+  if (more_to_scan_ || !backlog_.empty()) at = std::min(at, in(std::max(ailing_until_, std::chrono::steady_clock::now() + ailing_pause)));
   if (!timers_.empty()) at = std::min(at, timers_.begin()->first);
   if (!resting_.empty() && node_.partition.evict) at = std::min(at, now + 1000 * std::max<std::int64_t>(node_.partition.idle.count(), 10));
-  if (armed_ && at >= armed_for_) return;
+  if (at == store::wake_never || (armed_ && at >= armed_for_)) return;
   if (armed_) node_.clock.cancel(armed_);
   armed_for_ = at;
   // A little late rather than early: an early one would find nothing due.
@@ -435,6 +334,7 @@ void partition_state::on_generation_over(const generation_over& m) {
   away_ = true;
   trouble_ = m.why;
   generation_ = m.next;
+  node_.attempts->begin_generation(m.next);
   node_.log(log_level::error, "journal failed: everything in memory is discarded and folded again error=\"" + m.why + "\"");
   node_.slots->forget_waiting();
   leave_all();
@@ -443,7 +343,9 @@ void partition_state::on_generation_over(const generation_over& m) {
   timers_.clear();
   backlog_.clear();
   to_reload_.clear();
+  touched_.clear();
   if (!m.broken) return;
+  broken_ = true;
   for (auto& w : std::exchange(waiters_, {}))
     for (auto& f : w.second) f({.state = run_result::status::unavailable});
   waiting_ = 0;
@@ -470,9 +372,22 @@ void partition_state::on_generation_healed(const generation_healed& m) {
     }
   }
   for (const auto& e : ended) resolve(e.first, e.second);
+  disown_attempts_of_closed_runs();
   scanned_ = {};
   more_to_scan_ = true;
   pump();
+}
+
+// The failed commit may have ended runs: those are not loaded again, and nobody waits for their attempts.
+void partition_state::disown_attempts_of_closed_runs() {
+  std::set<engine::run_key> keys;
+  for (const auto& a : node_.attempts->all()) keys.insert(a->id.key);
+  try {
+    for (const auto key : keys)
+      if (const auto row = node_.views.borrow()->get(key); !row || row->summary.closed_at != 0) node_.attempts->disown(key);
+  } catch (const store::view_error& e) {
+    node_.log(log_level::error, std::string("cannot tell which attempts have an open run: ") + e.what());
+  }
 }
 
 partition_status partition_state::status() const {

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "actors/messages.hpp"
@@ -29,6 +30,7 @@ class partition_state {
   struct live_run {
     caf::actor actor;
     std::string workflow_id;
+    std::uint64_t life = 0;  // names the actor
     std::uint64_t sent = 0;  // commands and ticks
     std::int64_t wake_at = store::wake_never;
     bool resting = false;
@@ -43,12 +45,13 @@ class partition_state {
   std::string door_check(const command_request& r) const;
   bool full() const;
   void begin_run(std::shared_ptr<command_request>& r, std::uint32_t run);
-  void forward(live_run& run, engine::run_key key, std::shared_ptr<command_request>& r);
+  void forward(live_run& run, std::shared_ptr<command_request>& r);
   void on_known(std::shared_ptr<command_request>& r, const store::run_row& row);
   void answer_closed(std::shared_ptr<command_request>& r, const store::run_row& row);
-  void record(std::shared_ptr<command_request>& r, engine::command_result result, std::uint64_t seq, std::string message,
-              const store::run_row* row);
+  void answer(std::shared_ptr<command_request>& r, engine::outcome outcome, const store::run_row* row, bool fresh = true);
+  std::optional<engine::outcome> known_outcome(const command_request& r);
   void on_await(std::shared_ptr<result_request>& r);
+  void on_describe(const describe_run& m);
   run_result result_of(const store::run_row& row);
 
   // lives of runs
@@ -57,21 +60,27 @@ class partition_state {
   void tick_run(engine::run_key key, live_run& run);
   void wake(live_run& run);
   void on_resting(const resting& m);
+  void on_tick_wanted(const tick_wanted& m);
   void on_closed(const closed& m);
   void forget(run_map::iterator it);
   void evict();
   void on_down(const caf::down_msg& m);
+  void reload_later(engine::run_key key, std::chrono::milliseconds pause);
   void on_reload(const reload& m);
   void resolve(engine::run_key key, const run_result& result);
 
   // time
   void pump();
+  void load_due();
   void scan();
   void arm();
 
   void on_generation_over(const generation_over& m);
   void on_generation_healed(const generation_healed& m);
+  void disown_attempts_of_closed_runs();
   partition_status status() const;
+  template <class Handler>
+  void guard(Handler handler);
 
   caf::event_based_actor* self_;
   node_context& node_;
@@ -81,19 +90,30 @@ class partition_state {
   std::list<engine::run_key> resting_;  // longest first
   std::unordered_map<engine::run_key, std::vector<result_function>> waiters_;
   std::size_t waiting_ = 0;
+  // Outcomes that are being recorded, by workflow id and command id; some are done, and swept now and then.
+  std::map<std::pair<std::string, std::string>, std::weak_ptr<decided>> answering_;
+  std::size_t swept_at_ = 1024;
   std::set<std::pair<std::int64_t, engine::run_key>> timers_;
   std::deque<store::run_row> backlog_;
+  std::unordered_set<engine::run_key> touched_;  // loaded while there is a backlog, which may name them too
   // Open runs up to here, in the order of their wake times, are in memory, in timers_ or in backlog_.
   store::view::due_cursor scanned_;
   bool more_to_scan_ = true;
   std::chrono::steady_clock::time_point next_scan_{};
+  std::chrono::steady_clock::time_point ailing_until_{};  // the view could not be read
   clock::timer_id armed_{};
   std::int64_t armed_for_ = store::wake_never;
   engine::run_key next_key_ = 1;
   std::uint64_t next_serial_ = 1;
+  std::uint64_t lives_ = 0;
   std::uint64_t generation_;
   bool away_ = false;
-  std::map<engine::run_key, std::deque<std::chrono::steady_clock::time_point>> deaths_;
+  bool broken_ = false;  // and it will not come back
+  struct death_record {
+    std::deque<std::chrono::steady_clock::time_point> times;
+    std::string cause;  // of the newest
+  };
+  std::map<engine::run_key, death_record> deaths_;  // of runs whose actors died
   std::map<engine::run_key, std::string> to_reload_;  // workflow ids of runs whose actors died
   partition_status counts_;
   std::string trouble_;

@@ -19,6 +19,7 @@ class worker_state {
     attempt_->on_signal([self = caf::actor_cast<caf::actor_addr>(self_)] {
       if (auto worker = caf::actor_cast<caf::actor>(self)) caf::anon_send(worker, attempt_signal{});
     });
+    if (attempt_->has_ended()) return attempt_->release_slot();  // the node is stopping; the signal is on its way
     switch (place_) {
       case attempt_place::in_place: attempt_->execute(); break;
       case attempt_place::child: begin_child(); break;
@@ -32,7 +33,6 @@ class worker_state {
     if (r == submit_result::accepted) return;
     attempt_->release_slot();
     attempt_->give_up(engine::attempt_end::not_begun, {.code = "not_begun", .message = "the pool takes no more functions"});
-    leave();
   }
 
   void begin_child() {

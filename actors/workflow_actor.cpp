@@ -1,9 +1,8 @@
 #include "actors/workflow_actor.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <stdexcept>
-
-#include "actors/worker_actor.hpp"
 
 namespace pawl::actors {
 
@@ -24,7 +23,7 @@ class workflow_state::actor_allowance final : public engine::allowance {
     if (r.max_concurrent > 0) ask.step = {r.run->definition.get(), 2 * r.step + (r.undo ? 1U : 0U)};
     slot s = granted_ && granted_->serves(ask) ? std::move(*granted_) : node_.slots->try_take(ask);
     if (!s) {
-      if (!missing) missing = ask;
+      if (std::find(missing.begin(), missing.end(), ask) == missing.end()) missing.push_back(ask);
       return false;
     }
     taken.push_back(std::move(s));
@@ -34,7 +33,7 @@ class workflow_state::actor_allowance final : public engine::allowance {
   bool still_running(const engine::instance&, std::uint32_t step) const override { return node_.attempts->lingers(key_, step); }
 
   std::vector<slot> taken;
-  std::optional<slot_ask> missing;
+  std::vector<slot_ask> missing;  // one of each kind
 
  private:
   node_context& node_;
@@ -45,19 +44,21 @@ class workflow_state::actor_allowance final : public engine::allowance {
 // Turns what the table says into messages. Holds the actor weakly: the table may outlive it.
 class workflow_state::listener final : public attempt_listener {
  public:
-  explicit listener(caf::event_based_actor* self) : self_(caf::actor_cast<caf::actor_addr>(self)) {}
+  listener(caf::event_based_actor* self, std::uint64_t generation) : self_(caf::actor_cast<caf::actor_addr>(self)), generation_(generation) {}
   void ended(const engine::attempt_ended& end) override { send(attempt_over{std::make_shared<engine::attempt_ended>(end)}); }
   void heartbeat(std::uint32_t step, bool undo, std::string details) override {
     send(attempt_heartbeat{step, undo, std::move(details)});
   }
   void returned() override { send(function_returned{}); }
+  std::uint64_t generation() const override { return generation_; }
 
  private:
   template <class Message>
   void send(Message m) {
     if (auto a = caf::actor_cast<caf::actor>(self_)) caf::anon_send(a, std::move(m));
   }
-  caf::actor_addr self_;
+  const caf::actor_addr self_;
+  const std::uint64_t generation_;
 };
 
 workflow_state::workflow_state(caf::event_based_actor* self, node_context& node, caf::actor partition, workflow_origin origin)
@@ -66,11 +67,14 @@ workflow_state::workflow_state(caf::event_based_actor* self, node_context& node,
       partition_(std::move(partition)),
       key_(origin.key),
       generation_(origin.generation),
+      life_(origin.life),
       unloaded_(origin.load),
       cannot_restore_(std::move(origin.broken)),
-      listener_(std::make_shared<listener>(self)) {}
+      listener_(std::make_shared<listener>(self, origin.generation)) {}
 
-workflow_state::~workflow_state() = default;
+workflow_state::~workflow_state() {
+  for (const auto& a : asked_) node_.slots->cancel(a.first, a.second);
+}
 
 caf::behavior workflow_state::behavior() {
   self_->set_down_handler([this](caf::down_msg& m) { on_worker_down(m); });
@@ -88,10 +92,14 @@ caf::behavior workflow_state::behavior() {
       },
       [this](attempt_over& m) { on_attempt_over(*m.end); },
       [this](attempt_heartbeat& m) { on_heartbeat(m); },
-      [this](function_returned) { decide({}, {}); },
+      [this](function_returned) {
+        if (resting_) return self_->send(partition_, tick_wanted{key_, life_});
+        decide({}, {});
+      },
       [this](committed& m) { on_committed(*m.what); },
       [this](slot_granted& m) {
-        asked_for_slot_ = false;
+        std::erase_if(asked_, [&](const auto& a) { return m.what->serves(a.first); });
+        if (resting_) return;  // who rests wants none any more: it goes to the next in line
         granted_ = std::move(m.what);
         decide({}, {});
         granted_.reset();
@@ -108,67 +116,61 @@ void workflow_state::on_tick() {
 
 void workflow_state::load() {
   unloaded_ = false;
+  created_ = true;
+  if (!cannot_restore_.empty()) {
+    // Its history is not even read: that may be what its actors died of.
+    instance_ = engine::make_instance(nullptr);
+    instance_->broken = cannot_restore_;
+    return quarantine();
+  }
   auto history = node_.views.borrow()->history(key_);
   const auto* first = history.events.empty() ? nullptr : &history.events.front();
   auto definition = first && first->start ? node_.types.find(first->start->type, first->start->version) : nullptr;
   instance_ = engine::make_instance(std::move(definition));
-  created_ = true;
   for (const auto& e : history.events) engine::evolve(*instance_, e);
   if (!history.error.empty()) instance_->broken = history.error;
   if (first == nullptr && history.error.empty()) instance_->broken = "the run has no events";
-  if (!cannot_restore_.empty()) instance_->broken = cannot_restore_;
-  if (!instance_->broken.empty()) {
-    const auto& last = history.events.empty() ? engine::event{} : history.events.back();
-    if (last.kind != engine::event_kind::run_paused || last.cause != engine::paused_broken) quarantine(last.seq);
-    return;
-  }
+  if (!instance_->broken.empty()) return quarantine();
   for (const auto& h : history.heartbeats)
     if (auto* s = instance_->find(h.step, h.undo)) s->details = h.details;
+  if (is_closed(instance_->phase)) keep_end(history.events.back());
   adopt_attempts();
+}
+
+void workflow_state::keep_end(const engine::event& e) {
+  end_ = std::make_shared<run_result>();
+  end_->payload = e.payload;
+  end_->error = e.error;
 }
 
 // Pauses on record a run whose history cannot be followed, so that people find it; nothing else happens to it until a
 // binary that can follow it is started.
-void workflow_state::quarantine(std::uint64_t last_seq) {
+void workflow_state::quarantine() {
+  node_.log(log_level::error, "workflow cannot be restored run_key=" + std::to_string(key_) + " error=\"" + instance_->broken + "\"");
+  node_.attempts->disown(key_);
+  const auto row = node_.views.borrow()->get(key_);
+  if (!row || row->summary.closed_at != 0) return;
+  if (row->summary.paused) {
+    if (!cannot_restore_.empty()) return;
+    const auto last = node_.views.borrow()->history(key_, row->last_seq, 1);
+    if (!last.events.empty() && last.events.back().cause == engine::paused_broken) return;  // that is on record
+  }
   engine::event e;
   e.kind = engine::event_kind::run_paused;
-  e.seq = last_seq + 1;
+  e.seq = row->last_seq + 1;
   e.at = node_.time.now();
   e.cause = engine::paused_broken;
   e.error = engine::failure{.code = "broken", .message = "the history cannot be followed: " + instance_->broken};
-  node_.log(log_level::error, "workflow cannot be restored run_key=" + std::to_string(key_) + " error=\"" + instance_->broken + "\"");
+  if (!cannot_restore_.empty()) e.error->message = "the workflow cannot be restored: " + cannot_restore_;
   auto d = std::make_shared<decided>();
   d->generation = generation_;
   d->change.key = key_;
   d->change.last_seq = e.seq;
   d->change.events.push_back(store::to_row(e));
-  d->change.summary = store::run_summary{.phase = instance_->phase, .paused = true, .wake_at = store::wake_now};
+  d->change.summary = row->summary;
+  d->change.summary->paused = true;
+  d->change.summary->wake_at = store::wake_now;
   hand_in(std::move(d));
-}
-
-// Deals with each attempt on record: it is under way here, never began, or its process is gone.
-void workflow_state::adopt_attempts() {
-  std::vector<engine::attempt_ended> gone;
-  for (const auto& s : instance_->steps) {
-    if (s.status != engine::step_status::running) continue;
-    const attempt_id id{key_, s.step, s.undo, s.attempt};
-    engine::attempt_ended end{.step = s.step, .undo = s.undo, .attempt = s.attempt};
-    if (s.incarnation != node_.incarnation) {
-      end.end = engine::attempt_end::lost;
-      end.error = engine::failure{.code = "attempt_lost", .message = "the node that ran the attempt is gone"};
-      ++node_.attempts_lost;
-      gone.push_back(std::move(end));
-    } else if (!node_.attempts->adopt(id, listener_)) {
-      launch l{.step = s.step, .undo = s.undo, .attempt = s.attempt, .held = node_.slots->try_take({.in_child = s.in_child})};
-      if (l.held && instance_->definition) {
-        start_attempt(l);
-      } else {
-        end.end = engine::attempt_end::not_begun;
-        gone.push_back(std::move(end));
-      }
-    }
-  }
-  for (auto& end : gone) decide({.id = {}, .body = std::move(end)}, {});
 }
 
 command_reply workflow_state::answer_to(const engine::outcome& o) const {
@@ -190,14 +192,24 @@ void workflow_state::on_deliver(std::shared_ptr<command_request>& r) {
   if (!instance_ && !unloaded_) {
     const auto& start = std::get<engine::start_command>(r->command.body);
     instance_ = engine::make_instance(node_.types.find(start.facts.type, start.facts.version));
+    return decide(r->command, std::move(r->reply));
   }
   if (unloaded_) on_tick();
   if (!instance_->broken.empty()) {
     command_reply refusal;
     refusal.state = command_reply::status::invalid;
     refusal.message = "workflow '" + r->workflow_id + "' cannot be restored: " + instance_->broken;
-    return r->reply.answer(refusal);
+    r->reply.answer(refusal);
+    if (in_flight_ == 0) settle_down();
+    return;
   }
+  if (auto known = known_outcome(*r)) {
+    auto d = record_of({});
+    d->answer = std::move(*known);
+    d->reply = std::move(r->reply);
+    return hand_in(std::move(d));
+  }
+  if (r->on_result && instance_->applied_at(r->command.id) != 0) wait_for_result_too(*r);
   if (!must_bounce(*r)) return decide(r->command, std::move(r->reply));
   if (announced_end_)
     self_->send(partition_, request{std::move(r)});
@@ -205,11 +217,45 @@ void workflow_state::on_deliver(std::shared_ptr<command_request>& r) {
     bounced_.push_back(std::move(r));
 }
 
+// What the command came to when it was sent before and caused no event of this run: a repeat must not be decided anew.
+std::optional<command_reply> workflow_state::known_outcome(const command_request& r) const {
+  const auto& id = r.command.id;
+  if (id.empty() || instance_->applied_at(id) != 0) return std::nullopt;
+  if (const auto it = refused_.find(id); it != refused_.end()) return answer_to(it->second);
+  command_reply answer;
+  try {
+    auto view = node_.views.borrow();
+    if (auto known = view->outcome(r.workflow_id, id)) return answer_to(known->outcome);
+    if (!std::holds_alternative<engine::start_command>(r.command.body)) return std::nullopt;
+    const auto run = started_before(*view, r.workflow_id, id, instance_->facts.run);
+    if (!run) return std::nullopt;
+    answer.outcome = {.result = engine::command_result::duplicate, .seq = 1, .message = "the command started an earlier run of the workflow"};
+    answer.message = answer.outcome.message;
+    answer.run = run->header.run;
+    answer.run_uid = to_text(run->header.uid);
+  } catch (const store::view_error& e) {
+    answer.state = command_reply::status::unavailable;
+    answer.message = e.what();
+  }
+  return answer;
+}
+
+// Who repeats the start of this run waits for its result like the first who asked.
+void workflow_state::wait_for_result_too(command_request& r) {
+  auto waiter = std::make_shared<result_request>(
+      result_request{.workflow_id = r.workflow_id, .run = instance_->facts.run, .on_result = std::exchange(r.on_result, nullptr)});
+  r.reply = owed_reply([partition = partition_, waiter, reply = std::make_shared<owed_reply>(std::move(r.reply))](const command_reply& a) {
+    reply->answer(a);
+    if (a.state == command_reply::status::recorded) caf::anon_send(partition, await_result{waiter});
+  });
+}
+
 void workflow_state::ask_for_slot(const slot_ask& ask) {
-  if (std::exchange(asked_for_slot_, true)) return;
-  node_.slots->wait(ask, [self = caf::actor_cast<caf::actor_addr>(self_)](slot s) {
+  if (std::any_of(asked_.begin(), asked_.end(), [&](const auto& a) { return a.first == ask; })) return;
+  const auto ticket = node_.slots->wait(ask, [self = caf::actor_cast<caf::actor_addr>(self_)](slot s) {
     if (auto a = caf::actor_cast<caf::actor>(self)) caf::anon_send(a, slot_granted{std::make_shared<slot>(std::move(s))});
   });
+  asked_.emplace_back(ask, ticket);
 }
 
 void workflow_state::decide(const engine::command& c, owed_reply reply) {
@@ -233,14 +279,17 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
     if (late) {
       const auto& end = std::get<engine::attempt_ended>(c.body);
       d->ended.push_back({end.step, end.undo, end.attempt});
-    } else if (reply && carried.events.empty() && carried.outcome.result != engine::command_result::duplicate) {
+    } else if (reply && !c.id.empty() && carried.events.empty() && carried.outcome.result != engine::command_result::duplicate) {
       d->outcomes.push_back({.command_id = c.id, .workflow_id = instance_->facts.workflow_id, .outcome = carried.outcome,
                              .at = engine::to_micros(node_.time.now())});
+      d->refused = c.id;
+      refused_[c.id] = carried.outcome;
     }
     d->reply = std::move(reply);
     hand_in(std::move(d));
   }
-  if (allowance.missing && !node_.draining) ask_for_slot(*allowance.missing);
+  if (!node_.draining)
+    for (const auto& ask : allowance.missing) ask_for_slot(ask);
   if (carried.more) caf::anon_send(caf::actor_cast<caf::actor>(self_), function_returned{});
   if (in_flight_ == 0) settle_down();
 }
@@ -250,6 +299,7 @@ std::shared_ptr<decided> workflow_state::record_of(const std::vector<engine::eve
   d->generation = generation_;
   d->change.key = key_;
   if (events.empty()) return d;
+  d->phase = instance_->phase;
   d->change.last_seq = instance_->last_seq;
   d->change.events.reserve(events.size());
   for (const auto& e : events) {
@@ -257,7 +307,7 @@ std::shared_ptr<decided> workflow_state::record_of(const std::vector<engine::eve
     d->bytes += d->change.events.back().body.size() + 64;
     const bool ends = e.kind > engine::event_kind::attempt_started && e.kind <= engine::event_kind::attempt_not_begun;
     if (ends) d->ended.push_back({e.step, e.undo, e.attempt});
-    if (is_terminal(e.kind)) end_payload_ = e.payload, end_error_ = e.error;
+    if (is_terminal(e.kind)) keep_end(e);
   }
   if (!created_) {
     const auto& f = instance_->facts;
@@ -309,100 +359,11 @@ store::run_summary workflow_state::summary() const {
 
 void workflow_state::on_committed(decided& d) {
   --in_flight_;
+  if (!d.refused.empty()) refused_.erase(d.refused);
   for (const auto& e : d.ended) node_.attempts->leave({key_, e.step, e.undo, e.attempt});
   if (d.reply) d.reply.answer(d.answer);
   for (auto& l : d.launches) start_attempt(l);
-  if (instance_->phase != engine::phase::running) stop_attempts();
-  if (in_flight_ == 0) settle_down();
-}
-
-// Its arguments are what the steps before it returned; an undo's own result is there when the step is known to be done.
-attempt_call workflow_state::call_for(const engine::step_state& s) const {
-  const auto& i = *instance_;
-  const auto& step = i.definition->steps[s.step];
-  attempt_call c;
-  c.definition = i.definition;
-  for (const auto& source : s.undo ? step.undo_arguments : step.arguments)
-    c.arguments.emplace_back(source.is_input() ? std::string_view(i.input) : i.program->value_of(source.step));
-  auto& f = c.facts;
-  f.workflow_id = i.facts.workflow_id;
-  f.run = i.facts.run;
-  f.run_uid = to_text(i.facts.uid);
-  f.step = step.name;
-  f.attempt = s.attempt;
-  f.idempotency_key = f.run_uid + "/" + step.name + (s.undo ? "/undo" : "");
-  f.fencing_token = (std::uint64_t{i.facts.run} << 32) | s.token;
-  if (!s.details.empty()) f.details = s.details;
-  f.is_undo = s.undo;
-  if (!s.undo) return c;
-  const auto* of = i.find(s.step, false);
-  const bool done = of && (of->status == engine::step_status::completed || of->status == engine::step_status::skipped);
-  if (done) c.result = std::string(i.program->value_of(s.step));
-  f.outcome_unknown = !done;
-  f.may_still_run = node_.attempts->lingers(key_, s.step);
-  return c;
-}
-
-void workflow_state::start_attempt(launch& l) {
-  const auto& i = *instance_;
-  const auto* s = i.find(l.step, l.undo);
-  if (!s || s->status != engine::step_status::running || s->attempt != l.attempt || is_closed(i.phase)) return;
-  if (!l.undo && i.phase != engine::phase::running) {
-    // Cancelled since: on record, but its function has not begun and never will.
-    decide({.id = {}, .body = engine::attempt_ended{.step = l.step, .undo = l.undo, .attempt = l.attempt, .end = engine::attempt_end::not_begun}}, {});
-    return;
-  }
-  attempt::watch watch{.timeout = s->policy.timeout};
-  if (s->policy.heartbeat.count() > 0) watch.heartbeat = s->policy.heartbeat;
-  if (s->policy.deadline.count() > 0) {
-    const auto left = std::chrono::duration_cast<engine::milliseconds>(s->first_scheduled + s->policy.deadline - node_.time.now());
-    watch.timeout = std::clamp(left, engine::milliseconds(1), watch.timeout);
-  }
-  auto a = std::make_shared<attempt>(attempt_id{key_, l.step, l.undo, l.attempt}, call_for(*s), watch, s->in_child, std::move(l.held), node_.attempts);
-  // An actor of the generation before may have been quicker; then its worker runs it, and we hear of its end.
-  if (!node_.attempts->enter(a, listener_)) return static_cast<void>(node_.attempts->adopt(a->id, listener_));
-  node_.attempts_started.fetch_add(1, std::memory_order_relaxed);
-  const auto& step = i.definition->steps[l.step];
-  const auto where = (l.undo ? step.undo_options : step.options).where;
-  const auto place = s->in_child                ? attempt_place::child
-                     : where == run_on::in_place ? attempt_place::in_place
-                                                 : attempt_place::pool;
-  const auto worker = spawn_worker(self_, node_, a, place);
-  workers_.emplace_back(worker->address(), std::move(a));
-}
-
-// The run is stopping or closed: whoever still runs is told so. After a kill nobody waits for them.
-void workflow_state::stop_attempts() {
-  for (auto& w : workers_) {
-    if (!w.second->id.undo || is_closed(instance_->phase)) w.second->request_stop();
-    if (is_closed(instance_->phase)) node_.attempts->disown(w.second->id);
-  }
-}
-
-void workflow_state::on_attempt_over(const engine::attempt_ended& end) {
-  if (const auto a = node_.attempts->find({key_, end.step, end.undo, end.attempt}))
-    if (auto details = a->take_details(); details && end.end != engine::attempt_end::completed)
-      on_heartbeat({end.step, end.undo, std::move(*details)});
-  decide({.id = {}, .body = end}, {});
-}
-
-void workflow_state::on_heartbeat(const attempt_heartbeat& h) {
-  auto* s = instance_ ? instance_->find(h.step, h.undo) : nullptr;
-  if (!s || s->status != engine::step_status::running || h.details.size() > node_.limits.payload) return;
-  s->details = h.details;
-  auto d = record_of({});
-  d->heartbeats.push_back({.key = key_, .step = h.step, .undo = h.undo, .details = h.details});
-  hand_in(std::move(d));
-}
-
-// A worker that died without ending its attempt has failed at its one task: nobody knows what the function did.
-void workflow_state::on_worker_down(const caf::down_msg& m) {
-  const auto it = std::find_if(workers_.begin(), workers_.end(), [&](const auto& w) { return w.first == m.source; });
-  if (it == workers_.end()) return;
-  const auto a = std::move(it->second);
-  workers_.erase(it);
-  if (!a->has_ended() && a->settle() == attempt::settled::no)
-    a->give_up(engine::attempt_end::lost, {.code = "worker_died", .message = "the worker actor of the attempt died"});
+  if (d.phase != engine::phase::none) stop_attempts(d.phase);
   if (in_flight_ == 0) settle_down();
 }
 
@@ -414,13 +375,15 @@ void workflow_state::settle_down() {
   if (resting_) return;
   const auto at = instance_->broken.empty() ? wake_at() : store::wake_never;
   const bool code = instance_->definition && same_definition(*instance_) && instance_->broken.empty();
-  const bool idle = workers_.empty() && (!code || at != store::wake_now) && !granted_;
+  // An undo waits for a function that is to return: nobody would tell an actor that has left.
+  const bool awaits_return = instance_->phase == engine::phase::compensating && node_.attempts->lingers(key_);
+  const bool idle = workers_.empty() && (!code || at != store::wake_now) && !granted_ && !awaits_return;
   // While attempts run, other steps of the run may still wait for a time.
   const auto timer = at != store::wake_now || !code ? (code ? at : store::wake_never) : next_timer();
   if (!idle && timer == told_wake_) return;
   told_wake_ = timer;
   resting_ = idle;
-  self_->send(partition_, resting{key_, timer, received_, idle});
+  self_->send(partition_, resting{key_, life_, timer, received_, idle});
 }
 
 std::int64_t workflow_state::next_timer() const {
@@ -432,13 +395,11 @@ std::int64_t workflow_state::next_timer() const {
 
 void workflow_state::announce_end() {
   if (std::exchange(announced_end_, true)) return;
-  auto r = std::make_shared<run_result>();
+  auto r = std::move(end_);
   r->phase = instance_->phase;
   r->workflow_id = instance_->facts.workflow_id;
   r->run = instance_->facts.run;
-  r->payload = std::move(end_payload_);
-  r->error = std::move(end_error_);
-  self_->send(partition_, closed{key_, std::move(r)});
+  self_->send(partition_, closed{key_, life_, std::move(r)});
   for (auto& start : std::exchange(bounced_, {})) self_->send(partition_, request{std::move(start)});
 }
 
@@ -451,31 +412,6 @@ void workflow_state::on_describe(const std::shared_ptr<describe_request>& r) {
 
 run_description workflow_state::description() const { return describe(*instance_, key_, actor_allowance(node_, key_, nullptr), node_.time.now()); }
 
-run_description describe(const engine::instance& i, engine::run_key key, const engine::allowance& a, engine::time_point now) {
-  run_description d;
-  d.found = true;
-  d.key = key;
-  d.phase = i.phase;
-  d.paused = i.paused;
-  d.pause_cause = i.pause_cause;
-  d.wake_at = engine::outstanding(i, a, now).wake_at;
-  for (const auto& s : i.steps) {
-    if (s.status == engine::step_status::completed || s.status == engine::step_status::skipped) continue;
-    pending_step p;
-    p.step = i.definition ? i.definition->steps[s.step].name : "#" + std::to_string(s.step);
-    p.undo = s.undo;
-    p.status = std::string(to_text(s.status));
-    p.attempt = s.attempt;
-    p.counted = s.counted;
-    p.max_attempts = s.policy.max_attempts;
-    if (s.status == engine::step_status::waiting) p.next_retry = s.due;
-    p.last_error = s.last_error;
-    p.suspect = s.suspect;
-    d.steps.push_back(std::move(p));
-  }
-  return d;
-}
-
 namespace {
 
 class workflow final : public caf::event_based_actor {
@@ -486,6 +422,17 @@ class workflow final : public caf::event_based_actor {
 
  protected:
   caf::behavior make_behavior() override {
+    // What it died of is for its supervisor to tell.
+    set_exception_handler([](caf::scheduled_actor*, std::exception_ptr& x) {
+      std::string what = "an exception that is not a std::exception";
+      try {
+        std::rethrow_exception(x);
+      } catch (const std::exception& e) {
+        what = e.what();
+      } catch (...) {
+      }
+      return caf::make_error(caf::sec::runtime_error, what);
+    });
     state_ = std::make_unique<workflow_state>(this, *node_, std::move(partition_), std::move(origin_));
     return state_->behavior();
   }

@@ -5,10 +5,16 @@
 //                    |--closed and committed--> answers stragglers --leave--> gone
 //
 // While a batch is in flight the actor goes on deciding on top of it; batches come back in order.
+//
+// At rest it decides only what the partition sends: the partition may have let it leave already, and another actor may
+// have the run. Whatever else comes in then makes it ask for a tick.
 #pragma once
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "actors/messages.hpp"
@@ -21,6 +27,7 @@ namespace pawl::actors {
 struct workflow_origin {
   engine::run_key key = 0;
   std::uint64_t generation = 0;
+  std::uint64_t life = 0;  ///< tells the partition's messages of this actor from those of others of the same run
   bool load = false;   ///< from disk, on the first tick; else a fresh run, whose first message is its start
   std::string broken;  ///< not empty: it cannot be restored, this is why; it is paused on record and left alone
 };
@@ -39,10 +46,12 @@ class workflow_state {
 
   void on_tick();
   void load();
-  void quarantine(std::uint64_t last_seq);
+  void quarantine();
   void adopt_attempts();
   void on_deliver(std::shared_ptr<command_request>& r);
   bool must_bounce(const command_request& r) const;
+  std::optional<command_reply> known_outcome(const command_request& r) const;
+  void wait_for_result_too(command_request& r);
   void decide(const engine::command& c, owed_reply reply);
   void ask_for_slot(const slot_ask& ask);
   std::shared_ptr<decided> record_of(const std::vector<engine::event>& events);
@@ -50,12 +59,13 @@ class workflow_state {
   void on_committed(decided& d);
   void start_attempt(launch& l);
   attempt_call call_for(const engine::step_state& s) const;
-  void stop_attempts();
+  void stop_attempts(engine::phase phase);
   void on_attempt_over(const engine::attempt_ended& end);
   void on_heartbeat(const attempt_heartbeat& h);
   void on_worker_down(const caf::down_msg& m);
   void on_describe(const std::shared_ptr<describe_request>& r);
   void settle_down();
+  void keep_end(const engine::event& e);
   void announce_end();
   std::int64_t wake_at() const;
   std::int64_t next_timer() const;
@@ -68,6 +78,7 @@ class workflow_state {
   caf::actor partition_;
   const engine::run_key key_;
   const std::uint64_t generation_;
+  const std::uint64_t life_;
   bool unloaded_;                   // the first tick loads it
   std::string cannot_restore_;
   std::unique_ptr<engine::instance> instance_;
@@ -78,11 +89,11 @@ class workflow_state {
   std::uint32_t in_flight_ = 0;
   std::uint64_t received_ = 0;      // commands and ticks from the partition
   std::int64_t told_wake_ = store::wake_never;
-  bool asked_for_slot_ = false;
+  std::vector<std::pair<slot_ask, slot_ledger::ticket>> asked_;  // slots that are on their way
+  std::unordered_map<std::string, engine::outcome> refused_;     // outcomes in flight that are no events, by command id
   bool announced_end_ = false;
   bool resting_ = false;
-  std::string end_payload_;         // of the terminal event
-  std::optional<engine::failure> end_error_;
+  std::shared_ptr<run_result> end_;  // from the terminal event on
   std::shared_ptr<slot> granted_;
   std::vector<std::pair<caf::actor_addr, std::shared_ptr<attempt>>> workers_;
   std::vector<std::shared_ptr<describe_request>> descriptions_;  // answered when nothing is in flight

@@ -6,6 +6,7 @@
 //
 // Prints one JSON line.
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -49,9 +50,10 @@ int main(int argc, char** argv) {
   pawl::registry types;
   types.add(g);
 
+  std::filesystem::create_directories(directory);
   auto journal = pawl::store::open_embedded({.directory = directory});
   pawl::actors::node_options options;
-  options.open_view = [&] { return pawl::store::open_view(directory); };
+  options.open_view = [&] { return journal->open_view(); };
   options.partition.evict = !keep;
   if (keep) options.partition.live = count + 1000;
   pawl::actors::node_system node(types, *journal, [&](std::string_view id) { return journal->may_exist(id); }, std::move(options));

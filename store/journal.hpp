@@ -28,6 +28,7 @@ struct event_row {
   std::uint32_t attempt = 0;
   std::string step;  ///< name; empty: not of a step
   std::string body;  ///< engine::encode_body
+  bool undo = false; ///< of the step's undo; for people who read the tables: the body says it too
 };
 event_row to_row(const engine::event& e);
 

@@ -21,8 +21,8 @@ struct run_row {
 };
 
 struct list_filter {
-  std::string type;                       ///< empty: any
-  std::string id_prefix;                  ///< empty: any
+  std::string type{};                     ///< empty: any
+  std::string id_prefix{};                ///< empty: any
   std::optional<engine::phase> phase{};   ///< none: any
   std::optional<bool> paused{};
   std::optional<bool> open{};

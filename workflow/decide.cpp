@@ -146,6 +146,20 @@ void plan_retry(const instance& i, const step_state& s, event& e, const allowanc
   e.due = due;
 }
 
+// An empty result always fits: an undo must be able to complete when the history is full.
+std::optional<failure> too_large(const instance& i, const attempt_ended& b, const limits& l) {
+  const auto size = b.result.size();
+  if (size > l.payload)
+    return failure{.code = "too_large",
+                   .message = "the result has " + std::to_string(size) + " bytes, limits.payload is " + std::to_string(l.payload),
+                   .permanent = true};
+  if (size > 0 && i.history_bytes + size > l.history_bytes)
+    return failure{.code = "too_large",
+                   .message = "the history would pass limits.history_bytes, " + std::to_string(l.history_bytes),
+                   .permanent = true};
+  return std::nullopt;
+}
+
 decision decide_attempt_ended(const instance& i, const attempt_ended& b, const allowance& a, time_point now) {
   const auto* s = i.find(b.step, b.undo);
   if (!s || s->status != step_status::running || s->attempt != b.attempt)
@@ -159,15 +173,10 @@ decision decide_attempt_ended(const instance& i, const attempt_ended& b, const a
   if (b.error) e.error = cut(*b.error);
   if (b.end == attempt_end::child_died) e.cause = lost_with_child;
   if (b.end == attempt_end::completed) {
-    const auto size = i.history_bytes + b.result.size();
-    if (b.result.size() > a.limits.payload || size > a.limits.history_bytes) {
-      const bool payload = b.result.size() > a.limits.payload;
+    if (auto error = too_large(i, b, a.limits)) {
       e.kind = event_kind::attempt_failed;
-      e.error = failure{.code = "too_large",
-                        .message = payload ? "the result has " + std::to_string(b.result.size()) + " bytes, limits.payload is " +
-                                                 std::to_string(a.limits.payload)
-                                           : "the history would pass limits.history_bytes, " + std::to_string(a.limits.history_bytes),
-                        .permanent = true};
+      e.cause = failed_too_large;
+      e.error = std::move(error);
     } else {
       e.payload = b.result;
     }

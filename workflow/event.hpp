@@ -79,6 +79,7 @@ struct attempt_facts {
 
 /// Words that stand in `cause`; stored, and shown to people.
 inline constexpr std::string_view lost_with_child = "child_died";              // attempt_lost
+inline constexpr std::string_view failed_too_large = "result_too_large";       // attempt_failed: its function succeeded
 inline constexpr std::string_view paused_exhausted = "step_exhausted";         // run_paused
 inline constexpr std::string_view paused_undo_exhausted = "undo_exhausted";
 inline constexpr std::string_view paused_killer = "step_kills_process";

@@ -65,7 +65,8 @@ void on_counted_end(instance& i, const event& e) {
   ++s.counted;
   s.child_deaths = 0;
   s.last_error = e.error;
-  if (e.kind == event_kind::attempt_timed_out) s.outcome_unknown = true;
+  // A function whose result was too large to be kept has done its work all the same.
+  if (e.kind == event_kind::attempt_timed_out || e.cause == failed_too_large) s.outcome_unknown = true;
   if (e.due) {
     s.status = step_status::waiting;
     s.due = *e.due;
@@ -95,7 +96,7 @@ void on_step_exhausted(instance& i, const event& e) {
   if (e.error) s.last_error = e.error;
   if (!e.undo && i.phase == phase::running) {
     i.phase = phase::stopping;
-    i.stop = stop_reason{.cancelled = false, .error = e.error.value_or(failure{})};
+    i.stop = std::make_unique<stop_reason>(stop_reason{.cancelled = false, .error = e.error.value_or(failure{})});
   }
 }
 
@@ -114,7 +115,7 @@ void go_on(instance& i) {
 
 void on_stop(instance& i, const event& e, bool cancelled) {
   if (i.phase == phase::running) i.phase = phase::stopping;
-  i.stop = stop_reason{.cancelled = cancelled, .error = e.error.value_or(failure{})};
+  i.stop = std::make_unique<stop_reason>(stop_reason{.cancelled = cancelled, .error = e.error.value_or(failure{})});
   go_on(i);
 }
 

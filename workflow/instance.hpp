@@ -96,7 +96,7 @@ struct instance {
   bool pause_undo = false;
   bool lacks_code = false;  ///< waiting_for_code is on record
   bool warned = false;      ///< history_warning is on record
-  std::optional<stop_reason> stop;
+  std::unique_ptr<stop_reason> stop;  ///< null: nothing stops it. Rare, so not kept in place
   std::vector<std::uint32_t> undo_order;
   /// Applied commands and the events that they caused, the start not among them.
   std::unique_ptr<std::unordered_map<std::string, std::uint64_t>> command_ids;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <algorithm>
-#include <deque>
+#include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 
 #include "store/journal.hpp"
 #include "store/view.hpp"
@@ -13,7 +15,7 @@
 
 namespace pawl::test {
 
-/// What the n-th append does instead of committing.
+/// What an append does instead of committing.
 struct planned_failure {
   store::append_status status = store::append_status::unknown;
   bool written = false;  ///< the record is durable although the answer says otherwise
@@ -22,52 +24,82 @@ struct planned_failure {
 struct memory_store {
   std::mutex mutex;
   std::map<engine::run_key, store::run_row> runs;
+  std::map<std::string, std::map<std::uint32_t, engine::run_key>, std::less<>> by_id;
   std::map<engine::run_key, std::vector<store::event_row>> events;
   std::map<engine::run_key, std::vector<store::heartbeat_row>> heartbeats;
-  std::vector<store::outcome_row> outcomes;
-  std::deque<planned_failure> failures;  ///< taken one an append, from the front
+  std::map<std::pair<std::string, std::string>, store::outcome_row> outcomes;  ///< by workflow id and command id
+  std::map<std::size_t, planned_failure> failures;  ///< by the number of the append, from 1
+  std::function<std::optional<planned_failure>(const store::record&)> fail_if;
   std::size_t failures_fired = 0;
-  std::size_t reopen_refusals = 0;       ///< that many reopenings answer no_space
+  std::size_t reopen_refusals = 0;  ///< that many reopenings answer no_space
+  std::size_t reopen_refused = 0;
   std::size_t appends = 0;
-  std::uint64_t reign = 1;
+  std::uint64_t reign = fresh_reign();
   bool shut = false;
   std::vector<std::string> violations;
+  /// Called, without the lock, before a history or what is due is read; may throw.
+  std::function<void(engine::run_key)> on_history;
+  std::function<void()> on_due;
+
+  // No two stores of a test name a run alike.
+  static std::uint64_t fresh_reign() {
+    static std::atomic<std::uint64_t> last{0};
+    return (last += 1) << 20;
+  }
 
   void write(const store::record& r) {
     for (const auto& c : r.runs) {
       auto& row = runs[c.key];
       row.key = c.key;
-      if (c.created) row.header = *c.created;
+      if (c.created) {
+        row.header = *c.created;
+        if (!by_id[row.header.workflow_id].emplace(row.header.run, c.key).second)
+          violations.push_back("two runs " + std::to_string(row.header.run) + " of " + row.header.workflow_id);
+      }
       if (c.summary) row.summary = *c.summary;
       for (const auto& e : c.events) {
         if (e.seq != row.last_seq + 1) violations.push_back("gap in " + row.header.workflow_id);
         row.last_seq = e.seq;
         events[c.key].push_back(e);
       }
+      if (c.last_seq != 0 && c.last_seq != row.last_seq) violations.push_back("last_seq of " + row.header.workflow_id);
     }
     for (const auto& h : r.heartbeats) {
       auto& rows = heartbeats[h.key];
       std::erase_if(rows, [&](const auto& o) { return o.step == h.step && o.undo == h.undo; });
       rows.push_back(h);
     }
-    outcomes.insert(outcomes.end(), r.outcomes.begin(), r.outcomes.end());
+    for (const auto& o : r.outcomes)
+      if (!outcomes.emplace(std::pair{o.workflow_id, o.command_id}, o).second)
+        violations.push_back("a second outcome of command " + o.command_id + " to " + o.workflow_id);
+  }
+
+  template <class Change>
+  void change(Change f) {
+    const std::lock_guard lock(mutex);
+    f(*this);
   }
 };
 
 class memory_journal final : public store::journal {
  public:
-  explicit memory_journal(std::shared_ptr<memory_store> s) : store_(std::move(s)) {}
+  explicit memory_journal(std::shared_ptr<memory_store> s) : store_(std::move(s)) {
+    const std::lock_guard lock(store_->mutex);
+    ++store_->reign;
+    store_->shut = false;
+  }
   store::append_result append(const store::record& r) override {
     const std::lock_guard lock(store_->mutex);
     ++store_->appends;
     if (store_->shut) store_->violations.push_back("append to a shut journal");
-    if (!store_->failures.empty()) {
-      const auto f = store_->failures.front();
-      store_->failures.pop_front();
+    std::optional<planned_failure> failure;
+    if (const auto planned = store_->failures.find(store_->appends); planned != store_->failures.end()) failure = planned->second;
+    if (!failure && store_->fail_if) failure = store_->fail_if(r);
+    if (failure) {
       ++store_->failures_fired;
-      if (f.written) store_->write(r);
+      if (failure->written) store_->write(r);
       store_->shut = true;
-      return {f.status, "planned failure"};
+      return {failure->status, "planned failure"};
     }
     store_->write(r);
     return {};
@@ -76,13 +108,17 @@ class memory_journal final : public store::journal {
     const std::lock_guard lock(store_->mutex);
     if (store_->reopen_refusals > 0) {
       --store_->reopen_refusals;
+      ++store_->reopen_refused;
       return {store::append_status::no_space, "no space in memory"};
     }
     store_->shut = false;
     ++store_->reign;
     return {};
   }
-  engine::reign reign() const override { return {store_->reign, 7}; }
+  engine::reign reign() const override {
+    const std::lock_guard lock(store_->mutex);
+    return {store_->reign, 7};
+  }
   engine::run_key next_run_key() const override {
     const std::lock_guard lock(store_->mutex);
     return store_->runs.empty() ? 1 : store_->runs.rbegin()->first + 1;
@@ -91,7 +127,7 @@ class memory_journal final : public store::journal {
     const std::lock_guard lock(store_->mutex);
     std::int64_t last = 0;
     for (const auto& r : store_->events)
-      for (const auto& e : r.second) last = std::max(last, e.at);
+      if (!r.second.empty()) last = std::max(last, r.second.back().at);
     return last;
   }
 
@@ -102,14 +138,25 @@ class memory_journal final : public store::journal {
 class memory_view final : public store::view {
  public:
   explicit memory_view(std::shared_ptr<memory_store> s) : store_(std::move(s)) {}
-  std::optional<store::run_row> find(std::string_view id) override { return find_if([&](const auto& r) { return r.header.workflow_id == id; }); }
+  std::optional<store::run_row> find(std::string_view id) override {
+    const std::lock_guard lock(store_->mutex);
+    const auto it = store_->by_id.find(id);
+    if (it == store_->by_id.end()) return std::nullopt;
+    return store_->runs.at(it->second.rbegin()->second);
+  }
   std::optional<store::run_row> find(std::string_view id, std::uint32_t run) override {
-    return find_if([&](const auto& r) { return r.header.workflow_id == id && r.header.run == run; });
+    const std::lock_guard lock(store_->mutex);
+    const auto it = store_->by_id.find(id);
+    if (it == store_->by_id.end() || !it->second.contains(run)) return std::nullopt;
+    return store_->runs.at(it->second.at(run));
   }
   std::optional<store::run_row> get(engine::run_key key) override {
-    return find_if([&](const auto& r) { return r.key == key; });
+    const std::lock_guard lock(store_->mutex);
+    const auto it = store_->runs.find(key);
+    return it == store_->runs.end() ? std::nullopt : std::optional(it->second);
   }
-  store::stored_history history(engine::run_key key, std::uint64_t from, std::size_t limit) override {
+  store::stored_history history(engine::run_key key, std::uint64_t from = 1, std::size_t limit = SIZE_MAX) override {
+    if (const auto hook = store_->on_history) hook(key);
     const std::lock_guard lock(store_->mutex);
     store::stored_history out;
     for (const auto& row : store_->events[key]) {
@@ -120,13 +167,17 @@ class memory_view final : public store::view {
       e.at = engine::from_micros(row.at);
       e.attempt = row.attempt;
       e.name = row.step;
-      if (const auto wrong = engine::decode_body(row.body, e); !wrong.empty()) out.error = wrong;
+      if (const auto wrong = engine::decode_body(row.body, e); !wrong.empty()) {
+        out.error = "event " + std::to_string(row.seq) + ": " + wrong;
+        break;
+      }
       out.events.push_back(std::move(e));
     }
     out.heartbeats = store_->heartbeats[key];
     return out;
   }
   std::vector<store::run_row> due(std::int64_t until, due_cursor after, std::size_t limit) override {
+    if (const auto hook = store_->on_due) hook();
     const std::lock_guard lock(store_->mutex);
     std::vector<store::run_row> out;
     for (const auto& [key, row] : store_->runs)
@@ -141,20 +192,12 @@ class memory_view final : public store::view {
   std::vector<store::run_row> list(const store::list_filter&) override { return {}; }
   std::optional<store::outcome_row> outcome(std::string_view id, std::string_view command) override {
     const std::lock_guard lock(store_->mutex);
-    for (const auto& o : store_->outcomes)
-      if (o.workflow_id == id && o.command_id == command) return o;
-    return std::nullopt;
+    const auto it = store_->outcomes.find({std::string(id), std::string(command)});
+    return it == store_->outcomes.end() ? std::nullopt : std::optional(it->second);
   }
   store::view_counts counts() override { return {}; }
 
  private:
-  template <class Match>
-  std::optional<store::run_row> find_if(Match match) {
-    const std::lock_guard lock(store_->mutex);
-    for (auto it = store_->runs.rbegin(); it != store_->runs.rend(); ++it)
-      if (match(it->second)) return it->second;
-    return std::nullopt;
-  }
   std::shared_ptr<memory_store> store_;
 };
 

@@ -7,7 +7,9 @@
 #include <condition_variable>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
+#include <thread>
 
 #include <pawl/pawl.hpp>
 
@@ -16,7 +18,7 @@
 
 namespace pawl::test {
 
-inline constexpr std::chrono::seconds patience{20};
+inline constexpr std::chrono::seconds patience{30};
 
 template <class Condition>
 bool eventually(Condition condition, std::chrono::milliseconds within = patience) {
@@ -28,6 +30,11 @@ bool eventually(Condition condition, std::chrono::milliseconds within = patience
   return true;
 }
 
+using reply_status = actors::command_reply::status;
+using result_status = actors::run_result::status;
+using engine::command_result;
+using engine::phase;
+
 class test_node {
  public:
   explicit test_node(const registry& types, std::shared_ptr<memory_store> s = std::make_shared<memory_store>(), actors::node_options o = {})
@@ -38,13 +45,16 @@ class test_node {
   }
 
   struct started {
-    actors::command_reply reply;
+    std::future<actors::command_reply> replied;
     std::future<actors::run_result> result;
+    actors::command_reply reply{};
   };
 
+  /// Does not wait. Without an id the command gets one of its own.
   template <class T>
-  started start(const std::string& type, const std::string& id, const T& input, std::string command_id = {},
-                engine::closed_id_policy closed_id = engine::closed_id_policy::reject, std::optional<engine::time_point> at = {}) {
+  started begin(const std::string& type, const std::string& id, const T& input, std::string command_id = {},
+                engine::closed_id_policy closed_id = engine::closed_id_policy::reject, std::optional<engine::time_point> at = {},
+                engine::milliseconds deadline = {}) {
     auto replied = std::make_shared<std::promise<actors::command_reply>>();
     auto closed = std::make_shared<std::promise<actors::run_result>>();
     actors::command_request r;
@@ -54,17 +64,27 @@ class test_node {
     c.facts.type = type;
     c.facts.version = 0;
     c.facts.start_at = at;
+    c.facts.deadline = deadline;
     c.input = encode(input);
     r.command.body = std::move(c);
     r.closed_id = closed_id;
     r.reply = actors::owed_reply([replied](const actors::command_reply& a) { replied->set_value(a); });
     r.on_result = [closed](const actors::run_result& x) { closed->set_value(x); };
     system->submit(std::move(r));
-    return {get(replied->get_future()), closed->get_future()};
+    return {replied->get_future(), closed->get_future()};
+  }
+
+  template <class T>
+  started start(const std::string& type, const std::string& id, const T& input, std::string command_id = {},
+                engine::closed_id_policy closed_id = engine::closed_id_policy::reject, std::optional<engine::time_point> at = {},
+                engine::milliseconds deadline = {}) {
+    auto s = begin(type, id, input, std::move(command_id), closed_id, at, deadline);
+    s.reply = get(std::move(s.replied));
+    return s;
   }
 
   template <class Body>
-  actors::command_reply command(const std::string& id, Body body, std::string command_id = {}) {
+  std::future<actors::command_reply> send(const std::string& id, Body body, std::string command_id = {}) {
     auto replied = std::make_shared<std::promise<actors::command_reply>>();
     actors::command_request r;
     r.workflow_id = id;
@@ -72,14 +92,21 @@ class test_node {
     r.command.body = std::move(body);
     r.reply = actors::owed_reply([replied](const actors::command_reply& a) { replied->set_value(a); });
     system->submit(std::move(r));
-    return get(replied->get_future());
+    return replied->get_future();
   }
 
-  actors::run_result result(const std::string& id) {
-    auto closed = std::make_shared<std::promise<actors::run_result>>();
-    system->await_result({.workflow_id = id, .on_result = [closed](const actors::run_result& x) { closed->set_value(x); }});
-    return get(closed->get_future());
+  template <class Body>
+  actors::command_reply command(const std::string& id, Body body, std::string command_id = {}) {
+    return get(send(id, std::move(body), std::move(command_id)));
   }
+
+  std::future<actors::run_result> await(const std::string& id, std::uint32_t run = 0) {
+    auto closed = std::make_shared<std::promise<actors::run_result>>();
+    system->await_result({.workflow_id = id, .run = run, .on_result = [closed](const actors::run_result& x) { closed->set_value(x); }});
+    return closed->get_future();
+  }
+
+  actors::run_result result(const std::string& id) { return get(await(id)); }
 
   actors::run_description describe(const std::string& id) {
     auto p = std::make_shared<std::promise<actors::run_description>>();
@@ -99,13 +126,22 @@ class test_node {
     return f.get();
   }
 
-  std::vector<std::string> kinds(const std::string& id) {
+  std::vector<engine::event> history(const std::string& id) const {
     memory_view v(store);
     const auto row = v.find(id);
+    return row ? v.history(row->key).events : std::vector<engine::event>{};
+  }
+
+  std::vector<std::string> kinds(const std::string& id) const {
     std::vector<std::string> out;
-    if (row)
-      for (const auto& e : v.history(row->key, 1, SIZE_MAX).events) out.emplace_back(to_text(e.kind));
+    for (const auto& e : history(id)) out.emplace_back(to_text(e.kind));
     return out;
+  }
+
+  std::size_t count(const std::string& id, std::string_view kind) const {
+    std::size_t n = 0;
+    for (const auto& k : kinds(id)) n += k == kind ? 1 : 0;
+    return n;
   }
 
   std::shared_ptr<memory_store> store;

@@ -26,5 +26,17 @@ TEST(node, runs_three_steps_to_the_end) {
   EXPECT_TRUE(node.store->violations.empty());
 }
 
+TEST(node, may_be_ended_by_another_thread_than_began_it) {
+  registry types;
+  auto node = std::make_unique<test_node>(types);
+  std::promise<void> gone;
+  std::thread([&] {
+    node->system.reset();
+    gone.set_value();
+  }).detach();
+  // Not joined: a destructor that never ends must fail the test, not hang it.
+  ASSERT_EQ(gone.get_future().wait_for(patience), std::future_status::ready);
+}
+
 }  // namespace
 }  // namespace pawl::test

@@ -90,9 +90,8 @@ const engine::attempt_facts* fake_journal::start_of(engine::run_key key, std::ui
 bool fake_journal::has_event(engine::run_key key, engine::event_kind kind, std::uint32_t step) const {
   const auto it = runs_.find(key);
   if (it == runs_.end()) return false;
-  return std::any_of(it->second.kinds.begin(), it->second.kinds.end(), [&](const auto& k) {
-    return k.first == kind && (step == engine::no_step || k.second == step);
-  });
+  return std::any_of(it->second.kinds.begin(), it->second.kinds.end(),
+                     [&](const auto& k) { return k.first == kind && (step == engine::no_step || k.second == step); });
 }
 
 bool fake_journal::has_command(engine::run_key key, const std::string& command_id) const {

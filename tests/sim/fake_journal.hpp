@@ -52,7 +52,8 @@ class fake_journal {
   /// The newest event of a run; none when it has no history.
   std::optional<engine::event_kind> newest(engine::run_key key) const;
   /// The committed start of an attempt; null when there is none.
-  const engine::attempt_facts* start_of(engine::run_key key, std::uint32_t step, bool undo, std::uint32_t attempt) const;
+  const engine::attempt_facts* start_of(engine::run_key key, std::uint32_t step, bool undo,
+                                        std::uint32_t attempt) const;
   bool has_event(engine::run_key key, engine::event_kind kind, std::uint32_t step = engine::no_step) const;
   bool has_command(engine::run_key key, const std::string& command_id) const;
 

@@ -37,8 +37,10 @@ definition_ptr random_graph(rng& r, const std::string& type) {
     g.step("s" + std::to_string(k), random_options(r), arguments, after);
     if (r.chance(60)) g.undo(k, random_options(r));
   }
-  if (r.chance(80)) g.returns(static_cast<std::uint32_t>(r.below(steps)));
-  else if (r.chance(30)) g.returns_input();
+  if (r.chance(80))
+    g.returns(static_cast<std::uint32_t>(r.below(steps)));
+  else if (r.chance(30))
+    g.returns_input();
   return g.build();
 }
 

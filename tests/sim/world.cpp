@@ -7,13 +7,13 @@ namespace pawl::sim {
 
 namespace {
 
-constexpr std::uint64_t most_steps = 60'000;  // many times what the longest healthy world takes
+constexpr std::uint64_t most_steps = 20'000;  // several times what the longest healthy world takes
 
 }  // namespace
 
 std::string to_text(const attempt_id& id) {
-  return "run " + std::to_string(id.key) + (id.undo ? " undo of step " : " step ") + std::to_string(id.step) + " attempt " +
-         std::to_string(id.attempt);
+  return "run " + std::to_string(id.key) + (id.undo ? " undo of step " : " step ") + std::to_string(id.step) +
+         " attempt " + std::to_string(id.attempt);
 }
 
 run_spec graph_run(definition_ptr definition, engine::start_facts facts) {
@@ -61,7 +61,8 @@ void world::at(time_point when, std::function<void()> what) {
 
 void world::step() {
   require(!queue_.empty(), "everything that can finish does: nothing is left to happen");
-  require(++steps_ < most_steps, "everything that can finish does: the world does not come to rest");
+  counts_["longest world"] = ++steps_;
+  require(steps_ < most_steps, "everything that can finish does: the world does not come to rest");
   auto next = queue_.top();
   queue_.pop();
   now_ = next.when;
@@ -119,7 +120,8 @@ void world::answer(std::size_t n, const engine::outcome& o) {
   }
 }
 
-// --- the process -------------------------------------------------------------------------------------------------------
+// --- the process
+// -------------------------------------------------------------------------------------------------------
 
 code world::code_of(run_key key) const {
   const auto it = process_->has.find(key);
@@ -127,8 +129,7 @@ code world::code_of(run_key key) const {
 }
 
 void world::start_process() {
-  process_.emplace();
-  process_->incarnation = next_incarnation_++;
+  process_.emplace(next_incarnation_++);
   for (const auto& [key, spec] : runs_) {
     auto c = code::right;
     if (!calm_ && random_.chance(options_.faults.other_code)) c = random_.chance(50) ? code::missing : code::changed;
@@ -190,7 +191,8 @@ void world::finish_drain() {
   const auto in = process_->incarnation;
   after(milliseconds(5), [this, in] {
     if (!process_ || process_->incarnation != in) return;
-    const bool open = std::any_of(process_->table.begin(), process_->table.end(), [](const auto& e) { return !e.second.end; });
+    const bool open =
+        std::any_of(process_->table.begin(), process_->table.end(), [](const auto& e) { return !e.second.end; });
     if (open || partition_.in_flight || !partition_.gathered.empty()) return finish_drain();
     crash(false);
     --counts_["crashes"];

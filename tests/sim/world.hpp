@@ -99,33 +99,33 @@ run_spec graph_run(definition_ptr definition, engine::start_facts facts);
 /// Ways to build the harness wrong, each of which breaks a law that the simulation must notice.
 enum class mutant : std::uint8_t {
   none,
-  lost_is_ignored,           ///< an attempt whose process is gone is left alone
-  lost_is_restarted,         ///< ... is started again under its number
-  effects_before_commit,     ///< functions start when they are decided
-  answers_before_commit,     ///< clients are answered when it is decided
-  replay_skips_an_event,     ///< the fold leaves one out and renumbers the rest
-  undo_in_closing_order,     ///< compensation runs oldest first
-  speculation_survives,      ///< a failed append leaves the instances as they are
-  table_dies_with_batch,     ///< a failed append clears the node's table of attempts
-  result_leaves_early,       ///< an attempt leaves the table when it ends, not when that is committed
+  lost_is_ignored,  ///< an attempt whose process is gone is left alone
+  lost_is_restarted,  ///< ... is started again under its number
+  effects_before_commit,  ///< functions start when they are decided
+  answers_before_commit,  ///< clients are answered when it is decided
+  replay_skips_an_event,  ///< the fold leaves one out and renumbers the rest
+  undo_in_closing_order,  ///< compensation runs oldest first
+  speculation_survives,  ///< a failed append leaves the instances as they are
+  table_dies_with_batch,  ///< a failed append clears the node's table of attempts
+  result_leaves_early,  ///< an attempt leaves the table when it ends, not when that is committed
   still_running_is_ignored,  ///< an undo starts beside its step's function
-  late_results_count,        ///< a result of an old attempt is taken for the present one's
-  command_ids_are_lost,      ///< a repeated command is a new one
-  suspects_run_in_process,   ///< lost attempts are repeated outside of a child
-  retries_are_early,         ///< a retry does not wait for its time
+  late_results_count,  ///< a result of an old attempt is taken for the present one's
+  command_ids_are_lost,  ///< the fold forgets which commands were applied
+  suspects_run_in_process,  ///< lost attempts are repeated outside of a child
+  retries_are_early,  ///< a retry does not wait for its time
 };
 
 /// In percent, where it does not say otherwise.
 struct fault_rates {
-  std::uint32_t refused = 0;          ///< an append: known not to be written
-  std::uint32_t lost = 0;             ///< unknown, and not written
+  std::uint32_t refused = 0;  ///< an append: known not to be written
+  std::uint32_t lost = 0;  ///< unknown, and not written
   std::uint32_t unknown_written = 0;  ///< unknown, and written
-  std::uint32_t crash_before = 0;     ///< the process dies before the append is written
-  std::uint32_t crash_after = 0;      ///< ... after
-  std::uint32_t no_slot = 0;          ///< a slot is refused although there is one
-  std::uint32_t evicted = 0;          ///< an idle instance leaves memory after a commit
-  std::uint32_t late_result = 0;      ///< the result of a function that outlived its attempt is handed in all the same
-  std::uint32_t other_code = 0;       ///< a new process lacks the code of a run, or has another
+  std::uint32_t crash_before = 0;  ///< the process dies before the append is written
+  std::uint32_t crash_after = 0;  ///< ... after
+  std::uint32_t no_slot = 0;  ///< a slot is refused although there is one
+  std::uint32_t evicted = 0;  ///< an idle instance leaves memory after a commit
+  std::uint32_t late_result = 0;  ///< the result of a function that outlived its attempt is handed in all the same
+  std::uint32_t other_code = 0;  ///< a new process lacks the code of a run, or has another
 };
 
 struct world_options {
@@ -177,6 +177,7 @@ class world {
   std::size_t runs() const { return runs_.size(); }
   /// The instance in memory; null when there is none, or it holds what is not committed.
   const engine::instance* committed_state(run_key key) const;
+  /// From the journal; not faithfully: as the mutant has it.
   std::unique_ptr<engine::instance> fold(run_key key, bool faithfully = true) const;
   const std::map<std::string, std::uint64_t>& counts() const { return counts_; }
 
@@ -218,7 +219,8 @@ class world {
     std::optional<engine::attempt_ended> end{};
   };
   struct process {
-    engine::incarnation incarnation = 0;
+    explicit process(engine::incarnation i) : incarnation(i) {}
+    engine::incarnation incarnation;
     std::map<attempt_id, table_entry> table;
     std::set<std::size_t> lingering;  // calls whose attempts have ended
     std::map<run_key, code> has;
@@ -271,9 +273,7 @@ class world {
     time_point when{};
     std::uint64_t order = 0;
     std::function<void()> what;
-    bool operator<(const item& other) const {
-      return when != other.when ? when > other.when : order > other.order;
-    }
+    bool operator<(const item& other) const { return when != other.when ? when > other.when : order > other.order; }
   };
 
   world_options options_;

@@ -41,25 +41,27 @@ class world::grant final : public engine::allowance {
   const run_key key_;
 };
 
-// --- loading -----------------------------------------------------------------------------------------------------------
+// --- loading
+// -----------------------------------------------------------------------------------------------------------
 
 std::unique_ptr<engine::instance> world::fold(run_key key, bool faithfully) const {
   auto i = runs_.at(key).make(process_ ? code_of(key) : code::right);
   auto history = journal_.history(key);
-  if (!faithfully && history.size() > 2) {
+  if (!faithfully && options_.wrong == mutant::replay_skips_an_event && history.size() > 2) {
     history.erase(history.begin() + static_cast<std::ptrdiff_t>(1 + order_ % (history.size() - 1)));
     for (std::size_t n = 0; n < history.size(); ++n) history[n].seq = n + 1;
   }
   for (const auto& e : history) engine::evolve(*i, e);
   for (const auto& h : journal_.heartbeats(key))
     if (auto* s = i->find(h.step, h.undo)) s->details = h.details;
+  if (!faithfully && options_.wrong == mutant::command_ids_are_lost) i->command_ids.reset();
   return i;
 }
 
 world::live_run& world::load(run_key key) {
   if (const auto it = partition_.live.find(key); it != partition_.live.end()) return it->second;
   auto& r = partition_.live[key];
-  r.state = fold(key, options_.wrong != mutant::replay_skips_an_event);
+  r.state = fold(key, false);
   require(r.state->broken.empty(), "a history can be followed: " + r.state->broken);
   if (r.state->phase != engine::phase::none && !is_closed(r.state->phase)) recover(key);
   return r;
@@ -100,12 +102,12 @@ void world::deal_with(const attempt_id& id, engine::incarnation of) {
   decide(id.key, {.id = {}, .body = *it->second.end}, std::nullopt);
 }
 
-// --- deciding ----------------------------------------------------------------------------------------------------------
+// --- deciding
+// ----------------------------------------------------------------------------------------------------------
 
 void world::intake(std::size_t n) {
-  auto command = requests_[n].command;
+  const auto command = requests_[n].command;
   const auto key = requests_[n].key;
-  if (options_.wrong == mutant::command_ids_are_lost) command.id += "#" + std::to_string(++order_);
   const auto* known = journal_.outcome_of(key, command.id);
   if (const auto it = partition_.pending.find(command.id); it != partition_.pending.end()) known = &it->second;
   if (!known) return decide(key, command, n);
@@ -120,11 +122,7 @@ engine::carried world::carry_out(engine::instance& i, const engine::command& c, 
                               wrong == mutant::retries_are_early;
   if (!changes_events) return engine::carry_out(i, c, a, now_);
   engine::carried out;
-  auto d = engine::decide(i, c, a, now_);
-  out.outcome = d.outcome;
-  if (!d.events.empty()) out.outcome.seq = i.last_seq + 1;
-  for (auto events = std::move(d.events); i.broken.empty(); events = engine::advance(i, a, now_)) {
-    if (events.empty() && (!out.events.empty() || out.outcome.result != engine::command_result::applied)) break;
+  const auto take = [&](std::vector<engine::event> events) {
     for (auto& e : events) {
       e.seq = i.last_seq + 1;
       e.at = now_;
@@ -134,8 +132,14 @@ engine::carried world::carry_out(engine::instance& i, const engine::command& c, 
       engine::evolve(i, e);
       out.events.push_back(e);
     }
-    if (events.empty() && engine::advance(i, a, now_).empty()) break;
-  }
+  };
+  auto d = engine::decide(i, c, a, now_);
+  out.outcome = d.outcome;
+  if (!d.events.empty()) out.outcome.seq = i.last_seq + 1;
+  take(std::move(d.events));
+  if (out.outcome.result != engine::command_result::applied) return out;
+  for (auto next = engine::advance(i, a, now_); !next.empty(); next = engine::advance(i, a, now_))
+    take(std::move(next));
   return out;
 }
 
@@ -183,10 +187,12 @@ void world::follow_up(run_key key, bool more) {
 void world::wake(run_key key) {
   if (!process_) return;
   const auto newest = journal_.newest(key);
-  if (newest && !is_terminal(*newest)) decide(key, {}, std::nullopt);
+  const bool open = newest ? !is_terminal(*newest) : partition_.live.contains(key);
+  if (open) decide(key, {}, std::nullopt);
 }
 
-// --- committing --------------------------------------------------------------------------------------------------------
+// --- committing
+// --------------------------------------------------------------------------------------------------------
 
 void world::append() {
   if (!process_ || partition_.in_flight || partition_.gathered.empty()) return;
@@ -262,20 +268,25 @@ void world::release(const attempt_id& id, const engine::event& e) {
       const auto& state = *load(id.key).state;
       if (is_closed(state.phase)) return;
       if (!process_->draining && (id.undo || state.phase == engine::phase::running)) return enter(id);
-      return decide(id.key,
-                    {.id = {}, .body = engine::attempt_ended{.step = id.step, .undo = id.undo, .attempt = id.attempt,
-                                                             .end = engine::attempt_end::not_begun}},
-                    std::nullopt);
+      return decide(
+          id.key,
+          {.id = {},
+           .body =
+               engine::attempt_ended{
+                   .step = id.step, .undo = id.undo, .attempt = id.attempt, .end = engine::attempt_end::not_begun}},
+          std::nullopt);
     }
     case event_kind::attempt_completed:
     case event_kind::attempt_failed:
     case event_kind::attempt_timed_out:
     case event_kind::attempt_lost:
     case event_kind::attempt_interrupted:
-    case event_kind::attempt_not_begun: return leave(id);
+    case event_kind::attempt_not_begun:
+      return leave(id);
     case event_kind::step_exhausted:
     case event_kind::cancel_requested:
-    case event_kind::deadline_passed: return tell_to_stop(id.key);
+    case event_kind::deadline_passed:
+      return tell_to_stop(id.key);
     default:
       if (is_terminal(e.kind)) disown(id.key);
   }

@@ -31,7 +31,8 @@ void world::check_begin(const call& c) const {
   const auto& id = c.id;
   const auto* facts = journal_.start_of(id.key, id.step, id.undo, id.attempt);
   require(facts, "an attempt is recorded before it runs: " + to_text(id));
-  require(facts->incarnation == c.incarnation, "an attempt runs in the process that it is recorded for: " + to_text(id));
+  require(facts->incarnation == c.incarnation,
+          "an attempt runs in the process that it is recorded for: " + to_text(id));
   for (const auto& other : calls_) {
     require(other.id != id, "an attempt that may have begun is never started again: " + to_text(id));
     const bool beside = id.undo && !other.id.undo && other.id.key == id.key && other.id.step == id.step;
@@ -69,8 +70,10 @@ void world::arrange(std::size_t n) {
           state->details = *of.plan.details;
           ++r.uncommitted;
           count("heartbeats");
-          partition_.gathered.push_back({.entry = {.key = of.id.key, .events = {},
-                                                   .heartbeat = heartbeat_details{of.id.step, of.id.undo, state->details}}});
+          partition_.gathered.push_back(
+              {.entry = {.key = of.id.key,
+                         .events = {},
+                         .heartbeat = heartbeat_details{of.id.step, of.id.undo, state->details}}});
         }));
 }
 
@@ -101,7 +104,8 @@ void world::time_out(std::size_t n) {
   const auto it = process_->table.find(id);
   if (it == process_->table.end() || it->second.end || it->second.call != n) return;
   count("time-outs");
-  end(id, {.end = engine::attempt_end::timed_out, .error = engine::failure{.code = "timed_out", .message = "too slow"}});
+  end(id,
+      {.end = engine::attempt_end::timed_out, .error = engine::failure{.code = "timed_out", .message = "too slow"}});
 }
 
 void world::kill_process(std::size_t n) {
@@ -112,7 +116,8 @@ void world::kill_process(std::size_t n) {
   const auto it = process_->table.find(c.id);
   if (it == process_->table.end() || it->second.end) return;
   const auto id = c.id;
-  end(id, {.end = engine::attempt_end::child_died, .error = engine::failure{.code = "child_died", .message = "signal 6"}});
+  end(id,
+      {.end = engine::attempt_end::child_died, .error = engine::failure{.code = "child_died", .message = "signal 6"}});
 }
 
 // The attempt has ended, its slot is free; it stays in the table until that is committed.
@@ -167,8 +172,7 @@ void world::disown(run_key key) {
 }
 
 void world::slot_is_free() {
-  for (const auto key : std::exchange(partition_.want_slots, {}))
-    after(milliseconds(0), [this, key] { wake(key); });
+  for (const auto key : std::exchange(partition_.want_slots, {})) after(milliseconds(0), [this, key] { wake(key); });
 }
 
 std::uint32_t world::slots_taken(bool children_only) const {

@@ -1,0 +1,31 @@
+// What a run is waiting for, for people.
+#include "actors/partition_api.hpp"
+
+namespace pawl::actors {
+
+run_description describe(const engine::instance& i, engine::run_key key, const engine::allowance& a, engine::time_point now) {
+  run_description d;
+  d.found = true;
+  d.key = key;
+  d.phase = i.phase;
+  d.paused = i.paused;
+  d.pause_cause = i.pause_cause;
+  d.wake_at = engine::outstanding(i, a, now).wake_at;
+  for (const auto& s : i.steps) {
+    if (s.status == engine::step_status::completed || s.status == engine::step_status::skipped) continue;
+    pending_step p;
+    p.step = same_definition(i) ? i.definition->steps[s.step].name : "#" + std::to_string(s.step);
+    p.undo = s.undo;
+    p.status = std::string(to_text(s.status));
+    p.attempt = s.attempt;
+    p.counted = s.counted;
+    p.max_attempts = s.policy.max_attempts;
+    if (s.status == engine::step_status::waiting) p.next_retry = s.due;
+    p.last_error = s.last_error;
+    p.suspect = s.suspect;
+    d.steps.push_back(std::move(p));
+  }
+  return d;
+}
+
+}  // namespace pawl::actors

@@ -1,0 +1,210 @@
+// What the outside asks of a partition.
+#include "actors/partition_actor.hpp"
+
+namespace pawl::actors {
+
+namespace {
+
+constexpr auto busy_retry = std::chrono::milliseconds(100);
+constexpr auto unavailable_retry = std::chrono::milliseconds(1000);
+
+}  // namespace
+
+void partition_state::refuse(command_request& r, command_reply::status state, std::string why, std::chrono::milliseconds retry_after) {
+  if (state == command_reply::status::busy) ++counts_.refused_busy;
+  command_reply reply;
+  reply.state = state;
+  reply.message = std::move(why);
+  reply.retry_after = retry_after;
+  r.reply.answer(reply);
+}
+
+// What is wrong with a request that no state could make right; such requests are not recorded.
+std::string partition_state::door_check(const command_request& r) const {
+  if (r.workflow_id.empty()) return "the workflow id is empty";
+  const auto limit = node_.limits.id_length;
+  if (r.workflow_id.size() > limit)
+    return "the workflow id has " + std::to_string(r.workflow_id.size()) + " bytes, limits.id_length is " + std::to_string(limit);
+  if (r.command.id.size() > limit)
+    return "the command id has " + std::to_string(r.command.id.size()) + " bytes, limits.id_length is " + std::to_string(limit);
+  const auto* start = std::get_if<engine::start_command>(&r.command.body);
+  if (!start) return {};
+  if (!node_.types.find(start->facts.type, start->facts.version))
+    return "this node has no workflow type '" + start->facts.type + "' version " + std::to_string(start->facts.version);
+  // What decide would refuse: a run whose start is refused would be in memory without being on record.
+  if (start->facts.deadline < engine::milliseconds{0} || start->facts.deadline > engine::longest_duration)
+    return "the deadline of a run is between 0 and 2,000 years";
+  if (start->facts.start_at && (engine::to_micros(*start->facts.start_at) < 0 || *start->facts.start_at > engine::latest_time))
+    return "the time of a start is after 1970 and before the year 36000";
+  if (start->input.size() > node_.limits.payload)
+    return "the input has " + std::to_string(start->input.size()) + " bytes as msgpack, limits.payload is " + std::to_string(node_.limits.payload);
+  return {};
+}
+
+bool partition_state::full() const {
+  const auto active = live_.size() - resting_.size();
+  // What is due already comes before what is new.
+  return active >= (backlog_.empty() ? node_.partition.live : node_.partition.live / 2);
+}
+
+void partition_state::on_request(std::shared_ptr<command_request>& r) {
+  if (away_ || node_.draining)
+    return refuse(*r, command_reply::status::unavailable, node_.draining ? "the node is stopping" : "the journal is away: " + trouble_, unavailable_retry);
+  if (auto wrong = door_check(*r); !wrong.empty()) return refuse(*r, command_reply::status::invalid, std::move(wrong), {});
+  if (const auto id = by_id_.find(r->workflow_id); id != by_id_.end()) {
+    if (const auto run = live_.find(id->second); run != live_.end()) return forward(run->second, r);
+    return refuse(*r, command_reply::status::busy, "workflow '" + r->workflow_id + "' is being restarted; try again later", busy_retry);
+  }
+  std::optional<store::run_row> row;
+  std::optional<engine::outcome> before;
+  const bool start = std::holds_alternative<engine::start_command>(r->command.body);
+  try {
+    if (node_.may_exist(r->workflow_id)) row = node_.views.borrow()->find(r->workflow_id);
+    if (!row && !start) before = known_outcome(*r);
+  } catch (const store::view_error& e) {
+    return refuse(*r, command_reply::status::unavailable, e.what(), unavailable_retry);
+  }
+  if (row) return on_known(r, *row);
+  if (start) return begin_run(r, 1);
+  if (before) return answer(r, std::move(*before), nullptr, false);
+  answer(r, {.result = engine::command_result::not_found, .message = "there is no workflow '" + r->workflow_id + "'"}, nullptr);
+}
+
+void partition_state::begin_run(std::shared_ptr<command_request>& r, std::uint32_t run) {
+  if (full())
+    return refuse(*r, command_reply::status::busy,
+                  "the node has limits.live_workflows runs under way (" + std::to_string(node_.partition.live) + "); try again later", busy_retry);
+  if (r->on_result && waiting_ >= node_.partition.waiters)
+    return refuse(*r, command_reply::status::busy,
+                  "limits.waiters callers wait for results (" + std::to_string(node_.partition.waiters) + "); try again later", busy_retry);
+  auto& start = std::get<engine::start_command>(r->command.body);
+  const auto definition = node_.types.find(start.facts.type, start.facts.version);
+  start.facts.workflow_id = r->workflow_id;
+  start.facts.run = run;
+  start.facts.uid = {journal_.reign(), next_serial_++};
+  start.facts.digest = definition->digest;
+  if (start.facts.deadline.count() == 0 && definition->options.deadline) start.facts.deadline = *definition->options.deadline;
+  const auto key = next_key_++;
+  if (r->on_result) {
+    waiters_[key].push_back(std::exchange(r->on_result, nullptr));
+    ++waiting_;
+  }
+  auto& live = spawn(key, r->workflow_id, false);
+  ++counts_.started;
+  ++live.sent;
+  self_->send(live.actor, deliver{std::move(r)});
+}
+
+void partition_state::forward(live_run& run, std::shared_ptr<command_request>& r) {
+  wake(run);
+  ++run.sent;
+  self_->send(run.actor, deliver{std::move(r)});
+}
+
+void partition_state::on_known(std::shared_ptr<command_request>& r, const store::run_row& row) {
+  if (row.summary.closed_at != 0) return answer_closed(r, row);
+  if (auto* run = load(row.key, row.header.workflow_id)) forward(*run, r);
+}
+
+// A command for a run that is closed: a repeat gets the answer it had, a start may begin the next run.
+void partition_state::answer_closed(std::shared_ptr<command_request>& r, const store::run_row& row) {
+  const auto& id = r->command.id;
+  const bool start = std::holds_alternative<engine::start_command>(r->command.body);
+  try {
+    std::optional<store::run_row> started;
+    if (!id.empty() && id == row.header.start_command) started = row;
+    if (start && !started) started = started_before(*node_.views.borrow(), r->workflow_id, id, row.header.run);
+    if (started) {
+      if (start && r->on_result && started->summary.closed_at != 0) r->on_result(result_of(*started));
+      return answer(r, {.result = engine::command_result::duplicate, .seq = 1, .message = "the workflow has been started by this command already"}, &*started);
+    }
+    if (auto known = known_outcome(*r)) return answer(r, std::move(*known), &row, false);
+    const bool failed = row.summary.phase != engine::phase::completed;
+    if (start && (r->closed_id == engine::closed_id_policy::allow || (failed && r->closed_id == engine::closed_id_policy::allow_if_failed)))
+      return begin_run(r, row.header.run + 1);
+    if (!id.empty() && !start)
+      for (const auto& e : node_.views.borrow()->history(row.key).events)
+        if (e.command_id == id)
+          return answer(r, {.result = engine::command_result::duplicate, .seq = e.seq, .message = "the command has been applied already"}, &row);
+  } catch (const store::view_error& e) {
+    return refuse(*r, command_reply::status::unavailable, e.what(), unavailable_retry);
+  }
+  answer(r, {.result = engine::command_result::conflict, .message = "workflow '" + r->workflow_id + "' is " + std::string(to_text(row.summary.phase)) + " already"}, &row);
+}
+
+// What the command came to when it was sent before and reached no run.
+std::optional<engine::outcome> partition_state::known_outcome(const command_request& r) {
+  if (r.command.id.empty()) return std::nullopt;
+  if (const auto it = answering_.find({r.workflow_id, r.command.id}); it != answering_.end())
+    if (const auto in_flight = it->second.lock()) return in_flight->answer.outcome;
+  const auto row = node_.views.borrow()->outcome(r.workflow_id, r.command.id);
+  return row ? std::optional(row->outcome) : std::nullopt;
+}
+
+// Answers a command that reaches no run, once its outcome is on record; `fresh`: it is not yet.
+void partition_state::answer(std::shared_ptr<command_request>& r, engine::outcome outcome, const store::run_row* row, bool fresh) {
+  auto d = std::make_shared<decided>();
+  d->generation = generation_;
+  d->answer.outcome = std::move(outcome);
+  d->answer.message = d->answer.outcome.message;
+  if (row) {
+    d->answer.run = row->header.run;
+    d->answer.run_uid = to_text(row->header.uid);
+  }
+  if (fresh && d->answer.outcome.result != engine::command_result::duplicate && !r->command.id.empty()) {
+    d->outcomes.push_back({.command_id = r->command.id, .workflow_id = r->workflow_id, .outcome = d->answer.outcome, .at = engine::to_micros(node_.time.now())});
+    if (answering_.size() >= swept_at_) {
+      std::erase_if(answering_, [](const auto& a) { return a.second.expired(); });
+      swept_at_ = 2 * answering_.size() + 1024;
+    }
+    answering_[{r->workflow_id, r->command.id}] = d;
+  }
+  d->reply = std::move(r->reply);
+  d->committed = [](std::shared_ptr<decided> done) { done->reply.answer(done->answer); };
+  node_.commits->submit(std::move(d));
+}
+
+run_result partition_state::result_of(const store::run_row& row) {
+  run_result out{.phase = row.summary.phase, .workflow_id = row.header.workflow_id, .run = row.header.run};
+  const auto last = node_.views.borrow()->history(row.key, row.last_seq, 1);
+  if (last.events.empty()) return out;
+  out.payload = last.events.back().payload;
+  out.error = last.events.back().error;
+  return out;
+}
+
+void partition_state::on_await(std::shared_ptr<result_request>& r) {
+  run_result answer{.workflow_id = r->workflow_id, .run = r->run};
+  const auto wait_for = [&](engine::run_key key) {
+    if (waiting_ >= node_.partition.waiters) {
+      answer.state = run_result::status::busy;
+      return r->on_result(answer);
+    }
+    waiters_[key].push_back(std::move(r->on_result));
+    ++waiting_;
+  };
+  const auto id = by_id_.find(r->workflow_id);
+  if (id != by_id_.end() && r->run == 0) return wait_for(id->second);
+  try {
+    std::optional<store::run_row> row;
+    {
+      auto view = node_.views.borrow();
+      row = r->run == 0 ? view->find(r->workflow_id) : view->find(r->workflow_id, r->run);
+    }
+    if (row && row->summary.closed_at != 0) return r->on_result(result_of(*row));
+    if (row && !broken_) return wait_for(row->key);
+    answer.state = away_ ? run_result::status::unavailable : run_result::status::not_found;
+  } catch (const store::view_error&) {
+    answer.state = run_result::status::unavailable;
+  }
+  r->on_result(answer);
+}
+
+void partition_state::on_describe(const describe_run& m) {
+  const auto id = by_id_.find(m.body->workflow_id);
+  const auto run = id == by_id_.end() ? live_.end() : live_.find(id->second);
+  if (run == live_.end()) return m.body->on_description({});
+  self_->send(run->second.actor, m);
+}
+
+}  // namespace pawl::actors

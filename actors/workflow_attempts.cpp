@@ -1,0 +1,133 @@
+// What a run's actor does about attempts: starts them, adopts them, stops them, hears of their ends.
+#include <algorithm>
+
+#include "actors/worker_actor.hpp"
+#include "actors/workflow_actor.hpp"
+
+namespace pawl::actors {
+
+// Deals with each attempt on record: it is under way here, never began, or its process is gone.
+void workflow_state::adopt_attempts() {
+  node_.attempts->take_over(key_, listener_, [this](const attempt_id& id) {
+    const auto* s = instance_->find(id.step, id.undo);
+    return s && s->status == engine::step_status::running && s->attempt == id.attempt && s->incarnation == node_.incarnation;
+  });
+  // Found first, dealt with later: deciding changes what is looked at here.
+  std::vector<engine::attempt_ended> gone;
+  std::vector<launch> never_begun;
+  for (const auto& s : instance_->steps) {
+    if (s.status != engine::step_status::running) continue;
+    engine::attempt_ended end{.step = s.step, .undo = s.undo, .attempt = s.attempt};
+    if (s.incarnation != node_.incarnation) {
+      end.end = engine::attempt_end::lost;
+      end.error = engine::failure{.code = "attempt_lost", .message = "the node that ran the attempt is gone"};
+      ++node_.attempts_lost;
+      gone.push_back(std::move(end));
+    } else if (!node_.attempts->adopt({key_, s.step, s.undo, s.attempt}, listener_)) {
+      launch l{.step = s.step, .undo = s.undo, .attempt = s.attempt, .held = node_.slots->try_take({.in_child = s.in_child})};
+      end.end = engine::attempt_end::not_begun;
+      if (l.held && instance_->definition)
+        never_begun.push_back(std::move(l));
+      else
+        gone.push_back(std::move(end));
+    }
+  }
+  for (auto& l : never_begun) start_attempt(l);
+  for (auto& end : gone) decide({.id = {}, .body = std::move(end)}, {});
+}
+
+// Its arguments are what the steps before it returned; an undo's own result is there when the step is known to be done.
+attempt_call workflow_state::call_for(const engine::step_state& s) const {
+  const auto& i = *instance_;
+  const auto& step = i.definition->steps[s.step];
+  attempt_call c;
+  c.definition = i.definition;
+  for (const auto& source : s.undo ? step.undo_arguments : step.arguments)
+    c.arguments.emplace_back(source.is_input() ? std::string_view(i.input) : i.program->value_of(source.step));
+  auto& f = c.facts;
+  f.workflow_id = i.facts.workflow_id;
+  f.run = i.facts.run;
+  f.run_uid = to_text(i.facts.uid);
+  f.step = step.name;
+  f.attempt = s.attempt;
+  f.idempotency_key = f.run_uid + "/" + step.name + (s.undo ? "/undo" : "");
+  f.fencing_token = (std::uint64_t{i.facts.run} << 32) | s.token;
+  if (!s.details.empty()) f.details = s.details;
+  f.is_undo = s.undo;
+  if (!s.undo) return c;
+  const auto* of = i.find(s.step, false);
+  const bool done = of && (of->status == engine::step_status::completed || of->status == engine::step_status::skipped);
+  if (done) c.result = std::string(i.program->value_of(s.step));
+  f.outcome_unknown = !done;
+  f.may_still_run = node_.attempts->lingers(key_, s.step);
+  return c;
+}
+
+void workflow_state::start_attempt(launch& l) {
+  const auto& i = *instance_;
+  const auto* s = i.find(l.step, l.undo);
+  if (!s || s->status != engine::step_status::running || s->attempt != l.attempt || is_closed(i.phase)) return;
+  if (node_.draining || (!l.undo && i.phase != engine::phase::running)) {
+    // Cancelled since, or the node stops: on record, but its function has not begun and never will.
+    decide({.id = {}, .body = engine::attempt_ended{.step = l.step, .undo = l.undo, .attempt = l.attempt, .end = engine::attempt_end::not_begun}}, {});
+    return;
+  }
+  attempt::watch watch{.timeout = s->policy.timeout};
+  if (s->policy.heartbeat.count() > 0) watch.heartbeat = s->policy.heartbeat;
+  if (s->policy.deadline.count() > 0) {
+    const auto left = std::chrono::duration_cast<engine::milliseconds>(s->first_scheduled + s->policy.deadline - node_.time.now());
+    watch.timeout = std::clamp(left, engine::milliseconds(1), watch.timeout);
+  }
+  auto a = std::make_shared<attempt>(attempt_id{key_, l.step, l.undo, l.attempt}, call_for(*s), watch, s->in_child, std::move(l.held), node_.attempts);
+  // An actor of the generation before may have been quicker; then its worker runs it, and we hear of its end. If ours is
+  // what is over, the actor after us sees to it.
+  if (!node_.attempts->enter(a, listener_)) return static_cast<void>(node_.attempts->adopt(a->id, listener_));
+  node_.attempts_started.fetch_add(1, std::memory_order_relaxed);
+  const auto& step = i.definition->steps[l.step];
+  const auto where = (l.undo ? step.undo_options : step.options).where;
+  const auto place = s->in_child                ? attempt_place::child
+                     : where == run_on::in_place ? attempt_place::in_place
+                                                 : attempt_place::pool;
+  const auto worker = spawn_worker(self_, node_, a, place);
+  workers_.emplace_back(worker->address(), std::move(a));
+}
+
+// It is on record that the run is stopping or closed: whoever still runs is told so. After a kill nobody waits for them.
+void workflow_state::stop_attempts(engine::phase phase) {
+  if (phase == engine::phase::running || phase == engine::phase::completed) return;
+  if (is_closed(phase))
+    node_.attempts->disown(key_);
+  else
+    node_.attempts->stop_steps(key_);
+}
+
+void workflow_state::on_attempt_over(const engine::attempt_ended& end) {
+  // Nothing is under way for who rests: its end is on record.
+  if (resting_) return node_.attempts->leave({key_, end.step, end.undo, end.attempt});
+  if (const auto a = node_.attempts->find({key_, end.step, end.undo, end.attempt}))
+    if (auto details = a->take_details(); details && end.end != engine::attempt_end::completed)
+      on_heartbeat({end.step, end.undo, std::move(*details)});
+  decide({.id = {}, .body = end}, {});
+}
+
+void workflow_state::on_heartbeat(const attempt_heartbeat& h) {
+  auto* s = instance_ ? instance_->find(h.step, h.undo) : nullptr;
+  if (!s || s->status != engine::step_status::running || h.details.size() > node_.limits.payload) return;
+  s->details = h.details;
+  auto d = record_of({});
+  d->heartbeats.push_back({.key = key_, .step = h.step, .undo = h.undo, .details = h.details});
+  hand_in(std::move(d));
+}
+
+// A worker that died without ending its attempt has failed at its one task: nobody knows what the function did.
+void workflow_state::on_worker_down(const caf::down_msg& m) {
+  const auto it = std::find_if(workers_.begin(), workers_.end(), [&](const auto& w) { return w.first == m.source; });
+  if (it == workers_.end()) return;
+  const auto a = std::move(it->second);
+  workers_.erase(it);
+  if (!a->has_ended() && a->settle() == attempt::settled::no)
+    a->give_up(engine::attempt_end::lost, {.code = "worker_died", .message = "the worker actor of the attempt died"});
+  if (in_flight_ == 0) settle_down();
+}
+
+}  // namespace pawl::actors

@@ -1,0 +1,10 @@
+// The stock binary: a node and its command line, with every example registered.
+#include "examples/hello/hello_workflow.hpp"
+#include "examples/order/order_workflow.hpp"
+
+int main(int argc, char** argv) {
+  pawl::registry types;
+  types.add(hello::workflow());
+  shop::add_fulfil_order(types, shop::service_url_from_environment());
+  return pawl::run(argc, argv, types);
+}

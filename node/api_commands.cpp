@@ -1,0 +1,159 @@
+// Commands: cancel, kill, pause, resume, skip; and what every command, a start too, is answered with.
+#include <algorithm>
+
+#include "node/api_call.hpp"
+#include "node/present.hpp"
+
+namespace pawl::node {
+
+struct reason_body {
+  static constexpr std::string_view pawl_name = "this command";
+  std::string reason;
+  PAWL_FIELDS((reason, ""))
+};
+
+struct skip_body {
+  static constexpr std::string_view pawl_name = "skip";
+  std::string step;
+  any_value result;
+  bool undo = false;
+  PAWL_FIELDS(step, (result, any_value{}), (undo, false))
+};
+
+namespace {
+
+problem invalid(const json_error& e) {
+  return {.status = 422, .code = "invalid", .detail = e.path + ": " + e.message, .mend = e.mend};
+}
+
+problem refusal(const actors::command_reply& r, std::chrono::milliseconds outcome_age) {
+  using status = actors::command_reply::status;
+  using result = engine::command_result;
+  switch (r.state) {
+    case status::busy: return {.status = 429, .code = "busy", .detail = r.message, .mend = "send it again later, under the same command id", .retry_after = r.retry_after};
+    case status::unavailable: return {.status = 503, .code = "unavailable", .detail = r.message, .mend = "send it again later, under the same command id", .retry_after = r.retry_after};
+    case status::unknown:
+      return {.status = 503,
+              .code = "unknown",
+              .detail = "it may be on record or not" + (r.message.empty() ? "" : ": " + r.message),
+              .mend = "send it again under the same command id to learn",
+              .retry_after = std::max(r.retry_after, std::chrono::milliseconds(200))};
+    case status::invalid: return {.status = 422, .code = "invalid", .detail = r.message};
+    case status::recorded: break;
+  }
+  problem p{.detail = r.message, .remembered_for = outcome_age};
+  switch (r.outcome.result) {
+    case result::not_found: p.status = 404, p.code = "not_found"; break;
+    case result::invalid: p.status = 422, p.code = "invalid"; break;
+    case result::too_large: p.status = 413, p.code = "too_large"; break;
+    default: p.status = 409, p.code = "conflict"; break;
+  }
+  return p;
+}
+
+}  // namespace
+
+void api::state::submit(const call_ptr& call, engine::command command, engine::closed_id_policy closed_id,
+                        std::function<void(const actors::command_reply&)> accepted, std::function<void()> refused,
+                        actors::result_function on_result) {
+  const auto id_is_good = set_command_id(*call);
+  if (id_is_good && system == nullptr)
+    call->answer->send({.status = 503,
+                        .code = "no_node",
+                        .detail = "no node runs on " + options.data_dir,
+                        .mend = "start one with `node`, or run a workflow in this process with `run`",
+                        .workflow_id = call->workflow_id});
+  if (!id_is_good || system == nullptr) {
+    if (refused) refused();
+    return;
+  }
+  command.id = call->command_id;
+  actors::command_request r;
+  r.workflow_id = call->workflow_id;
+  r.command = std::move(command);
+  r.closed_id = closed_id;
+  r.on_result = std::move(on_result);
+  r.reply = actors::owed_reply([call, accepted = std::move(accepted), refused = std::move(refused),
+                                age = options.outcome_age](const actors::command_reply& reply) {
+    const auto outcome = reply.outcome.result;
+    const bool taken = outcome == engine::command_result::applied || outcome == engine::command_result::duplicate;
+    if (reply.state == actors::command_reply::status::recorded && taken) return accepted(reply);
+    auto p = refusal(reply, age);
+    p.workflow_id = call->workflow_id;
+    p.command_id = call->command_id;
+    call->answer->send(p);
+    if (refused) refused();
+  });
+  system->submit(std::move(r));
+}
+
+void api::state::submit_command(const call_ptr& call, decltype(engine::command::body) body) {
+  submit(call, {.id = {}, .body = std::move(body)}, engine::closed_id_policy::reject, [call](const actors::command_reply& r) {
+    call->answer->send(200, present_outcome(call->workflow_id, r, call->command_id));
+  });
+}
+
+namespace {
+
+/// The body as that struct; nullopt: refused.
+template <class T>
+std::optional<T> read_body(const api_call& call, const std::optional<json>& body) {
+  if (!body) return std::nullopt;
+  const auto encoded = encode_json(*body, &descriptor_of<T>(), "body");
+  if (!encoded) {
+    call.answer->send(invalid(encoded.error()));
+    return std::nullopt;
+  }
+  return decode<T>(encoded.value());
+}
+
+}  // namespace
+
+void api::state::cancel(const call_ptr& call) {
+  if (auto b = read_body<reason_body>(*call, body_of(*call))) submit_command(call, engine::cancel_command{std::move(b->reason)});
+}
+void api::state::kill(const call_ptr& call) {
+  if (auto b = read_body<reason_body>(*call, body_of(*call))) submit_command(call, engine::kill_command{std::move(b->reason)});
+}
+void api::state::pause(const call_ptr& call) {
+  if (auto b = read_body<reason_body>(*call, body_of(*call))) submit_command(call, engine::pause_command{std::move(b->reason)});
+}
+void api::state::resume(const call_ptr& call) {
+  const auto body = body_of(*call);
+  if (!body) return;
+  if (!body->is_object() || !body->empty())
+    return call->answer->send({.status = 422, .code = "invalid", .detail = "body: resume takes no fields", .mend = "send no body"});
+  submit_command(call, engine::resume_command{});
+}
+
+// The result is read by the type of the step's result, so the run's definition has to be known first.
+void api::state::skip(const call_ptr& call) {
+  auto body = body_of(*call);
+  if (!body) return;
+  json result = nullptr;
+  if (body->is_object())
+    if (const auto it = body->find("result"); it != body->end()) result = std::exchange(*it, nullptr);
+  auto b = read_body<skip_body>(*call, body);
+  if (!b) return;
+  read(call, [self = shared_from_this(), call, b = std::move(*b), result = std::move(result)](store::view& view) {
+    const auto row = self->find_run(*call, view, 0);
+    if (!row) return;
+    engine::skip_command command{.step = b.step, .undo = b.undo};
+    const auto graph = self->types.find(row->header.type, row->header.version);
+    const pawl::detail::step_definition* step = nullptr;
+    if (graph)
+      for (const auto& s : graph->steps)
+        if (s.name == b.step) step = &s;
+    // A step that is not there, and a definition that is not there, are for the engine to refuse, on record.
+    if (step != nullptr) {
+      const auto& nothing = descriptor_of<std::monostate>();
+      const auto* type = b.undo || step->result == nullptr ? &nothing : step->result;
+      auto encoded = encode_json(result, type, "result");
+      if (!encoded) return call->answer->send(invalid(encoded.error()));
+      command.result = std::move(encoded).value();
+    }
+    self->submit_command(call, std::move(command));
+  });
+}
+
+}  // namespace pawl::node

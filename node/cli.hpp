@@ -1,0 +1,67 @@
+// The command line of every binary that is made with pawl: one function a command, in cli_*.cpp.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <pawl/registry.hpp>
+
+#include "config/load.hpp"
+#include "node/cli_options.hpp"
+#include "node/cli_target.hpp"
+#include "node/render_text.hpp"
+
+namespace pawl::node {
+
+/// What every command may use.
+struct cli_context {
+  const registry& types;
+  global_args global;
+  config::loaded configuration;
+  canvas screen;  ///< of standard output
+
+  const config::settings& settings() const { return configuration.values; }
+  bool wants_json() const { return global.output == output_format::json; }
+  bool wide() const { return global.output == output_format::wide; }
+  cli_result<std::unique_ptr<cli_target>> target(bool needs_node) const;
+};
+
+/// To standard output; whether that worked is seen at the end of the program.
+void say(std::string_view text);
+/// One JSON document, indented, for programs.
+void say_json(const json& document);
+/// To standard error, for people: progress, and what happened beside the answer.
+void note(const cli_context& c, std::string_view text);
+
+/// To standard error: the error, as the output format says. Returns its code.
+exit_code tell_error(const cli_context& c, const cli_error& e);
+
+/// Reads, does and answers; what main returns. Throws nothing.
+int run_command_line(int argc, char** argv, const registry& types);
+
+using command_result = cli_result<exit_code>;
+
+command_result run_node(const cli_context& c);
+command_result run_in_process(const cli_context& c, const start_args& args);
+command_result start_workflow(const cli_context& c, const start_args& args);
+command_result send_command(const cli_context& c, const command_args& args);
+command_result show_list(const cli_context& c, const list_args& args);
+command_result show_run(const cli_context& c, const show_args& args);
+command_result show_history(const cli_context& c, const history_args& args);
+command_result show_result(const cli_context& c, const result_args& args);
+command_result show_status(const cli_context& c);
+command_result show_types(const cli_context& c, const types_args& args);
+command_result verify_data(const cli_context& c);
+command_result show_config(const cli_context& c, const config_args& args);
+command_result show_version(const cli_context& c);
+command_result show_completion(const cli_context& c, const completion_args& args);
+command_result show_names(const cli_context& c, const names_args& args);
+
+/// What a start asks for, in the shape of the api. Reads the input, which may be standard input: once a command line.
+cli_result<question> start_question(const cli_context& c, const start_args& args);
+/// Asks that, waits where `args` say so, and prints what came of it.
+command_result start_on(const cli_context& c, cli_target& target, const start_args& args, const question& q);
+/// Prints how a run ended, and says whether it ended well. `answer` is that of the api's result.
+exit_code say_result(const cli_context& c, const std::string& id, const json& answer);
+
+}  // namespace pawl::node

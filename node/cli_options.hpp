@@ -1,0 +1,120 @@
+// What a command line asks for, as values. The declaration for CLI11 is in cli_app.cpp; nothing else knows CLI11 but it
+// and the completions that are made from it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "node/cli_error.hpp"
+
+namespace pawl::node {
+
+enum class output_format : std::uint8_t { table, json, wide };
+
+struct global_args {
+  std::string program = "pawl";  ///< how this binary was called; mends name it
+  std::optional<std::string> config_file{};
+  std::optional<std::string> data_dir{};
+  std::vector<std::string> set{};  ///< "section.key=value"
+  output_format output = output_format::table;
+  bool no_color = false;
+};
+
+struct node_args {};
+
+/// `start` and `run`.
+struct start_args {
+  bool in_process = false;
+  std::string type{};
+  std::optional<std::uint32_t> version{};
+  std::string id{};
+  std::string input{};  ///< JSON, @file or -
+  bool has_input = false;
+  bool wait = false;
+  std::optional<std::chrono::milliseconds> delay{};
+  std::optional<std::chrono::milliseconds> deadline{};
+  std::string closed_id{};
+  std::string command_id{};
+};
+
+struct list_args {
+  std::string type{};
+  std::string prefix{};
+  std::string state{};
+  std::uint32_t limit = 50;
+  std::string cursor{};
+};
+
+struct show_args {
+  std::string id{};
+  std::uint32_t run = 0;  ///< 0: the newest
+};
+
+struct history_args {
+  std::string id{};
+  std::uint32_t run = 0;
+  bool follow = false;
+  std::uint64_t from = 1;
+  std::uint32_t limit = 0;  ///< 0: all
+};
+
+struct result_args {
+  std::string id{};
+  std::uint32_t run = 0;
+  bool wait = false;
+};
+
+/// cancel, kill, pause, resume and skip.
+struct command_args {
+  std::string verb{};
+  std::string id{};
+  std::string reason{};
+  std::string step{};
+  std::string result{};  ///< JSON, @file or -
+  bool has_result = false;
+  bool undo = false;
+  std::string command_id{};
+};
+
+struct status_args {};
+struct types_args {
+  std::string type{};
+};
+struct verify_args {};
+struct config_args {
+  enum class action : std::uint8_t { show, sample } what = action::show;
+  bool of_node = false;
+};
+struct version_args {};
+struct completion_args {
+  std::string shell{};
+};
+/// For the completion scripts: one name a line, no error ever.
+struct names_args {
+  std::string what{};
+};
+
+using command_choice = std::variant<node_args, start_args, list_args, show_args, history_args, result_args, command_args, status_args,
+                                    types_args, verify_args, config_args, version_args, completion_args, names_args>;
+
+struct command_line {
+  global_args global;
+  command_choice command;
+};
+
+/// Asked for with --help: what to print, and that is all.
+struct help_text {
+  std::string text;
+};
+
+/// Reads argv. Unknown commands and flags are refused with the nearest known name. Reads no file and no environment.
+cli_result<std::variant<command_line, help_text>> parse_command_line(int argc, const char* const* argv);
+
+/// The script that a shell sources, for a binary of that name. Shells: bash, zsh.
+cli_result<std::string> completion_script(const std::string& shell, const std::string& program);
+
+}  // namespace pawl::node

@@ -1,0 +1,164 @@
+// The commands that read: list, show, history, status, types.
+#include "config/nearest_name.hpp"
+#include "config/setting.hpp"
+#include "node/answer.hpp"
+#include "node/cli.hpp"
+#include "node/present.hpp"
+#include "node/render_history.hpp"
+#include "node/render_lists.hpp"
+#include "node/render_run.hpp"
+
+#include <cstdio>
+
+namespace pawl::node {
+namespace {
+
+std::string number_or_nothing(std::uint64_t n) { return n > 0 ? std::to_string(n) : std::string(); }
+
+/// Asks the node, or the data where none runs.
+cli_result<json> ask(const cli_context& c, const question& q) {
+  auto target = c.target(false);
+  if (!target) return std::move(target).error();
+  auto answer = target.value()->ask(q);
+  if (!answer) return std::move(answer).error();
+  return std::move(answer.value().body);
+}
+
+bool is_terminal(const std::string& kind) {
+  return kind == "run_completed" || kind == "run_failed" || kind == "run_cancelled" || kind == "run_killed";
+}
+
+/// Prints events as they come; remembers the newest.
+class event_printer {
+ public:
+  explicit event_printer(const cli_context& c) : context_(c) {}
+  void print(const json& event) {
+    newest_ = number_at(event, "seq");
+    ended_ = is_terminal(text_at(event, "kind"));
+    say(context_.wants_json() ? to_text(event) + "\n" : draw_event(context_.screen, event, context_.wide()));
+  }
+  std::uint64_t newest() const { return newest_; }
+  bool ended() const { return ended_; }
+
+ private:
+  const cli_context& context_;
+  std::uint64_t newest_ = 0;
+  bool ended_ = false;
+};
+
+command_result follow_history(const cli_context& c, cli_target& target, const history_args& args, question q) {
+  event_printer out(c);
+  q.query.emplace_back("follow", "true");
+  const auto followed = target.follow(q, [&](std::string_view line) {
+    if (const auto event = json::parse(line, nullptr, false); event.is_object()) out.print(event);
+    std::fflush(stdout);
+    return std::ferror(stdout) == 0;
+  });
+  if (!followed) return followed.error();
+  if (out.ended() || std::ferror(stdout) != 0) return exit_code::ok;
+  // It may have been closed before the event that was asked for, too.
+  const auto result = target.ask({.path = {"workflows", args.id, "result"}, .query = {{"run", number_or_nothing(args.run)}}, .workflow_id = args.id});
+  if (result && result.value().status == 200) return exit_code::ok;
+  const auto what = "workflow " + config::in_quotes(args.id) + " is still open";
+  if (!target.has_node())
+    return cli_error{exit_code::unavailable, what + ", and no node runs that would go on with it", "Start one: `" + how_to_start(c.global, c.settings()) + "`", {}};
+  return cli_error{exit_code::unavailable, what + ", and the node sends no more", "It is stopping: follow again with --from " + std::to_string(out.newest() + 1), {}};
+}
+
+}  // namespace
+
+command_result show_list(const cli_context& c, const list_args& args) {
+  const auto answer = ask(c, {.path = {"workflows"},
+                              .query = {{"type", args.type}, {"prefix", args.prefix}, {"state", args.state}, {"limit", std::to_string(args.limit)}, {"cursor", args.cursor}}});
+  if (!answer) return answer.error();
+  if (c.wants_json()) {
+    say_json(answer.value());
+    return exit_code::ok;
+  }
+  say(draw_workflows(c.screen, answer.value(), now_micros(), c.wide()));
+  if (const auto next = text_at(answer.value(), "next"); !next.empty()) note(c, "there are more: --cursor " + next);
+  return exit_code::ok;
+}
+
+command_result show_run(const cli_context& c, const show_args& args) {
+  const auto answer = ask(c, {.path = {"workflows", args.id}, .query = {{"run", number_or_nothing(args.run)}}, .workflow_id = args.id});
+  if (!answer) return answer.error();
+  if (c.wants_json())
+    say_json(answer.value());
+  else
+    say(draw_run(c.screen, answer.value(), now_micros(), c.wide()));
+  return exit_code::ok;
+}
+
+command_result show_history(const cli_context& c, const history_args& args) {
+  auto target = c.target(false);
+  if (!target) return std::move(target).error();
+  question q{.path = {"workflows", args.id, "history"}, .query = {{"run", number_or_nothing(args.run)}}, .workflow_id = args.id};
+  if (args.follow) {
+    if (args.limit > 0) return usage_error("--limit and --follow do not go together", "Leave one of them out");
+    if (args.from > 1) q.query.emplace_back("from", std::to_string(args.from));
+    return follow_history(c, *target.value(), args, std::move(q));
+  }
+  event_printer out(c);
+  std::uint64_t from = args.from, left = args.limit > 0 ? args.limit : UINT64_MAX;
+  while (from > 0 && left > 0) {
+    auto page = q;
+    page.query.emplace_back("from", std::to_string(from));
+    page.query.emplace_back("limit", std::to_string(std::min<std::uint64_t>(left, 1000)));
+    const auto answer = target.value()->ask(page);
+    if (!answer) return answer.error();
+    const auto& body = answer.value().body;
+    for (const auto& event : part_at(body, "events")) {
+      out.print(event);
+      --left;
+    }
+    if (const auto broken = text_at(body, "broken"); !broken.empty())
+      return cli_error{exit_code::failed, "the history of workflow " + config::in_quotes(args.id) + " cannot be read further: " + config::printable(broken),
+                       "Run `" + c.global.program + " verify`", {}};
+    from = number_at(body, "next");
+  }
+  return exit_code::ok;
+}
+
+command_result show_status(const cli_context& c) {
+  const auto answer = ask(c, {.path = {"status"}});
+  if (!answer) return answer.error();
+  if (c.wants_json())
+    say_json(answer.value());
+  else
+    say(draw_status(c.screen, answer.value(), c.wide()));
+  if (flag_at(answer.value(), "running")) return exit_code::ok;
+  // What the data says is above; that nothing goes on is not what a script may take for well.
+  if (!c.wants_json()) note(c, "no node runs; start one: `" + how_to_start(c.global, c.settings()) + "`");
+  return exit_code::unavailable;
+}
+
+command_result show_types(const cli_context& c, const types_args& args) {
+  // What this binary has needs neither node nor data; a node that runs is asked, since it may be another binary.
+  auto client = http_client(socket_path(c.settings()));
+  const auto remote = client.call({.method = "GET", .path = "/v1/types", .query = {}}, std::chrono::seconds(30));
+  json answer = remote && remote.value().status == 200 ? json::parse(remote.value().body, nullptr, false) : json(nullptr);
+  if (!answer.is_object()) answer = present_types(c.types);
+  if (args.type.empty()) {
+    if (c.wants_json())
+      say_json(answer);
+    else
+      say(draw_types(c.screen, answer));
+    return exit_code::ok;
+  }
+  std::vector<std::string> names;
+  for (const auto& type : part_at(answer, "types")) {
+    names.push_back(text_at(type, "type"));
+    if (names.back() != args.type) continue;
+    if (c.wants_json())
+      say_json(type);
+    else
+      say(draw_type(c.screen, type, c.wide()));
+    return exit_code::ok;
+  }
+  const auto nearest = config::nearest_name(args.type, names);
+  return cli_error{exit_code::not_found, "there is no workflow type " + config::in_quotes(args.type),
+                   nearest ? "Did you mean " + *nearest + "?" : "`" + c.global.program + " types` lists them", {}};
+}
+
+}  // namespace pawl::node

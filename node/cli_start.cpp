@@ -1,0 +1,161 @@
+// start, result, and the commands to a workflow.
+#include "config/setting.hpp"
+#include "node/answer.hpp"
+#include "node/cli.hpp"
+#include "node/cli_input.hpp"
+#include "node/random_id.hpp"
+
+#include <algorithm>
+
+namespace pawl::node {
+namespace {
+
+constexpr std::chrono::milliseconds one_wait{30'000};  // then it is asked again, so that a dead connection shows
+constexpr std::chrono::milliseconds transport_patience{15'000};
+
+std::string run_text(std::uint64_t run) { return run > 1 ? " (run " + std::to_string(run) + ")" : ""; }
+
+/// A short id that says what it is of: "fulfil-order-3f9a02c4d811".
+std::string made_up_id(const std::string& type) { return type.substr(0, 60) + "-" + random_id().substr(0, 12); }
+
+question result_question(const std::string& id, std::uint64_t run, bool wait) {
+  question q;
+  q.path = {"workflows", id, "result"};
+  q.query = {{"run", run > 0 ? std::to_string(run) : ""}, {"wait_ms", wait ? std::to_string(one_wait.count()) : ""}};
+  q.workflow_id = id;
+  q.patience = transport_patience + (wait ? one_wait : std::chrono::milliseconds(0));
+  return q;
+}
+
+cli_result<json> await_end(const cli_context& c, cli_target& target, const std::string& id, std::uint64_t run) {
+  for (;;) {
+    auto answer = target.ask(result_question(id, run, true));
+    if (!answer) {
+      auto e = std::move(answer).error();
+      if (e.code == exit_code::unavailable && e.json.empty()) return e;
+      if (e.code == exit_code::unavailable)
+        e.mend = "Nothing is lost: ask again with `" + c.global.program + " result " + config::printable(id, 200) + " --wait` when the node runs";
+      return e;
+    }
+    if (answer.value().status == 200) return std::move(answer.value().body);
+  }
+}
+
+command_result say_end(const cli_context& c, const std::string& id, const json& answer) {
+  const auto code = say_result(c, id, answer);
+  if (code == exit_code::ok || c.wants_json()) return code;
+  const auto state = text_at(answer, "state");
+  const auto why = failure_at(answer, "error");
+  return cli_error{code, "workflow " + config::in_quotes(id) + run_text(number_at(answer, "run")) + " is " + state + (why.empty() ? "" : ": " + config::printable(why)),
+                   "`" + c.global.program + " show " + config::printable(id, 200) + "` tells its steps", {}};
+}
+
+}  // namespace
+
+exit_code say_result(const cli_context& c, const std::string&, const json& answer) {
+  const bool completed = text_at(answer, "state") == "completed";
+  if (c.wants_json()) {
+    say_json(answer);
+  } else if (completed) {
+    const auto result = answer.find("result");
+    say(result == answer.end() ? "null\n" : to_text(*result) + "\n");
+  }
+  return completed ? exit_code::ok : exit_code::failed;
+}
+
+cli_result<question> start_question(const cli_context& c, const start_args& args) {
+  json body = {{"type", args.type}, {"id", args.id.empty() ? made_up_id(args.type) : args.id}};
+  if (args.version) body["version"] = *args.version;
+  if (args.has_input) {
+    auto input = read_json_argument("--input", args.input, c.settings().limits.payload.count);
+    if (!input) return std::move(input).error();
+    body["input"] = std::move(input).value();
+  }
+  if (args.delay) body["delay_ms"] = args.delay->count();
+  if (args.deadline) body["deadline_ms"] = args.deadline->count();
+  if (!args.closed_id.empty()) body["closed_id"] = args.closed_id;
+  question q;
+  q.method = "POST";
+  q.path = {"workflows"};
+  q.workflow_id = body["id"].get<std::string>();
+  q.command_id = args.command_id.empty() ? random_id() : args.command_id;
+  q.body = std::move(body);
+  return q;
+}
+
+command_result start_on(const cli_context& c, cli_target& target, const start_args& args, const question& q) {
+  const auto answer = target.ask(q);
+  if (!answer) return answer.error();
+  const auto& body = answer.value().body;
+  const auto run = number_at(body, "run");
+  const auto& id = q.workflow_id;
+  if (!args.wait) {
+    const auto* how = text_at(body, "outcome") == "duplicate" ? " had been started by this command" : " started";
+    if (c.wants_json())
+      say_json(body);
+    else
+      say(config::printable(id) + how + run_text(run) + "\n");
+    return exit_code::ok;
+  }
+  if (args.id.empty() && !c.wants_json()) note(c, "started " + config::printable(id));
+  const auto end = await_end(c, target, id, run);
+  return end ? say_end(c, id, end.value()) : end.error();
+}
+
+command_result start_workflow(const cli_context& c, const start_args& args) {
+  const auto q = start_question(c, args);
+  if (!q) return q.error();
+  auto target = c.target(true);
+  if (!target) return std::move(target).error();
+  return start_on(c, *target.value(), args, q.value());
+}
+
+command_result show_result(const cli_context& c, const result_args& args) {
+  auto target = c.target(false);
+  if (!target) return std::move(target).error();
+  auto answer = target.value()->ask(result_question(args.id, args.run, false));
+  if (!answer) return std::move(answer).error();
+  if (answer.value().status == 200) return say_end(c, args.id, answer.value().body);
+  if (args.wait && target.value()->has_node()) {
+    const auto run = number_at(answer.value().body, "run");
+    const auto end = await_end(c, *target.value(), args.id, run > 0 ? run : args.run);
+    return end ? say_end(c, args.id, end.value()) : end.error();
+  }
+  const auto state = text_at(answer.value().body, "state");
+  const auto what = "workflow " + config::in_quotes(args.id) + " is still " + (state.empty() ? "open" : state);
+  if (target.value()->has_node()) return cli_error{exit_code::unavailable, what, "Wait for its end with --wait", answer.value().body.dump()};
+  return cli_error{exit_code::unavailable, what + ", and no node runs that would go on with it", "Start one: `" + how_to_start(c.global, c.settings()) + "`", {}};
+}
+
+command_result send_command(const cli_context& c, const command_args& args) {
+  json body = json::object();
+  if (!args.reason.empty()) body["reason"] = args.reason;
+  if (args.verb == "skip") {
+    body["step"] = args.step;
+    if (args.undo) body["undo"] = true;
+    if (args.has_result) {
+      auto result = read_json_argument("--result", args.result, c.settings().limits.payload.count);
+      if (!result) return std::move(result).error();
+      body["result"] = std::move(result).value();
+    }
+  }
+  auto target = c.target(true);
+  if (!target) return std::move(target).error();
+  question q;
+  q.method = "POST";
+  q.path = {"workflows", args.id, args.verb};
+  q.workflow_id = args.id;
+  q.command_id = args.command_id.empty() ? random_id() : args.command_id;
+  q.body = std::move(body);
+  const auto answer = target.value()->ask(q);
+  if (!answer) return answer.error();
+  if (c.wants_json()) {
+    say_json(answer.value().body);
+    return exit_code::ok;
+  }
+  const bool again = text_at(answer.value().body, "outcome") == "duplicate";
+  say(config::printable(args.id) + ": " + args.verb + (again ? " had been recorded by this command" : " is recorded") + "\n");
+  return exit_code::ok;
+}
+
+}  // namespace pawl::node

@@ -1,0 +1,233 @@
+#include "node/cli_target.hpp"
+
+#include "config/listing.hpp"
+#include "config/setting.hpp"
+#include "node/answer.hpp"
+#include "node/settings_map.hpp"
+#include "store/data_directory.hpp"
+#include "store/view.hpp"
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <future>
+#include <optional>
+
+namespace pawl::node {
+namespace {
+
+exit_code to_exit_code(int status) {
+  switch (status) {
+    case 400:
+    case 405:
+    case 413:
+    case 415:
+    case 422:
+    case 431: return exit_code::usage;
+    case 404: return exit_code::not_found;
+    case 409: return exit_code::conflict;
+    case 408:
+    case 429:
+    case 502:
+    case 503:
+    case 504: return exit_code::unavailable;
+    default: return exit_code::failed;
+  }
+}
+
+api_request to_request(const question& q) {
+  api_request r;
+  r.method = q.method;
+  r.path = "/v1";
+  for (const auto& segment : q.path) r.path += "/" + percent_encode(segment);
+  for (const auto& [name, value] : q.query)
+    if (!value.empty()) r.query += (r.query.empty() ? "" : "&") + name + "=" + percent_encode(value);
+  if (!q.body.is_null()) {
+    r.body = to_text(q.body);
+    r.headers["content-type"] = "application/json";
+  }
+  if (!q.command_id.empty()) r.headers["idempotency-key"] = q.command_id;
+  return r;
+}
+
+/// A word that a shell takes as one.
+std::string shell_word(const std::string& text) {
+  if (!text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@%+=-") == std::string::npos) return text;
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::optional<cli_error> check_readable(const global_args& global, const config::settings& s) {
+  struct stat found {};
+  const auto shown = config::in_quotes(s.data.dir);
+  if (::stat(s.data.dir.c_str(), &found) != 0) {
+    if (errno == ENOENT)
+      return cli_error{exit_code::unavailable, "there is no data directory " + shown + ", and no node runs on it",
+                       "Name another with --data, or start a node, which makes it: `" + how_to_start(global, s) + "`", {}};
+    return cli_error{exit_code::failed, "data.dir: " + shown + " cannot be read: " + std::strerror(errno), "Run this as the user that the node runs as", {}};
+  }
+  if (!S_ISDIR(found.st_mode)) return usage_error("data.dir: " + shown + " is not a directory", "Name a directory with --data");
+  if (::stat((s.data.dir + "/pawl.db").c_str(), &found) != 0 && errno == ENOENT)
+    return cli_error{exit_code::unavailable, "the directory " + shown + " holds no data of pawl, and no node runs on it",
+                     "Name another with --data, or start a node: `" + how_to_start(global, s) + "`", {}};
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string socket_path(const config::settings& s) { return s.data.dir + "/pawl.sock"; }
+
+std::string how_to_start(const global_args& global, const config::settings& s) {
+  std::string out = shell_word(global.program) + " node";
+  if (global.config_file) out += " --config " + shell_word(*global.config_file);
+  for (const auto& given : global.set) out += " --set " + shell_word(given);
+  if (global.data_dir || s.data.dir != config::settings{}.data.dir) out += " --data " + shell_word(s.data.dir);
+  return out;
+}
+
+cli_error to_cli_error(const api_response& refusal, const std::string& workflow_id) {
+  cli_error e;
+  e.code = to_exit_code(refusal.status);
+  const auto body = json::parse(refusal.body, nullptr, false);
+  if (!body.is_object()) {
+    e.what = "the node answered " + std::to_string(refusal.status) + " with what this binary does not understand";
+    e.mend = "Use a binary of the node's own version";
+    return e;
+  }
+  auto detail = text_at(body, "detail");
+  if (detail.empty()) detail = text_at(body, "title");
+  // The id that was asked for is named even where the node did not.
+  const auto id = text_at(body, "workflow_id").empty() ? workflow_id : text_at(body, "workflow_id");
+  const auto shown = config::printable(id, 80);
+  e.what = (shown.empty() || detail.find(shown) != std::string::npos ? "" : "workflow " + config::in_quotes(id) + ": ") + config::printable(detail);
+  e.mend = config::printable(text_at(body, "mend"));
+  e.json = refusal.body;
+  return e;
+}
+
+struct cli_target::state {
+  state(const global_args& g, const config::loaded& c) : global(g), configuration(c), client(socket_path(c.values)) {}
+
+  cli_error to_error(const transport_error& wrong, const question& q) const {
+    cli_error e{exit_code::unavailable, {}, {}, {}};
+    const std::string about = q.workflow_id.empty() ? "" : "workflow " + config::in_quotes(q.workflow_id) + ": ";
+    switch (wrong.what) {
+      case transport_error::kind::no_node:
+        e.what = about + "the node has stopped";
+        e.mend = "Nothing that it acknowledged is lost, and what is open goes on with the next one: `" + how_to_start(global, configuration.values) + "`";
+        break;
+      case transport_error::kind::timeout:
+        e.what = about + "the node does not answer: " + wrong.message;
+        e.mend = "Look at its log, and try again";
+        break;
+      case transport_error::kind::broken:
+        e.what = about + "the connection to the node broke: " + wrong.message;
+        e.mend = "Try again";
+        break;
+    }
+    if (!q.command_id.empty())
+      e.mend += ". It is not known whether the command was recorded: sent again with --command-id " + shell_word(q.command_id) + " it is never done twice";
+    return e;
+  }
+
+  config::outcome<api_response, transport_error> call(const api_request& r, std::chrono::milliseconds patience) {
+    if (door == nullptr) return client.call(r, patience);
+    auto promise = std::make_shared<std::promise<api_response>>();
+    auto answered = promise->get_future();
+    door->handle(r, [promise](api_response a) { promise->set_value(std::move(a)); });
+    if (answered.wait_for(patience) != std::future_status::ready) return transport_error{transport_error::kind::timeout, "reading the data takes too long"};
+    return answered.get();
+  }
+
+  global_args global;
+  config::loaded configuration;
+  http_client client;
+  std::unique_ptr<api> reader;  // where no node runs
+  api* door = nullptr;          // that, or the api of a node in this process; null: the node on the socket is asked
+};
+
+cli_target::cli_target(std::unique_ptr<state> s) : state_(std::move(s)) {}
+cli_target::~cli_target() = default;
+bool cli_target::has_node() const { return state_->reader == nullptr; }
+
+std::unique_ptr<cli_target> cli_target::over(api& door, const global_args& global, const config::loaded& configuration) {
+  auto s = std::make_unique<state>(global, configuration);
+  s->door = &door;
+  return std::unique_ptr<cli_target>(new cli_target(std::move(s)));
+}
+
+cli_result<std::unique_ptr<cli_target>> cli_target::open(const registry& types, const global_args& global, const config::loaded& configuration,
+                                                         bool needs_node) {
+  auto s = std::make_unique<state>(global, configuration);
+  const auto& settings = configuration.values;
+  const auto found = s->client.call(to_request({.path = {"status"}}), std::chrono::seconds(30));
+  if (!found && found.error().what != transport_error::kind::no_node) return s->to_error(found.error(), {});
+  if (!found) {
+    if (const auto pid = needs_node ? store::data_directory::holder(settings.data.dir) : std::nullopt)
+      return cli_error{exit_code::unavailable, "the node on the data directory " + config::in_quotes(settings.data.dir) + ", pid " + std::to_string(*pid) +
+                                                   ", does not listen: it is starting or stopping",
+                       "Try again in a moment", {}};
+    if (needs_node)
+      return cli_error{exit_code::unavailable, "no node runs on the data directory " + config::in_quotes(settings.data.dir),
+                       "Start one: `" + how_to_start(global, settings) + "`", {}};
+    if (auto wrong = check_readable(global, settings)) return std::move(*wrong);
+    api_options o;
+    o.version = PAWL_VERSION;
+    o.data_dir = settings.data.dir;
+    o.configuration = config::list(configuration);
+    o.limits = to_limits(settings);
+    o.outcome_age = settings.limits.outcome_age;
+    o.readers = 0;
+    s->reader = std::make_unique<api>(types, nullptr, [dir = settings.data.dir] { return store::open_view(dir); }, std::move(o));
+    s->door = s->reader.get();
+  }
+  return std::unique_ptr<cli_target>(new cli_target(std::move(s)));
+}
+
+cli_result<cli_target::answer> cli_target::ask(const question& q) {
+  const auto request = to_request(q);
+  auto got = state_->call(request, q.patience);
+  if (!got && !q.command_id.empty() && got.error().what == transport_error::kind::broken) got = state_->call(request, q.patience);
+  if (!got) return state_->to_error(got.error(), q);
+  const auto& response = got.value();
+  if (response.status >= 400) return to_cli_error(response, q.workflow_id);
+  auto body = json::parse(response.body, nullptr, false);
+  if (body.is_discarded())
+    return cli_error{exit_code::failed, "the node's answer is not JSON", "Use a binary of the node's own version", {}};
+  return answer{response.status, std::move(body)};
+}
+
+cli_result<done> cli_target::follow(const question& q, const std::function<bool(std::string_view)>& on_line) {
+  const auto request = to_request(q);
+  if (state_->door != nullptr) {
+    auto got = state_->call(request, q.patience);
+    if (!got) return state_->to_error(got.error(), q);
+    auto& response = got.value();
+    if (response.status >= 400) return to_cli_error(response, q.workflow_id);
+    const auto ended = std::make_shared<std::promise<void>>();
+    const auto once = std::make_shared<std::atomic<bool>>(false);
+    const auto end = [ended, once] {
+      if (!once->exchange(true)) ended->set_value();
+    };
+    response.stream(
+        [&on_line, end](std::string_view line) {
+          if (line.empty() || on_line(line)) return line_answer::more;
+          end();
+          return line_answer::gone;
+        },
+        end);
+    ended->get_future().wait();
+    return done{};
+  }
+  bool stopped = false;
+  const auto got = state_->client.stream(request, [&](std::string_view line) { return !(stopped = !line.empty() && !on_line(line)); });
+  if (stopped) return done{};
+  if (!got) return state_->to_error(got.error(), q);
+  if (got.value().status >= 400) return to_cli_error(got.value(), q.workflow_id);
+  return done{};
+}
+
+}  // namespace pawl::node

@@ -1,0 +1,137 @@
+#include "node/node_process.hpp"
+
+#include "actors/node_system.hpp"
+#include "config/listing.hpp"
+#include "config/setting.hpp"
+#include "node/child_attempt.hpp"
+#include "node/cli_target.hpp"
+#include "node/http_server.hpp"
+#include "node/settings_map.hpp"
+#include "store/data_directory.hpp"
+#include "store/embedded_journal.hpp"
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+
+namespace pawl::node {
+namespace {
+
+store::embedded_options journal_options(const config::settings& s, const std::string& directory) {
+  store::embedded_options o;
+  o.directory = directory;
+  o.wal_limit = s.journal.wal_limit.count;
+  o.busy_timeout = s.journal.busy_timeout;
+  o.outcome_age = s.limits.outcome_age;
+  o.outcome_count = s.limits.outcomes;
+  return o;
+}
+
+api_options door_options(const config::loaded& c, const std::string& directory) {
+  api_options o;
+  o.version = PAWL_VERSION;
+  o.data_dir = directory;
+  o.configuration = config::list(c);
+  o.limits = to_limits(c.values);
+  o.outcome_age = c.values.limits.outcome_age;
+  o.waiting = c.values.limits.waiters;
+  return o;
+}
+
+http_options server_options(const config::settings& s) {
+  http_options o;
+  // JSON takes more room than the msgpack that the limit is about: escapes, base64, names.
+  constexpr std::size_t around_the_input = 64 * 1024;
+  o.max_body = std::max<std::size_t>(o.max_body, s.limits.payload.count * 4 + around_the_input);
+  return o;
+}
+
+}  // namespace
+
+struct node_process::state {
+  explicit state(node_process_options o) : options(std::move(o)) {}
+
+  void open() {
+    const auto& settings = options.configuration.values;
+    directory.emplace(settings.data.dir);
+    if (directory->in_memory())
+      options.log.write(log_level::warn, "the data directory is on a file system in memory: it does not survive the machine", {{"data", directory->path()}});
+    journal = store::open_embedded(journal_options(settings, directory->path()));
+    auto o = to_node_options(settings);
+    o.open_view = [j = journal.get()] { return j->open_view(); };
+    o.log = [log = options.log](log_level level, std::string_view text) { log.write_text(level, text); };
+    o.run_in_child = make_child_runner(o.log, {.name = options.program});
+    o.on_broken = [this](const std::string& why) { on_broken(why); };
+    system = std::make_unique<actors::node_system>(options.types, *journal, [j = journal.get()](std::string_view id) { return j->may_exist(id); }, std::move(o));
+    door = std::make_unique<api>(options.types, system.get(), [j = journal.get()] { return j->open_view(); }, door_options(options.configuration, directory->path()));
+    server = std::make_unique<http_server>(*door, server_options(settings));
+  }
+
+  void on_broken(const std::string& why) {
+    {
+      const std::lock_guard lock(mutex);
+      if (!broken.empty()) return;
+      broken = why.empty() ? "the journal cannot be written" : why;
+    }
+    options.log.write(log_level::error, "the journal is broken: the node stops", {{"error", why}});
+    if (options.on_broken) options.on_broken();
+  }
+
+  node_process_options options;
+  mutable std::mutex mutex;
+  std::string broken;
+  bool has_stopped = false;
+  // In the order in which each needs those before it; destroyed from the last to the first.
+  std::optional<store::data_directory> directory;
+  std::unique_ptr<store::embedded_journal> journal;
+  std::unique_ptr<actors::node_system> system;
+  std::unique_ptr<api> door;
+  std::unique_ptr<http_server> server;
+};
+
+node_process::node_process(std::unique_ptr<state> s) : state_(std::move(s)) {}
+
+node_process::~node_process() {
+  if (!state_->has_stopped) stop(std::chrono::milliseconds(0));
+}
+
+cli_result<std::unique_ptr<node_process>> node_process::start(node_process_options options) {
+  const auto dir = options.configuration.values.data.dir;
+  auto s = std::make_unique<state>(std::move(options));
+  try {
+    s->open();
+  } catch (const std::exception& e) {
+    // What the store says names the file and the mend.
+    const bool taken = !s->directory && store::data_directory::holder(dir).has_value();
+    return cli_error{taken ? exit_code::conflict : exit_code::failed, config::printable(e.what()), {}, {}};
+  }
+  std::unique_ptr<node_process> node(new node_process(std::move(s)));
+  if (const auto wrong = node->state_->server->listen_unix(node->socket()); !wrong.empty())
+    return cli_error{exit_code::failed, config::printable(wrong), {}, {}};
+  return node;
+}
+
+api& node_process::door() { return *state_->door; }
+std::size_t node_process::running_attempts() const { return state_->system->running_attempts(); }
+const std::string& node_process::directory() const { return state_->directory->path(); }
+std::string node_process::socket() const { return directory() + "/pawl.sock"; }
+
+std::string node_process::broken() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->broken;
+}
+
+node_process::stopped node_process::stop(std::chrono::milliseconds grace, const std::function<bool()>& hurry) {
+  auto& s = *state_;
+  s.has_stopped = true;
+  s.door->stop();
+  const auto drained = s.system->drain(grace, hurry);
+  s.server->stop();
+  s.server.reset();
+  s.door.reset();
+  s.system.reset();
+  s.journal.reset();
+  return {drained.interrupted, drained.hung};
+}
+
+}  // namespace pawl::node

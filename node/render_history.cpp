@@ -1,0 +1,83 @@
+#include "node/render_history.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "config/setting.hpp"
+#include "node/answer.hpp"
+
+namespace pawl::node {
+namespace {
+
+constexpr std::size_t seq_columns = 5;
+constexpr std::size_t kind_columns = 20;
+constexpr std::size_t step_columns = 18;
+constexpr std::size_t longest_payload = 500;
+
+paint color_of(const std::string& kind) {
+  const auto has = [&](std::string_view part) { return kind.find(part) != std::string::npos; };
+  if (kind == "run_completed" || kind == "attempt_completed" || kind == "step_skipped") return paint::good;
+  if (has("failed") || has("exhausted") || has("timed_out") || has("killed") || has("deadline")) return paint::bad;
+  if (has("lost") || has("interrupted") || has("paused") || has("cancel") || has("compensation") || has("warning") || has("waiting")) return paint::warn;
+  return paint::plain;
+}
+
+void add(std::string& out, const std::string& part) {
+  if (!part.empty()) out += (out.empty() ? "" : "  ") + part;
+}
+
+std::string cut_payload(const json& value, bool wide) {
+  auto text = to_text(value);
+  return wide || text.size() <= longest_payload ? text : text.substr(0, longest_payload) + "...";
+}
+
+}  // namespace
+
+std::string event_details(const json& event, bool wide) {
+  std::string out;
+  if (const auto& start = part_at(event, "start"); start.is_object()) {
+    add(out, text_at(start, "type") + " version " + std::to_string(number_at(start, "version")));
+    if (const auto at = time_at(start, "start_at")) add(out, "delayed to " + time_text(*at));
+  }
+  for (const auto* payload : {"input", "result", "details", "payload"})
+    if (event.contains(payload)) add(out, std::string(payload) + "=" + cut_payload(event[payload], wide));
+  if (const auto cause = text_at(event, "cause"); !cause.empty()) add(out, "cause=" + cause);
+  if (const auto error = failure_at(event, "error"); !error.empty()) add(out, error);
+  if (const auto due = time_at(event, "next_attempt_at")) {
+    const auto at = time_at(event, "at").value_or(*due);
+    add(out, "next attempt in " + elapsed_text(std::chrono::microseconds(*due - at)));
+  }
+  if (const auto& order = part_at(event, "order"); order.is_array()) {
+    std::string names;
+    for (const auto& o : order) names += (names.empty() ? "" : ", ") + (o.is_string() ? o.get<std::string>() : std::string());
+    add(out, "undoes " + (names.empty() ? "nothing" : names));
+  }
+  if (flag_at(event, "in_child")) add(out, "in a child process");
+  if (flag_at(event, "may_still_run")) add(out, "the step may still run");
+  if (wide) {
+    if (const auto& policy = part_at(event, "policy"); policy.is_object()) add(out, "policy=" + to_text(policy));
+    if (const auto id = text_at(event, "command_id"); !id.empty()) add(out, "command=" + id);
+  }
+  return out;
+}
+
+std::string draw_event(const canvas& c, const json& event, bool wide) {
+  const auto kind = text_at(event, "kind");
+  auto step = text_at(event, "step");
+  if (!step.empty() && flag_at(event, "undo")) step = "undo " + step;
+  if (const auto attempt = number_at(event, "attempt"); attempt > 1 && !step.empty()) step += " #" + std::to_string(attempt);
+  step = config::printable(step);
+  const auto at = time_at(event, "at");
+  const auto seq = padded(std::to_string(number_at(event, "seq")), seq_columns, true);
+  const auto time = at ? precise_time_text(*at) : std::string();
+  const auto left = seq + "  " + time + "  ";
+  auto details = config::printable(event_details(event, wide));
+  const auto used = display_width(left) + kind_columns + 1 + std::max(step_columns, display_width(step)) + 1;
+  if (c.cut && !wide) details = shortened(details, std::max<std::size_t>(c.width > used ? c.width - used : 0, 10));
+  std::string line = painted(c, paint::faint, left) + painted(c, color_of(kind), kind) + std::string(kind_columns + 1 - std::min(kind.size(), kind_columns), ' ') +
+                     padded(step, step_columns) + " " + details;
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line + "\n";
+}
+
+}  // namespace pawl::node

@@ -1,0 +1,41 @@
+#include "node/settings_map.hpp"
+
+namespace pawl::node {
+
+engine::limits to_limits(const config::settings& s) {
+  const auto& l = s.limits;
+  return {.payload = l.payload.count,
+          .decision = l.decision.count,
+          .wants = l.wants,
+          .history_events = l.history_events,
+          .history_bytes = l.history_bytes.count,
+          .command_ids = l.command_ids,
+          .id_length = l.id_length.count};
+}
+
+actors::node_options to_node_options(const config::settings& s) {
+  actors::node_options o;
+  o.limits = to_limits(s);
+  auto& step = o.defaults.step;
+  step.timeout = s.step.timeout;
+  step.first_delay = s.retry.first_delay;
+  step.factor = s.retry.factor;
+  step.max_delay = s.retry.max_delay;
+  step.max_attempts = s.retry.max_attempts;
+
+  o.partition.live = s.limits.live_workflows;
+  o.partition.waiters = s.limits.waiters;
+  o.partition.queued = s.limits.open_starts;
+  o.partition.evict = s.eviction.enabled;
+  o.partition.idle = s.eviction.idle;
+  o.partition.horizon = s.timers.horizon;
+
+  o.pool.max_threads = s.pool.threads;
+  o.pool.written_off_limit = s.pool.written_off_limit;
+  o.children = s.pool.child_limit();
+  o.batch_bytes = s.limits.batch.count;
+  o.open_starts = s.limits.open_starts;
+  return o;
+}
+
+}  // namespace pawl::node

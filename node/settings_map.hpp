@@ -1,0 +1,16 @@
+// From the settings that people write to the options that the rooms take. Every setting ends up in one of these; a test
+// changes each and looks for the difference.
+#pragma once
+
+#include "actors/node_system.hpp"
+#include "config/settings.hpp"
+#include "workflow/limits.hpp"
+
+namespace pawl::node {
+
+engine::limits to_limits(const config::settings& s);
+
+/// Without what only the process knows: the view, the children, the log.
+actors::node_options to_node_options(const config::settings& s);
+
+}  // namespace pawl::node

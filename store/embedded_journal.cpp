@@ -1,0 +1,351 @@
+#include "store/embedded_journal.hpp"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "store/data_directory.hpp"
+#include "store/record_writer.hpp"
+#include "store/schema.hpp"
+#include "store/sqlite.hpp"
+#include "store/sqlite_view.hpp"
+
+namespace pawl::store {
+
+namespace {
+
+engine::reign draw_reign() {
+  engine::reign r;
+  if (::getrandom(&r, sizeof r, 0) != sizeof r) throw store_error("cannot draw random numbers for a new reign");
+  return r;
+}
+
+append_result describe(const std::string& file, const sqlite_error& e) {
+  if (e.no_space())
+    return {append_status::no_space, file + ": no space is left: " + e.what() + "; make room on its file system"};
+  switch (e.primary()) {
+    case SQLITE_IOERR:
+      if (e.code() == SQLITE_IOERR_NOMEM) break;
+      return {append_status::broken, file + ": the disk fails: " + e.what() +
+                                         "; look at the machine's disk and its log, then start the node again: it checks the store first"};
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return {append_status::broken, file + ": the file is damaged: " + e.what() +
+                                         "; keep a copy, see what `pawl verify` finds, and restore the data directory from a backup"};
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN:
+      return {append_status::broken, file + " cannot be written: " + e.what() + "; see that the node's user may write the directory and its files"};
+    case SQLITE_BUSY:
+      return {append_status::unknown, file + ": another process holds a lock on it: " + e.what() + "; end that process"};
+    default: break;
+  }
+  return {append_status::unknown, file + ": " + e.what() + " (SQLite code " + std::to_string(e.code()) + ")"};
+}
+
+}  // namespace
+
+struct embedded_journal::state {
+  explicit state(embedded_options o) : options(std::move(o)), file(database_file(options.directory)), ids(std::make_shared<recent_ids>()) {}
+  ~state() {
+    stop_reading_ids();
+    close();
+  }
+
+  void open();
+  void close();
+  append_result try_open() noexcept;
+  append_result write(const record& r);
+  append_result refuse(std::string why);
+  append_result fail(const sqlite_error& e);
+  void checkpoint_if_due();
+  void begin_wal_anew();
+  void check_integrity();
+  std::int64_t checkpoint_step() const {
+    return std::max<std::int64_t>(1, static_cast<std::int64_t>(options.wal_limit / 4 / page_size));
+  }
+  void on_commit(std::int64_t frames);
+  void publish();
+  void read_ids_in_background();
+  void stop_reading_ids();
+
+  const embedded_options options;
+  const std::string file;
+  const std::shared_ptr<recent_ids> ids;
+
+  database db;
+  std::optional<record_writer> writer;
+  statement begin, commit;
+  // What the interface tells, to any thread.
+  mutable std::mutex mutex;
+  engine::reign present{};
+  std::atomic<engine::run_key> next_key{1};
+  std::atomic<std::int64_t> last_event_at{0};
+
+  /// Set by an error after a commit, which does not make the record doubtful: the next append reports it.
+  std::optional<append_result> doomed;
+
+  std::uint32_t page_size = 0;
+  std::int64_t wal_frames = 0;          // as of the newest commit
+  std::int64_t checkpoint_at = 0;       // frames
+  std::atomic<std::uint64_t> records{0}, wal_bytes{0}, checkpoints{0}, checkpoint_us{0}, blocked{0};
+
+  std::thread id_reader;
+  std::atomic<bool> stopping{false};
+};
+
+// ---- opening and closing
+
+void embedded_journal::state::open() {
+  close();
+  db = database(file, database::mode::create, options.busy_timeout, options.vfs);
+  db.execute("PRAGMA synchronous=FULL");
+  const int found = schema_of(db, file);
+  refuse_newer(found, newest_schema(), file);
+  if (found == 0) db.execute("PRAGMA page_size=" + std::to_string(options.page_size));
+  if (db.text("PRAGMA journal_mode=WAL") != "wal")
+    throw store_error(file + " cannot be put into WAL mode; its file system has no shared memory maps: choose a local one");
+  db.execute("PRAGMA secure_delete=OFF");
+  db.execute("PRAGMA cache_size=-" + std::to_string(options.cache_bytes / 1024));
+  db.execute("PRAGMA journal_size_limit=" + std::to_string(options.wal_limit));
+  check_integrity();
+  // What a failed sync may have left in the kernel's memory only is made durable before anything is appended behind it.
+  begin_wal_anew();
+  migrate(db, file);
+  page_size = static_cast<std::uint32_t>(db.integer("PRAGMA page_size"));
+  begin = db.prepare("BEGIN IMMEDIATE");
+  commit = db.prepare("COMMIT");
+  const auto age = std::chrono::duration_cast<std::chrono::microseconds>(options.outcome_age).count();
+  writer.emplace(db, *ids, record_writer::options{age, options.outcome_count, options.waiting_ids});
+  const auto drawn = draw_reign();
+  begin.run();
+  writer->number_of(drawn);
+  commit.run();
+  {
+    const std::lock_guard lock(mutex);
+    present = drawn;
+  }
+  if (ids->waiting_count() > 2 * options.waiting_ids) writer->move_all_ids();
+  wal_frames = 0;
+  checkpoint_at = checkpoint_step();
+  sqlite3_wal_hook(
+      db.handle(),
+      [](void* self, sqlite3*, const char*, int frames) {
+        static_cast<state*>(self)->on_commit(frames);
+        return SQLITE_OK;
+      },
+      this);
+  publish();
+  if (!ids->complete()) read_ids_in_background();
+}
+
+void embedded_journal::state::publish() {
+  next_key.store(writer->next_run_key(), std::memory_order_release);
+  last_event_at.store(writer->last_event_at(), std::memory_order_release);
+}
+
+void embedded_journal::state::close() {
+  doomed.reset();
+  writer.reset();
+  begin = {};
+  commit = {};
+  db.close();
+}
+
+void embedded_journal::state::check_integrity() {
+  if (!check_is_asked(options.directory)) return;
+  const auto found = db.text("PRAGMA integrity_check(1)");
+  if (found != "ok")
+    throw store_error(file + " is damaged, as the check that an earlier I/O error asked for has found: " + found +
+                      "; keep a copy, see what `pawl verify` finds, and restore the data directory from a backup");
+  check_is_done(options.directory);
+}
+
+void embedded_journal::state::begin_wal_anew() {
+  const int code = sqlite3_wal_checkpoint_v2(db.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  if (code != SQLITE_OK) raise(db.handle(), code);
+}
+
+append_result embedded_journal::state::try_open() noexcept {
+  try {
+    open();
+    return {};
+  } catch (const sqlite_error& e) {
+    auto r = describe(file, e);
+    close();
+    if (r.status == append_status::broken) ask_for_check(options.directory);
+    return r;
+  } catch (const std::exception& e) {
+    close();
+    return {append_status::broken, e.what()};
+  }
+}
+
+// ---- appending
+
+append_result embedded_journal::state::write(const record& r) {
+  if (doomed) {
+    const auto out = *doomed;
+    close();
+    return out;
+  }
+  if (!db) return {append_status::unknown, file + " is closed after a failure and has not been reopened"};
+  try {
+    begin.run();
+  } catch (const sqlite_error& e) {
+    if (e.primary() == SQLITE_BUSY)
+      return {append_status::refused, file + ": another process has been writing to it for longer than journal.busy_timeout; end that process"};
+    return fail(e);
+  }
+  try {
+    writer->write(r);
+    commit.run();
+  } catch (const refusal& e) {
+    return refuse(e.why);
+  } catch (const sqlite_error& e) {
+    return e.primary() == SQLITE_CONSTRAINT ? refuse(e.what()) : fail(e);
+  }
+  writer->settle();
+  publish();
+  records.fetch_add(1, std::memory_order_relaxed);
+  wal_bytes.store(static_cast<std::uint64_t>(wal_frames) * page_size, std::memory_order_relaxed);
+  if (wal_frames >= checkpoint_at) checkpoint_if_due();
+  return {};
+}
+
+append_result embedded_journal::state::refuse(std::string why) {
+  try {
+    db.execute("ROLLBACK");
+    writer->forget();
+    return {append_status::refused, file + ": " + std::move(why)};
+  } catch (const sqlite_error& e) {
+    return fail(e);
+  }
+}
+
+append_result embedded_journal::state::fail(const sqlite_error& e) {
+  auto r = describe(file, e);
+  close();
+  if (r.status == append_status::broken) ask_for_check(options.directory);
+  return r;
+}
+
+// Called by SQLite when a commit is in the WAL.
+void embedded_journal::state::on_commit(std::int64_t frames) {
+  if (frames < wal_frames) checkpoint_at = checkpoint_step();  // the WAL has begun anew
+  wal_frames = frames;
+}
+
+// PASSIVE waits for nobody. When it has copied everything and no reader is in the WAL, the next commit begins the WAL
+// anew; a reader that is in it puts that off, and above wal_limit it is waited for, shortly.
+void embedded_journal::state::checkpoint_if_due() {
+  const auto begun = std::chrono::steady_clock::now();
+  int in_wal = 0;
+  int copied = 0;
+  int code = sqlite3_wal_checkpoint_v2(db.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &copied);
+  bool whole = code == SQLITE_OK && in_wal == copied;
+  if ((code == SQLITE_OK || code == SQLITE_BUSY) && static_cast<std::uint64_t>(wal_frames) * page_size > options.wal_limit) {
+    sqlite3_busy_timeout(db.handle(), 20);
+    code = sqlite3_wal_checkpoint_v2(db.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+    sqlite3_busy_timeout(db.handle(), static_cast<int>(options.busy_timeout.count()));
+    whole = code == SQLITE_OK;
+  }
+  checkpoint_at = wal_frames + checkpoint_step();  // unless the WAL begins anew first
+  if (!whole) blocked.fetch_add(1, std::memory_order_relaxed);
+  if (code != SQLITE_OK && code != SQLITE_BUSY) {
+    try {
+      raise(db.handle(), code);
+    } catch (const sqlite_error& e) {
+      doomed = describe(file, e);
+      if (doomed->status == append_status::broken) ask_for_check(options.directory);
+    }
+  }
+  const auto spent = std::chrono::steady_clock::now() - begun;
+  checkpoints.fetch_add(1, std::memory_order_relaxed);
+  checkpoint_us.fetch_add(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(spent).count()), std::memory_order_relaxed);
+}
+
+// ---- ids on disk
+
+// The table's hashes go into the filter; those of the waiting ids, and of everything that is appended meanwhile, are in it
+// already. Small pages, so that no snapshot stays open. After an error the filter just never becomes complete.
+void embedded_journal::state::read_ids_in_background() {
+  stop_reading_ids();
+  if (db.integer("SELECT count(*) FROM (SELECT 1 FROM ids LIMIT 1)") == 0) return ids->mark_complete();
+  stopping = false;
+  id_reader = std::thread([this] {
+    try {
+      database reader(file, database::mode::read_write, options.busy_timeout);
+      reader.execute("PRAGMA query_only=1");
+      auto page = reader.prepare("SELECT hash, key FROM ids WHERE (hash, key) > (?1, ?2) ORDER BY hash, key LIMIT 2048");
+      std::vector<std::uint64_t> hashes;
+      std::int64_t hash = INT64_MIN;
+      engine::run_key key = INT64_MIN;
+      do {
+        if (stopping) return;
+        hashes.clear();
+        for (reading r(page.bind(1, hash).bind(2, key)); r.next();) {
+          hash = page.integer(0);
+          key = page.integer(1);
+          hashes.push_back(static_cast<std::uint64_t>(hash));
+        }
+        ids->announce(hashes);
+      } while (!hashes.empty());
+      ids->mark_complete();
+    } catch (const sqlite_error&) {
+      // may_exist() goes on to answer true, which costs a query a start and no more; the next opening tries again.
+    }
+  });
+}
+
+void embedded_journal::state::stop_reading_ids() {
+  stopping = true;
+  if (id_reader.joinable()) id_reader.join();
+}
+
+// ---- the interface
+
+embedded_journal::embedded_journal(std::unique_ptr<state> s) : state_(std::move(s)) {}
+
+embedded_journal::~embedded_journal() {
+  auto& s = *state_;
+  s.stop_reading_ids();
+  if (!s.db || s.doomed) return;
+  sqlite3_busy_timeout(s.db.handle(), 50);
+  sqlite3_wal_checkpoint_v2(s.db.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+}
+
+append_result embedded_journal::append(const record& r) { return state_->write(r); }
+append_result embedded_journal::reopen() { return state_->try_open(); }
+engine::reign embedded_journal::reign() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->present;
+}
+engine::run_key embedded_journal::next_run_key() const { return state_->next_key.load(std::memory_order_acquire); }
+std::int64_t embedded_journal::last_event_time() const { return state_->last_event_at.load(std::memory_order_acquire); }
+bool embedded_journal::may_exist(std::string_view workflow_id) const { return state_->ids->may_exist(workflow_id); }
+std::unique_ptr<view> embedded_journal::open_view() const { return open_view_with(state_->options.directory, state_->ids); }
+
+journal_stats embedded_journal::stats() const {
+  const auto& s = *state_;
+  return {.records = s.records,
+          .wal_bytes = s.wal_bytes,
+          .checkpoints = s.checkpoints,
+          .checkpoint_us = s.checkpoint_us,
+          .checkpoints_blocked = s.blocked,
+          .ids_waiting = s.ids->waiting_count(),
+          .id_memory_bytes = s.ids->bytes(),
+          .ids_known = s.ids->complete()};
+}
+
+std::unique_ptr<embedded_journal> open_embedded(const embedded_options& options) {
+  auto s = std::make_unique<embedded_journal::state>(options);
+  if (auto r = s->try_open(); r.status != append_status::committed) throw store_error(r.message);
+  return std::unique_ptr<embedded_journal>(new embedded_journal(std::move(s)));
+}
+
+}  // namespace pawl::store

@@ -1,0 +1,90 @@
+// The embedded journal: one SQLite file, `<directory>/pawl.db`, is journal and view at once, in WAL mode with
+// synchronous=FULL, one transaction a record.
+//
+// What an error means. Nothing of a record is visible before its COMMIT has returned. An error before that, or of the
+// COMMIT, closes the handle: whether the record is durable is then known only to the file, and the same handle is never
+// asked again (after a failed fsync the kernel calls the pages clean, and a second try would succeed without having
+// written them). reopen() reads the WAL as the disk has it and copies what is committed into the database file, synced,
+// before anything new is appended behind it.
+//
+//     disk full                                     no_space   reopen() fails the same way until space returns
+//     I/O error, corrupt file                       broken     pawl.check is left: the next opening checks the integrity
+//     out of memory, a lock that somebody else has  unknown
+//     a constraint, an existing (id, run)           refused    rolled back; the journal is as it was
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "store/errors.hpp"
+#include "store/journal.hpp"
+#include "store/view.hpp"
+
+namespace pawl::store {
+
+struct embedded_options {
+  std::string directory{};
+  /// The WAL is copied into the database file from a quarter of this on, and cut above it.
+  std::uint64_t wal_limit = std::uint64_t{64} << 20;
+  /// How long to wait for a lock that another process holds.
+  std::chrono::milliseconds busy_timeout{5'000};
+  /// Outcomes are dropped when they are older, or when there are more.
+  std::chrono::milliseconds outcome_age = std::chrono::hours(24);
+  std::uint64_t outcome_count = 1'000'000;
+  std::size_t cache_bytes = std::size_t{64} << 20;
+  /// Only matters when the file is made.
+  std::uint32_t page_size = 8192;
+  /// Ids that wait in memory for their place in the table `ids` (recent_ids.hpp): 16 bytes each.
+  std::size_t waiting_ids = 131'072;
+  /// SQLite's name of another file layer, for tests. Empty: the default.
+  std::string vfs{};
+};
+
+struct journal_stats {
+  std::uint64_t records = 0;
+  std::uint64_t wal_bytes = 0;
+  std::uint64_t checkpoints = 0;
+  std::uint64_t checkpoint_us = 0;
+  std::uint64_t checkpoints_blocked = 0;  ///< a reader kept the WAL from being begun anew
+  std::uint64_t ids_waiting = 0;
+  std::uint64_t id_memory_bytes = 0;
+  bool ids_known = false;  ///< may_exist answers from memory
+};
+
+/// append, reopen: one thread. Everything else: any thread, at any time.
+class embedded_journal final : public journal {
+ public:
+  /// Cuts the WAL when all is well; never throws.
+  ~embedded_journal() override;
+  embedded_journal(const embedded_journal&) = delete;
+  embedded_journal& operator=(const embedded_journal&) = delete;
+
+  append_result append(const record& r) override;
+  append_result reopen() override;
+  engine::reign reign() const override;
+  engine::run_key next_run_key() const override;
+  std::int64_t last_event_time() const override;
+
+  /// False: no committed run has this id. About 1 in 100 answers is a needless true, and all are until the ids on disk
+  /// have been read in the background (a second a few million). Costs 0.1 us.
+  bool may_exist(std::string_view workflow_id) const;
+  /// A view that shares the ids in memory. In the journal's own process use this and not open_view(directory), whose
+  /// find() has to read the rows of the newest runs. Throws view_error.
+  std::unique_ptr<view> open_view() const;
+  journal_stats stats() const;
+
+ private:
+  friend std::unique_ptr<embedded_journal> open_embedded(const embedded_options& options);
+  struct state;
+  explicit embedded_journal(std::unique_ptr<state> s);
+  std::unique_ptr<state> state_;
+};
+
+/// Makes the store in an existing directory, or opens it, migrates it, and checks its integrity when pawl.check asks for
+/// it. The directory's lock is the caller's business (data_directory.hpp). Throws store_error.
+std::unique_ptr<embedded_journal> open_embedded(const embedded_options& options);
+
+}  // namespace pawl::store

@@ -1,0 +1,190 @@
+// Runs that sleep leave memory and come back.
+#include <ctime>
+
+#include "tests/actors/node_laws.hpp"
+
+namespace pawl::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+engine::time_point in(std::chrono::milliseconds d) {
+  return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()) + d;
+}
+
+class evicting : public ::testing::Test {
+ protected:
+  evicting() {
+    workflow<int> g{"w", {}};
+    g.returns(g.step("only", [l = log](step_context& c, const int& n) {
+      l->enter(c);
+      if (static_cast<int>(c.attempt()) < n) throw step_error("again", "again", 30ms);
+      return n;
+    }, {.retry = {.max_attempts = 100}}, g.input()));
+    types.add(g);
+    options.partition.live = 20;
+    options.partition.idle = 10ms;
+    options.partition.load_page = 7;
+    options.partition.horizon = 200ms;
+  }
+  test_node& up(std::shared_ptr<memory_store> s = std::make_shared<memory_store>()) {
+    node = std::make_unique<test_node>(types, std::move(s), options);
+    return *node;
+  }
+  void TearDown() override {
+    expect_empty(*node);
+    expect_laws(node->store, types);
+    EXPECT_TRUE(log->repeated().empty());
+  }
+  // Insists when the node is busy.
+  test_node::started start(const std::string& id, int input, std::optional<engine::time_point> at = {}) {
+    for (;;) {
+      auto s = node->start("w", id, input, "start-" + id, engine::closed_id_policy::reject, at);
+      if (s.reply.state == reply_status::recorded) return s;
+      EXPECT_EQ(s.reply.state, reply_status::busy);
+      std::this_thread::sleep_for(1ms);
+    }
+  }
+  std::shared_ptr<call_log> log = std::make_shared<call_log>();
+  registry types;
+  actors::node_options options;
+  std::unique_ptr<test_node> node;
+};
+
+TEST_F(evicting, thousands_sleep_and_few_are_in_memory) {
+  up();
+  const auto at = in(2s);
+  constexpr int runs = 2000;
+  std::size_t most = 0;
+  std::vector<test_node::started> s;
+  for (int i = 0; i < runs; ++i) {
+    s.push_back(start("w" + std::to_string(i), 1, at));
+    if (i % 50 == 0) most = std::max(most, node->status().partition.live);
+  }
+  for (auto& x : s) EXPECT_EQ(node->get(std::move(x.result)).phase, phase::completed);
+  EXPECT_LE(most, 20U + 1U);
+  EXPECT_EQ(log->total(), static_cast<std::size_t>(runs));
+  EXPECT_GE(node->status().partition.evicted, static_cast<std::uint64_t>(runs - 20));
+}
+
+TEST_F(evicting, a_new_node_finds_thousands_that_sleep_page_by_page) {
+  auto store = std::make_shared<memory_store>();
+  up(store);
+  const auto at = in(1500ms);
+  constexpr int runs = 1000;
+  for (int i = 0; i < runs; ++i) start("w" + std::to_string(i), 1, at + std::chrono::milliseconds(i % 300));
+  node.reset();
+  up(store);
+  std::size_t most = 0;
+  for (int i = 0; i < runs; ++i) {
+    EXPECT_EQ(node->result("w" + std::to_string(i)).phase, phase::completed);
+    most = std::max(most, node->status().partition.live);
+  }
+  EXPECT_LE(most, 20U + 1U);
+}
+
+TEST_F(evicting, commands_wake_those_that_sleep) {
+  up();
+  constexpr int runs = 200;
+  std::vector<test_node::started> s;
+  for (int i = 0; i < runs; ++i) s.push_back(start("w" + std::to_string(i), 1, in(1h)));
+  ASSERT_TRUE(eventually([&] { return node->status().partition.live == 0; })) << "idle ones leave by themselves";
+  for (int i = 0; i < runs; ++i) {
+    const auto id = "w" + std::to_string(i);
+    EXPECT_EQ(node->command(id, engine::pause_command{}, "p").outcome.result, command_result::applied);
+    if (i % 2 == 0) EXPECT_EQ(node->command(id, engine::resume_command{}, "r").outcome.result, command_result::applied);
+    EXPECT_EQ(node->command(id, engine::pause_command{}, "p").outcome.result, command_result::duplicate);
+  }
+  EXPECT_LE(node->status().partition.live, 21U);
+  EXPECT_TRUE(node->describe("w0").found);
+  for (int i = 0; i < runs; ++i) EXPECT_EQ(node->command("w" + std::to_string(i), engine::cancel_command{}).outcome.result, command_result::applied);
+  for (auto& x : s) EXPECT_EQ(node->get(std::move(x.result)).phase, phase::cancelled);
+}
+
+TEST_F(evicting, timers_of_those_that_left_fire) {
+  up();
+  std::vector<test_node::started> s;
+  for (int i = 0; i < 100; ++i) s.push_back(start("w" + std::to_string(i), 6));
+  for (auto& x : s) EXPECT_EQ(node->get(std::move(x.result)).phase, phase::completed);
+  EXPECT_GT(node->status().partition.evicted, 0U);
+  EXPECT_EQ(log->total(), 600U);
+}
+
+TEST_F(evicting, a_timer_beyond_the_horizon_fires_after_eviction) {
+  up();
+  auto s = start("w", 1, in(700ms));
+  ASSERT_TRUE(eventually([&] { return node->status().partition.live == 0; }));
+  EXPECT_EQ(node->get(std::move(s.result)).phase, phase::completed);
+}
+
+// More runs due within the horizon than there is room for their timers: the partition waits without turning in circles.
+TEST_F(evicting, waiting_costs_no_processor) {
+  options.partition.load_page = 2;
+  options.partition.horizon = 60s;
+  auto store = std::make_shared<memory_store>();
+  up(store);
+  const auto at = in(2500ms);
+  for (int i = 0; i < 200; ++i) start("w" + std::to_string(i), 1, at);
+  node.reset();
+  up(store);
+  ASSERT_TRUE(eventually([&] { return node->status().partition.timers >= 8; }));
+  const auto begun = std::chrono::steady_clock::now();
+  const auto cpu = std::clock();
+  std::this_thread::sleep_until(begun + 400ms);
+  EXPECT_LT(static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC, 0.2);
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(node->result("w" + std::to_string(i)).phase, phase::completed);
+}
+
+TEST_F(evicting, due_runs_that_only_go_on_waiting_make_room_for_the_next) {
+  options.partition.idle = 10min;
+  options.partition.horizon = 10min;
+  auto store = std::make_shared<memory_store>();
+  up(store);
+  const auto at = in(600ms);
+  for (int i = 0; i < 200; ++i) start("w" + std::to_string(i), 2, at);
+  node.reset();
+  EXPECT_TRUE(eventually([&] { return in(0ms) > at; }));
+  up(store);
+  const auto begun = std::chrono::steady_clock::now();
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(node->result("w" + std::to_string(i)).phase, phase::completed);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 5s);
+}
+
+TEST_F(evicting, a_view_that_fails_for_a_while_loses_nobody) {
+  auto store = std::make_shared<memory_store>();
+  auto failing = std::make_shared<std::atomic<int>>(0);
+  auto failed = std::make_shared<std::atomic<int>>(0);
+  store->on_due = [failing, failed] {
+    if (*failing > 0) {
+      --*failing;
+      ++*failed;
+      throw store::view_error("not now");
+    }
+  };
+  up(store);
+  for (int i = 0; i < 50; ++i) start("w" + std::to_string(i), 1, in(400ms));
+  node.reset();
+  *failing = 3;
+  up(store);
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(node->result("w" + std::to_string(i)).phase, phase::completed);
+  EXPECT_EQ(*failed, 3);
+}
+
+TEST_F(evicting, closed_runs_leave_no_timers) {
+  options.partition.horizon = 1h;
+  up();
+  std::vector<test_node::started> s;
+  for (int i = 0; i < 100; ++i) {
+    for (;;) {
+      auto x = node->start("w", "w" + std::to_string(i), 1, "c" + std::to_string(i), engine::closed_id_policy::reject, {}, 10min);
+      if (x.reply.state != reply_status::recorded) continue;
+      s.push_back(std::move(x));
+      break;
+    }
+  }
+  for (auto& x : s) EXPECT_EQ(node->get(std::move(x.result)).phase, phase::completed);
+  EXPECT_TRUE(eventually([&] { return node->status().partition.timers == 0; }));
+}
+
+}  // namespace
+}  // namespace pawl::test
