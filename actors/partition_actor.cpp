@@ -372,25 +372,33 @@ void partition_state::on_generation_healed(const generation_healed& m) {
     }
   }
   for (const auto& e : ended) resolve(e.first, e.second);
-  disown_attempts_of_closed_runs();
+  reclaim_attempts();
   scanned_ = {};
   more_to_scan_ = true;
   pump();
 }
 
-// The failed commit may have ended runs: those are not loaded again, and nobody waits for their attempts.
-void partition_state::disown_attempts_of_closed_runs() {
+// Runs with attempts under way come first, even in a drain: their results wait in the table. Those that the failed
+// commit has ended after all are not loaded again, and nobody waits for their attempts.
+void partition_state::reclaim_attempts() {
   std::set<engine::run_key> keys;
   for (const auto& a : node_.attempts->all()) keys.insert(a->id.key);
   try {
-    for (const auto key : keys)
-      if (const auto row = node_.views.borrow()->get(key); !row || row->summary.closed_at != 0) node_.attempts->disown(key);
+    for (const auto key : keys) {
+      const auto row = node_.views.borrow()->get(key);
+      if (row && row->summary.closed_at == 0)
+        load(key, row->header.workflow_id);
+      else
+        node_.attempts->disown(key);
+    }
   } catch (const store::view_error& e) {
     node_.log(log_level::error, std::string("cannot tell which attempts have an open run: ") + e.what());
   }
 }
 
 partition_status partition_state::status() const {
+  static int calls = 0; // DBGX
+  if (waiting_ > 0 && ++calls % 3000 == 0) { fprintf(stderr, "DEBUG waiting=%zu\n", waiting_); for (auto& w : waiters_) { const auto row = node_.views.borrow()->get(w.first); fprintf(stderr, "DEBUG waiter key=%ld n=%zu live=%d row=%d closed=%d id=%s run=%u last=%zu\n", (long)w.first, w.second.size(), (int)live_.contains(w.first), (int)row.has_value(), row ? (int)(row->summary.closed_at != 0) : -1, row ? row->header.workflow_id.c_str() : "", row ? row->header.run : 0, row? row->last_seq:0); } } // DBGX
   auto s = counts_;
   s.live = live_.size();
   s.resting = resting_.size();

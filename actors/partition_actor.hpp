@@ -49,6 +49,8 @@ class partition_state {
   void on_known(std::shared_ptr<command_request>& r, const store::run_row& row);
   void answer_closed(std::shared_ptr<command_request>& r, const store::run_row& row);
   void answer(std::shared_ptr<command_request>& r, engine::outcome outcome, const store::run_row* row, bool fresh = true);
+  void answer_again(std::shared_ptr<command_request>& r, engine::outcome known, const store::run_row& newest);
+  std::optional<engine::outcome> outcome_in_flight(const command_request& r) const;
   std::optional<engine::outcome> known_outcome(const command_request& r);
   void on_await(std::shared_ptr<result_request>& r);
   void on_describe(const describe_run& m);
@@ -77,7 +79,7 @@ class partition_state {
 
   void on_generation_over(const generation_over& m);
   void on_generation_healed(const generation_healed& m);
-  void disown_attempts_of_closed_runs();
+  void reclaim_attempts();
   partition_status status() const;
   template <class Handler>
   void guard(Handler handler);

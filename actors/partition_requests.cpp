@@ -66,6 +66,7 @@ void partition_state::on_request(std::shared_ptr<command_request>& r) {
   }
   if (row) return on_known(r, *row);
   if (start) return begin_run(r, 1);
+  if (before && before->result == engine::command_result::applied) before->result = engine::command_result::duplicate;
   if (before) return answer(r, std::move(*before), nullptr, false);
   answer(r, {.result = engine::command_result::not_found, .message = "there is no workflow '" + r->workflow_id + "'"}, nullptr);
 }
@@ -96,6 +97,8 @@ void partition_state::begin_run(std::shared_ptr<command_request>& r, std::uint32
 }
 
 void partition_state::forward(live_run& run, std::shared_ptr<command_request>& r) {
+  // Its run knows what is on record, but not what is on its way there from here.
+  if (auto known = outcome_in_flight(*r)) return answer(r, std::move(*known), nullptr, false);
   wake(run);
   ++run.sent;
   self_->send(run.actor, deliver{std::move(r)});
@@ -118,7 +121,7 @@ void partition_state::answer_closed(std::shared_ptr<command_request>& r, const s
       if (start && r->on_result && started->summary.closed_at != 0) r->on_result(result_of(*started));
       return answer(r, {.result = engine::command_result::duplicate, .seq = 1, .message = "the workflow has been started by this command already"}, &*started);
     }
-    if (auto known = known_outcome(*r)) return answer(r, std::move(*known), &row, false);
+    if (auto known = known_outcome(*r)) return answer_again(r, std::move(*known), row);
     const bool failed = row.summary.phase != engine::phase::completed;
     if (start && (r->closed_id == engine::closed_id_policy::allow || (failed && r->closed_id == engine::closed_id_policy::allow_if_failed)))
       return begin_run(r, row.header.run + 1);
@@ -132,11 +135,27 @@ void partition_state::answer_closed(std::shared_ptr<command_request>& r, const s
   answer(r, {.result = engine::command_result::conflict, .message = "workflow '" + r->workflow_id + "' is " + std::string(to_text(row.summary.phase)) + " already"}, &row);
 }
 
+// An outcome that is on record. Of one that was applied only the seq is known, not of which run; reads one event.
+void partition_state::answer_again(std::shared_ptr<command_request>& r, engine::outcome known, const store::run_row& newest) {
+  if (known.result != engine::command_result::applied) return answer(r, std::move(known), &newest, false);
+  const auto event = node_.views.borrow()->history(newest.key, known.seq, 1).events;
+  const bool here = !event.empty() && event.front().command_id == r->command.id;
+  known.result = engine::command_result::duplicate;
+  known.message = here ? "the command has been applied already" : "the command has been applied to an earlier run";
+  answer(r, std::move(known), here ? &newest : nullptr);
+}
+
+std::optional<engine::outcome> partition_state::outcome_in_flight(const command_request& r) const {
+  if (answering_.empty() || r.command.id.empty()) return std::nullopt;
+  const auto it = answering_.find({r.workflow_id, r.command.id});
+  const auto in_flight = it == answering_.end() ? nullptr : it->second.lock();
+  return in_flight ? std::optional(in_flight->answer.outcome) : std::nullopt;
+}
+
 // What the command came to when it was sent before and reached no run.
 std::optional<engine::outcome> partition_state::known_outcome(const command_request& r) {
   if (r.command.id.empty()) return std::nullopt;
-  if (const auto it = answering_.find({r.workflow_id, r.command.id}); it != answering_.end())
-    if (const auto in_flight = it->second.lock()) return in_flight->answer.outcome;
+  if (auto known = outcome_in_flight(r)) return known;
   const auto row = node_.views.borrow()->outcome(r.workflow_id, r.command.id);
   return row ? std::optional(row->outcome) : std::nullopt;
 }

@@ -87,6 +87,7 @@ caf::behavior workflow_state::behavior() {
       [this](tick) {
         ++received_;
         resting_ = false;
+        poked_ = false;
         told_wake_ = store::wake_never;
         on_tick();
       },
@@ -195,6 +196,8 @@ void workflow_state::on_deliver(std::shared_ptr<command_request>& r) {
     return decide(r->command, std::move(r->reply));
   }
   if (unloaded_) on_tick();
+  // Sent before the partition heard of the end, which it has by the time that this is back: it answers from disk.
+  if (announced_end_) return self_->send(partition_, request{std::move(r)});
   if (!instance_->broken.empty()) {
     command_reply refusal;
     refusal.state = command_reply::status::invalid;
@@ -211,10 +214,7 @@ void workflow_state::on_deliver(std::shared_ptr<command_request>& r) {
   }
   if (r->on_result && instance_->applied_at(r->command.id) != 0) wait_for_result_too(*r);
   if (!must_bounce(*r)) return decide(r->command, std::move(r->reply));
-  if (announced_end_)
-    self_->send(partition_, request{std::move(r)});
-  else
-    bounced_.push_back(std::move(r));
+  bounced_.push_back(std::move(r));
 }
 
 // What the command came to when it was sent before and caused no event of this run: a repeat must not be decided anew.
@@ -225,7 +225,12 @@ std::optional<command_reply> workflow_state::known_outcome(const command_request
   command_reply answer;
   try {
     auto view = node_.views.borrow();
-    if (auto known = view->outcome(r.workflow_id, id)) return answer_to(known->outcome);
+    if (auto known = view->outcome(r.workflow_id, id)) {
+      if (known->outcome.result != engine::command_result::applied) return answer_to(known->outcome);
+      answer.outcome = {.result = engine::command_result::duplicate, .seq = known->outcome.seq, .message = "the command has been applied to an earlier run"};
+      answer.message = answer.outcome.message;
+      return answer;
+    }
     if (!std::holds_alternative<engine::start_command>(r.command.body)) return std::nullopt;
     const auto run = started_before(*view, r.workflow_id, id, instance_->facts.run);
     if (!run) return std::nullopt;
@@ -279,11 +284,8 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
     if (late) {
       const auto& end = std::get<engine::attempt_ended>(c.body);
       d->ended.push_back({end.step, end.undo, end.attempt});
-    } else if (reply && !c.id.empty() && carried.events.empty() && carried.outcome.result != engine::command_result::duplicate) {
-      d->outcomes.push_back({.command_id = c.id, .workflow_id = instance_->facts.workflow_id, .outcome = carried.outcome,
-                             .at = engine::to_micros(node_.time.now())});
-      d->refused = c.id;
-      refused_[c.id] = carried.outcome;
+    } else if (reply) {
+      record_outcome(c, carried.outcome, *d);
     }
     d->reply = std::move(reply);
     hand_in(std::move(d));
@@ -292,6 +294,17 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
     for (const auto& ask : allowance.missing) ask_for_slot(ask);
   if (carried.more) caf::anon_send(caf::actor_cast<caf::actor>(self_), function_returned{});
   if (in_flight_ == 0) settle_down();
+}
+
+// Of an applied command too, although its event says it: a repeat may come when that run is over and the next one lives.
+// What started a run is said by the run's line.
+void workflow_state::record_outcome(const engine::command& c, const engine::outcome& o, decided& d) {
+  const bool applied = o.result == engine::command_result::applied;
+  if (c.id.empty() || o.result == engine::command_result::duplicate || (applied && std::holds_alternative<engine::start_command>(c.body))) return;
+  d.outcomes.push_back({.command_id = c.id, .workflow_id = instance_->facts.workflow_id, .outcome = o, .at = engine::to_micros(node_.time.now())});
+  if (applied) return;
+  d.refused = c.id;
+  refused_[c.id] = o;
 }
 
 std::shared_ptr<decided> workflow_state::record_of(const std::vector<engine::event>& events) {
@@ -332,6 +345,7 @@ void workflow_state::hand_in(std::shared_ptr<decided> d) {
   d->committed = [self = caf::actor_cast<caf::actor_addr>(self_)](std::shared_ptr<decided> what) {
     if (auto a = caf::actor_cast<caf::actor>(self)) caf::anon_send(a, committed{std::move(what)});
   };
+  poked_ = false;
   ++in_flight_;
   resting_ = false;
   node_.commits->submit(std::move(d));
@@ -378,12 +392,25 @@ void workflow_state::settle_down() {
   // An undo waits for a function that is to return: nobody would tell an actor that has left.
   const bool awaits_return = instance_->phase == engine::phase::compensating && node_.attempts->lingers(key_);
   const bool idle = workers_.empty() && (!code || at != store::wake_now) && !granted_ && !awaits_return;
+  if (code && !node_.draining && became_due() && !std::exchange(poked_, true))
+    return caf::anon_send(caf::actor_cast<caf::actor>(self_), function_returned{});
   // While attempts run, other steps of the run may still wait for a time.
   const auto timer = at != store::wake_now || !code ? (code ? at : store::wake_never) : next_timer();
   if (!idle && timer == told_wake_) return;
   told_wake_ = timer;
   resting_ = idle;
   self_->send(partition_, resting{key_, life_, timer, received_, idle});
+}
+
+// Something that waited for a time when it was decided about has become due while that was being committed: no timer will
+// tell.
+bool workflow_state::became_due() const {
+  const auto may_be_due = [](const engine::step_state& s) {
+    return s.status == engine::step_status::waiting || s.status == engine::step_status::scheduled;
+  };
+  if (instance_->running_attempts > 0 && std::none_of(instance_->steps.begin(), instance_->steps.end(), may_be_due)) return false;
+  const actor_allowance allowance(node_, key_, nullptr);
+  return engine::outstanding(*instance_, allowance, node_.time.now()).wants_slot;
 }
 
 std::int64_t workflow_state::next_timer() const {

@@ -2,7 +2,7 @@
 // answers out only when what they rest on is committed.
 //
 //     loading --> working <--> resting --leave--> gone
-//                    |--closed and committed--> answers stragglers --leave--> gone
+//                    |--closed and committed--> sends stragglers back --leave--> gone
 //
 // While a batch is in flight the actor goes on deciding on top of it; batches come back in order.
 //
@@ -54,6 +54,7 @@ class workflow_state {
   void wait_for_result_too(command_request& r);
   void decide(const engine::command& c, owed_reply reply);
   void ask_for_slot(const slot_ask& ask);
+  void record_outcome(const engine::command& c, const engine::outcome& o, decided& d);
   std::shared_ptr<decided> record_of(const std::vector<engine::event>& events);
   void hand_in(std::shared_ptr<decided> d);
   void on_committed(decided& d);
@@ -68,6 +69,7 @@ class workflow_state {
   void keep_end(const engine::event& e);
   void announce_end();
   std::int64_t wake_at() const;
+  bool became_due() const;
   std::int64_t next_timer() const;
   store::run_summary summary() const;
   command_reply answer_to(const engine::outcome& o) const;
@@ -93,6 +95,7 @@ class workflow_state {
   std::unordered_map<std::string, engine::outcome> refused_;     // outcomes in flight that are no events, by command id
   bool announced_end_ = false;
   bool resting_ = false;
+  bool poked_ = false;              // has asked itself to decide again about what became due, since it last decided something
   std::shared_ptr<run_result> end_;  // from the terminal event on
   std::shared_ptr<slot> granted_;
   std::vector<std::pair<caf::actor_addr, std::shared_ptr<attempt>>> workers_;

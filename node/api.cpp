@@ -68,7 +68,8 @@ std::vector<std::string> words(std::string_view text) {
 }
 
 /// Nothing, or what is wrong with the query.
-std::optional<problem> read_query(std::string_view text, std::string_view known, std::map<std::string, std::string, std::less<>>& out) {
+std::optional<problem> read_query(std::string_view text, std::string_view known,
+                                  std::map<std::string, std::string, std::less<>>& out) {
   const auto names = words(known);
   while (!text.empty()) {
     auto part = next_part(text, '&');
@@ -79,12 +80,14 @@ std::optional<problem> read_query(std::string_view text, std::string_view known,
       return bad_request("the query has a '%' that is not followed by two hex digits");
     if (std::find(names.begin(), names.end(), name) == names.end()) {
       const auto nearest = config::nearest_name(name, names);
-      return bad_request("there is no parameter '" + name.substr(0, 80) + "' here", nearest   ? "did you mean '" + *nearest + "'?"
-                                                                                 : known.empty() ? "this path takes no parameters"
-                                                                                                 : "known are: " + std::string(known));
+      return bad_request("there is no parameter '" + name.substr(0, 80) + "' here",
+                         nearest         ? "did you mean '" + *nearest + "'?"
+                         : known.empty() ? "this path takes no parameters"
+                                         : "known are: " + std::string(known));
     }
     if (!is_utf8_text(value)) return bad_request("the parameter '" + name + "' is not UTF-8 text");
-    if (!out.emplace(name, std::move(value)).second) return bad_request("the parameter '" + name + "' stands there twice");
+    if (!out.emplace(name, std::move(value)).second)
+      return bad_request("the parameter '" + name + "' stands there twice");
   }
   return std::nullopt;
 }
@@ -97,13 +100,31 @@ const route* find_route(api_call& call, std::string_view& id) {
     allowed += (allowed.empty() ? "" : ", ") + std::string(r.method);
   }
   if (allowed.empty()) {
-    call.answer->send({.status = 404, .code = "no_such_route", .detail = "there is nothing at this path", .mend = "docs/http.md lists the paths"});
+    call.answer->send({.status = 404,
+                       .code = "no_such_route",
+                       .detail = "there is nothing at this path",
+                       .mend = "docs/http.md lists the paths"});
     return nullptr;
   }
-  auto r = to_response({.status = 405, .code = "method_not_allowed", .detail = call.request.method + " is not for this path", .mend = "use " + allowed});
+  auto r = to_response({.status = 405,
+                        .code = "method_not_allowed",
+                        .detail = call.request.method + " is not for this path",
+                        .mend = "use " + allowed});
   r.headers["Allow"] = allowed;
   call.answer->send(std::move(r));
   return nullptr;
+}
+
+/// Runs `f`, and answers the call when it throws.
+template <class F>
+void guard(api_call& call, const F& f) noexcept {
+  try {
+    f();
+  } catch (const store::view_error& e) {
+    call.answer->send({.status = 500, .code = "damaged", .detail = e.what()});
+  } catch (const std::exception& e) {
+    call.answer->send({.status = 500, .code = "internal", .detail = e.what()});
+  }
 }
 
 }  // namespace
@@ -121,18 +142,24 @@ void owed_answer::send(api_response r) {
 problem not_found(const std::string& workflow_id, std::uint64_t run) {
   return {.status = 404,
           .code = "not_found",
-          .detail = "there is no " + (run == 0 ? "workflow" : "run " + std::to_string(run) + " of workflow") + " '" + workflow_id + "'",
+          .detail = "there is no " + (run == 0 ? "workflow" : "run " + std::to_string(run) + " of workflow") + " '" +
+                    workflow_id + "'",
           .workflow_id = workflow_id};
 }
 
 problem stopping_problem() {
-  return {.status = 503, .code = "unavailable", .detail = "the node is stopping", .mend = "try again when it runs again", .retry_after = std::chrono::seconds(1)};
+  return {.status = 503,
+          .code = "unavailable",
+          .detail = "the node is stopping",
+          .mend = "try again when it runs again",
+          .retry_after = std::chrono::seconds(1)};
 }
 
 problem too_long(std::string_view what, std::size_t size, std::size_t limit) {
   return {.status = 413,
           .code = "too_large",
-          .detail = "the " + std::string(what) + " has " + std::to_string(size) + " bytes, limits.id_length is " + std::to_string(limit),
+          .detail = "the " + std::string(what) + " has " + std::to_string(size) + " bytes, limits.id_length is " +
+                    std::to_string(limit),
           .mend = "use a shorter one",
           .setting = "limits.id_length"};
 }
@@ -161,33 +188,34 @@ void api::state::handle(api_request request, std::function<void(api_response)> r
     return call->answer->send(too_long("workflow id", call->workflow_id.size(), options.limits.id_length));
   // A long body takes milliseconds to read: not on the thread that serves all connections.
   constexpr std::size_t short_body = 32 * 1024;
-  if (call->request.body.size() <= short_body) return (this->*r->handle)(call);
+  if (call->request.body.size() <= short_body) return guard(*call, [&] { (this->*r->handle)(call); });
   post(call, [self = shared_from_this(), call, r] { (self.get()->*r->handle)(call); });
 }
 
 void api::state::read(const call_ptr& call, std::function<void(store::view&)> f, api_readers::room room) {
-  post(call, [self = shared_from_this(), f = std::move(f)] {
-    const auto view = self->views.borrow();
-    f(*view.operator->());
-  }, room);
+  post(
+      call,
+      [self = shared_from_this(), f = std::move(f)] {
+        const auto view = self->views.borrow();
+        f(*view.operator->());
+      },
+      room);
 }
 
 void api::state::post(const call_ptr& call, std::function<void()> f, api_readers::room room) {
-  auto task = [call, f = std::move(f)] {
-    try {
-      f();
-    } catch (const store::view_error& e) {
-      call->answer->send({.status = 500, .code = "damaged", .detail = e.what()});
-    } catch (const std::exception& e) {
-      call->answer->send({.status = 500, .code = "damaged", .detail = std::string("the answer cannot be made: ") + e.what()});
-    }
-  };
-  switch (readers.post(std::move(task), room)) {
-    case api_readers::posted::yes: return;
-    case api_readers::posted::stopped: return call->answer->send(stopping_problem());
-    case api_readers::posted::full: break;
+  switch (readers.post([call, f = std::move(f)] { guard(*call, f); }, room)) {
+    case api_readers::posted::yes:
+      return;
+    case api_readers::posted::stopped:
+      return call->answer->send(stopping_problem());
+    case api_readers::posted::full:
+      break;
   }
-  call->answer->send({.status = 429, .code = "busy", .detail = "too many queries wait for the database", .mend = "try again later", .retry_after = std::chrono::milliseconds(200)});
+  call->answer->send({.status = 429,
+                      .code = "busy",
+                      .detail = "too many queries wait for the database",
+                      .mend = "try again later",
+                      .retry_after = std::chrono::milliseconds(200)});
 }
 
 void api::state::stop() {

@@ -36,8 +36,8 @@ enum class line_answer : std::uint8_t {
   full,  ///< the line was taken; send no other for a moment
   gone,  ///< nobody reads any more: nothing else is sent
 };
-/// Takes one line of a stream, without the line's end; an empty line sends nothing and asks whether anybody still reads.
-/// Any thread, one call at a time; must not block.
+/// Takes one line of a stream, without the line's end; an empty line sends nothing and asks whether anybody still
+/// reads. Any thread, one call at a time; must not block.
 using line_sink = std::function<line_answer(std::string_view line)>;
 
 struct api_response {
@@ -45,8 +45,8 @@ struct api_response {
   std::string content_type = "application/json";
   std::string body{};
   std::map<std::string, std::string> headers{};
-  /// Only of a history that is followed; `body` is empty then. Call it once to begin: lines of JSON go to the sink until
-  /// the run is closed or the api stops; then `end` is called, once.
+  /// Only of a history that is followed; `body` is empty then. Call it once to begin: lines of JSON go to the sink
+  /// until the run is closed or the api stops; then `end` is called, once.
   std::function<void(line_sink, std::function<void()> end)> stream{};
 };
 
@@ -57,7 +57,7 @@ struct api_options {
   engine::limits limits{};
   std::chrono::milliseconds outcome_age{std::chrono::hours(24)};  ///< how long refusals are remembered
   std::size_t readers = 2;           ///< threads that query the view; 0: the caller's own
-  std::size_t queued_reads = 4'096;  ///< beyond it: busy
+  std::size_t queued_reads = 16'384;  ///< as many as connections; beyond it: busy
   std::size_t waiting = 100'000;     ///< requests that wait for a result
   std::size_t followers = 1'000;     ///< histories being followed
 };
@@ -77,8 +77,8 @@ class api {
   api(const api&) = delete;
   api& operator=(const api&) = delete;
 
-  /// Calls `respond` exactly once: on this thread, on one of the api's or on one of the node's, which it must not block.
-  /// Never throws.
+  /// Calls `respond` exactly once: on this thread, on one of the api's or on one of the node's, which it must not
+  /// block. Never throws.
   void handle(api_request request, std::function<void(api_response)> respond);
 
   /// Requests and streams that wait are answered with `unavailable` and ended; later ones too. Call it before the
@@ -94,7 +94,7 @@ class api {
 /// Every route, as docs/openapi.json must have it.
 struct route_description {
   std::string_view method;
-  std::string_view path;     ///< "/v1/workflows/{id}"
+  std::string_view path;  ///< "/v1/workflows/{id}"
   std::string_view queries;  ///< names of its parameters, with blanks between them
 };
 std::vector<route_description> api_routes();

@@ -94,7 +94,8 @@ struct api::state : std::enable_shared_from_this<api::state> {
   /// Runs `f` on a thread of the readers; refuses the call when they have too much to do, and answers what it throws.
   void post(const call_ptr& call, std::function<void()> f, api_readers::room room = api_readers::room::limited);
   /// ... with a view.
-  void read(const call_ptr& call, std::function<void(store::view&)> f, api_readers::room room = api_readers::room::limited);
+  void read(const call_ptr& call, std::function<void(store::view&)> f,
+            api_readers::room room = api_readers::room::limited);
   /// The run that the call's `run` names, or an answer of 404.
   std::optional<store::run_row> find_run(api_call& call, store::view& view, std::uint64_t run);
   /// Answers with the result of that run, or 202 while it is open.

@@ -30,23 +30,43 @@ problem refusal(const actors::command_reply& r, std::chrono::milliseconds outcom
   using status = actors::command_reply::status;
   using result = engine::command_result;
   switch (r.state) {
-    case status::busy: return {.status = 429, .code = "busy", .detail = r.message, .mend = "send it again later, under the same command id", .retry_after = r.retry_after};
-    case status::unavailable: return {.status = 503, .code = "unavailable", .detail = r.message, .mend = "send it again later, under the same command id", .retry_after = r.retry_after};
+    case status::busy:
+      return {.status = 429,
+              .code = "busy",
+              .detail = r.message,
+              .mend = "send it again later, under the same command id",
+              .retry_after = r.retry_after};
+    case status::unavailable:
+      return {.status = 503,
+              .code = "unavailable",
+              .detail = r.message,
+              .mend = "send it again later, under the same command id",
+              .retry_after = r.retry_after};
     case status::unknown:
       return {.status = 503,
               .code = "unknown",
               .detail = "it may be on record or not" + (r.message.empty() ? "" : ": " + r.message),
               .mend = "send it again under the same command id to learn",
               .retry_after = std::max(r.retry_after, std::chrono::milliseconds(200))};
-    case status::invalid: return {.status = 422, .code = "invalid", .detail = r.message};
-    case status::recorded: break;
+    case status::invalid:
+      return {.status = 422, .code = "invalid", .detail = r.message};
+    case status::recorded:
+      break;
   }
   problem p{.detail = r.message, .remembered_for = outcome_age};
   switch (r.outcome.result) {
-    case result::not_found: p.status = 404, p.code = "not_found"; break;
-    case result::invalid: p.status = 422, p.code = "invalid"; break;
-    case result::too_large: p.status = 413, p.code = "too_large"; break;
-    default: p.status = 409, p.code = "conflict"; break;
+    case result::not_found:
+      p.status = 404, p.code = "not_found";
+      break;
+    case result::invalid:
+      p.status = 422, p.code = "invalid";
+      break;
+    case result::too_large:
+      p.status = 413, p.code = "too_large";
+      break;
+    default:
+      p.status = 409, p.code = "conflict";
+      break;
   }
   return p;
 }
@@ -88,9 +108,10 @@ void api::state::submit(const call_ptr& call, engine::command command, engine::c
 }
 
 void api::state::submit_command(const call_ptr& call, decltype(engine::command::body) body) {
-  submit(call, {.id = {}, .body = std::move(body)}, engine::closed_id_policy::reject, [call](const actors::command_reply& r) {
-    call->answer->send(200, present_outcome(call->workflow_id, r, call->command_id));
-  });
+  submit(call, {.id = {}, .body = std::move(body)}, engine::closed_id_policy::reject,
+         [call](const actors::command_reply& r) {
+           call->answer->send(200, present_outcome(call->workflow_id, r, call->command_id));
+         });
 }
 
 namespace {
@@ -110,19 +131,23 @@ std::optional<T> read_body(const api_call& call, const std::optional<json>& body
 }  // namespace
 
 void api::state::cancel(const call_ptr& call) {
-  if (auto b = read_body<reason_body>(*call, body_of(*call))) submit_command(call, engine::cancel_command{std::move(b->reason)});
+  if (auto b = read_body<reason_body>(*call, body_of(*call)))
+    submit_command(call, engine::cancel_command{std::move(b->reason)});
 }
 void api::state::kill(const call_ptr& call) {
-  if (auto b = read_body<reason_body>(*call, body_of(*call))) submit_command(call, engine::kill_command{std::move(b->reason)});
+  if (auto b = read_body<reason_body>(*call, body_of(*call)))
+    submit_command(call, engine::kill_command{std::move(b->reason)});
 }
 void api::state::pause(const call_ptr& call) {
-  if (auto b = read_body<reason_body>(*call, body_of(*call))) submit_command(call, engine::pause_command{std::move(b->reason)});
+  if (auto b = read_body<reason_body>(*call, body_of(*call)))
+    submit_command(call, engine::pause_command{std::move(b->reason)});
 }
 void api::state::resume(const call_ptr& call) {
   const auto body = body_of(*call);
   if (!body) return;
   if (!body->is_object() || !body->empty())
-    return call->answer->send({.status = 422, .code = "invalid", .detail = "body: resume takes no fields", .mend = "send no body"});
+    return call->answer->send(
+        {.status = 422, .code = "invalid", .detail = "body: resume takes no fields", .mend = "send no body"});
   submit_command(call, engine::resume_command{});
 }
 

@@ -85,10 +85,12 @@ std::string random_id() {
 // ---- parameters
 
 void query_reader::refuse(std::string detail, std::string mend) {
-  if (!wrong_) wrong_ = problem{.status = 400, .code = "bad_request", .detail = std::move(detail), .mend = std::move(mend)};
+  if (!wrong_)
+    wrong_ = problem{.status = 400, .code = "bad_request", .detail = std::move(detail), .mend = std::move(mend)};
 }
 
-std::uint64_t query_reader::number(std::string_view name, std::uint64_t fallback, std::uint64_t lowest, std::uint64_t highest) {
+std::uint64_t query_reader::number(std::string_view name, std::uint64_t fallback, std::uint64_t lowest,
+                                   std::uint64_t highest) {
   const auto it = query_.find(name);
   if (it == query_.end()) return fallback;
   const auto& text = it->second;
@@ -102,7 +104,8 @@ std::uint64_t query_reader::number(std::string_view name, std::uint64_t fallback
 
 bool query_reader::flag(std::string_view name) {
   const auto value = text(name);
-  if (has(name) && value != "true" && value != "false") refuse("the parameter '" + std::string(name) + "' is '" + value.substr(0, 80) + "'", "give true or false");
+  if (has(name) && value != "true" && value != "false")
+    refuse("the parameter '" + std::string(name) + "' is '" + value.substr(0, 80) + "'", "give true or false");
   return value == "true";
 }
 

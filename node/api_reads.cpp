@@ -20,7 +20,8 @@ constexpr std::size_t page_bytes = std::size_t{4} << 20;  // of payloads; a page
 bool set_state(store::list_filter& filter, std::string_view state) {
   if (state == "open" || state == "closed") return filter.open = state == "open", true;
   if (state == "paused") return filter.paused = true, filter.open = true, true;
-  for (auto p = engine::phase::running; p <= engine::phase::killed; p = static_cast<engine::phase>(static_cast<int>(p) + 1))
+  for (auto p = engine::phase::running; p <= engine::phase::killed;
+       p = static_cast<engine::phase>(static_cast<int>(p) + 1))
     if (to_text(p) == state) return filter.phase = p, true;
   return false;
 }
@@ -28,7 +29,9 @@ bool set_state(store::list_filter& filter, std::string_view state) {
 const std::vector<std::string>& state_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> out{"open", "closed", "paused"};
-    for (auto p = engine::phase::running; p <= engine::phase::killed; p = static_cast<engine::phase>(static_cast<int>(p) + 1)) out.emplace_back(to_text(p));
+    for (auto p = engine::phase::running; p <= engine::phase::killed;
+         p = static_cast<engine::phase>(static_cast<int>(p) + 1))
+      out.emplace_back(to_text(p));
     return out;
   }();
   return names;
@@ -41,7 +44,8 @@ graph_ptr graph_of(const registry& types, const store::run_row& row, store::view
   auto graph = types.find(row.header.type, row.header.version);
   if (!graph) return nullptr;
   const auto first = view.history(row.key, 1, 1);
-  const bool same = !first.events.empty() && first.events.front().start && first.events.front().start->digest == graph->digest;
+  const bool same =
+      !first.events.empty() && first.events.front().start && first.events.front().start->digest == graph->digest;
   return same ? graph : nullptr;
 }
 
@@ -57,7 +61,8 @@ void api::state::get_types(const call_ptr& call) { call->answer->send(200, prese
 
 void api::state::get_config(const call_ptr& call) {
   auto rows = json::array();
-  for (const auto& s : options.configuration) rows.push_back({{"name", s.name}, {"value", s.value}, {"source", s.source}, {"doc", s.doc}});
+  for (const auto& s : options.configuration)
+    rows.push_back({{"name", s.name}, {"value", s.value}, {"source", s.source}, {"doc", s.doc}});
   call->answer->send(200, {{"settings", std::move(rows)}});
 }
 
@@ -95,7 +100,8 @@ void api::state::list_workflows(const call_ptr& call) {
   const auto state = query.text("state");
   if (query.has("state") && !set_state(filter, state)) {
     const auto nearest = config::nearest_name(state, state_names());
-    query.refuse("there is no state '" + state.substr(0, 80) + "'", nearest ? "did you mean '" + *nearest + "'?" : "docs/http.md lists the states");
+    query.refuse("there is no state '" + state.substr(0, 80) + "'",
+                 nearest ? "did you mean '" + *nearest + "'?" : "docs/http.md lists the states");
   }
   if (query.wrong()) return call->answer->send(*query.wrong());
   filter.limit = limit + 1;  // one more tells whether there is a next page
@@ -122,7 +128,8 @@ void api::state::get_workflow(const call_ptr& call) {
     while (true) {
       const auto history = view.history(row->key);
       const auto last = history.events.empty() ? 0 : history.events.back().seq;
-      if (last <= row->last_seq || !history.error.empty()) return call->answer->send(200, present_run(*row, history, self->types));
+      if (last <= row->last_seq || !history.error.empty())
+        return call->answer->send(200, present_run(*row, history, self->types));
       row = view.get(row->key);
       if (!row) return call->answer->send(not_found(call->workflow_id, run));
     }
@@ -132,7 +139,8 @@ void api::state::get_workflow(const call_ptr& call) {
 namespace {
 
 /// A page of events, cut before its payloads get too large.
-json history_page(store::view& view, const store::run_row& row, const graph_ptr& graph, std::uint64_t from, std::size_t limit) {
+json history_page(store::view& view, const store::run_row& row, const graph_ptr& graph, std::uint64_t from,
+                  std::size_t limit) {
   constexpr std::size_t at_once = 64;
   auto events = json::array();
   std::size_t bytes = 0;
@@ -150,7 +158,10 @@ json history_page(store::view& view, const store::run_row& row, const graph_ptr&
     }
     if (bytes > page_bytes) break;
   }
-  json out{{"id", row.header.workflow_id}, {"run", row.header.run}, {"run_uid", to_text(row.header.uid)}, {"events", std::move(events)}};
+  json out{{"id", row.header.workflow_id},
+           {"run", row.header.run},
+           {"run_uid", to_text(row.header.uid)},
+           {"events", std::move(events)}};
   out["next"] = next <= row.last_seq && error.empty() ? json(next) : json(nullptr);
   out["closed"] = row.summary.closed_at != 0;
   if (!error.empty()) out["broken"] = error;
@@ -173,7 +184,11 @@ void api::state::get_history(const call_ptr& call) {
     const auto graph = graph_of(self->types, *row, view);
     if (!follow) return call->answer->send(200, history_page(view, *row, graph, from, limit));
     if (self->followers.following() >= self->options.followers)
-      return call->answer->send({.status = 429, .code = "busy", .detail = "too many histories are being followed", .mend = "try again later", .retry_after = std::chrono::seconds(1)});
+      return call->answer->send({.status = 429,
+                                 .code = "busy",
+                                 .detail = "too many histories are being followed",
+                                 .mend = "try again later",
+                                 .retry_after = std::chrono::seconds(1)});
     api_response r{.status = 200, .content_type = "application/x-ndjson"};
     r.stream = [self, key = row->key, from, graph](line_sink sink, std::function<void()> end) {
       followed_run f{.key = key, .next_seq = from, .line = {}, .sink = std::move(sink), .end = std::move(end)};

@@ -22,7 +22,8 @@ struct start_body {
   std::optional<std::string> start_at;
   std::optional<std::uint64_t> deadline_ms;
   closed_id_choice closed_id = closed_id_choice::reject;
-  PAWL_FIELDS(type, id, version, (input, any_value{}), delay_ms, start_at, deadline_ms, (closed_id, closed_id_choice::reject))
+  PAWL_FIELDS(type, id, version, (input, any_value{}), delay_ms, start_at, deadline_ms,
+              (closed_id, closed_id_choice::reject))
 };
 
 namespace {
@@ -39,10 +40,11 @@ std::optional<problem> find_graph(const registry& types, const start_body& b, gr
   if (const auto versions = types.versions(b.type); !versions.empty()) {
     std::string known;
     for (const auto v : versions) known += (known.empty() ? "" : ", ") + std::to_string(v);
-    return problem{.status = 404,
-                   .code = "no_such_version",
-                   .detail = "this node has no version " + std::to_string(*b.version) + " of workflow type '" + b.type + "'",
-                   .mend = "it has " + known};
+    return problem{
+        .status = 404,
+        .code = "no_such_version",
+        .detail = "this node has no version " + std::to_string(*b.version) + " of workflow type '" + b.type + "'",
+        .mend = "it has " + known};
   }
   const auto known = types.types();
   const auto nearest = config::nearest_name(b.type, known);
@@ -63,15 +65,19 @@ std::optional<problem> read_times(const start_body& b, engine::start_facts& fact
   if (b.delay_ms && b.start_at) return invalid("delay_ms and start_at are both there", "give one of them");
   const auto now = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
   if (b.delay_ms) {
-    if (*b.delay_ms > static_cast<std::uint64_t>(engine::longest_duration.count())) return invalid("delay_ms is more than 2,000 years");
+    if (*b.delay_ms > static_cast<std::uint64_t>(engine::longest_duration.count()))
+      return invalid("delay_ms is more than 2,000 years");
     if (*b.delay_ms > 0) facts.start_at = now + engine::milliseconds(static_cast<std::int64_t>(*b.delay_ms));
   }
   if (b.start_at) {
     facts.start_at = time_from_text(*b.start_at);
-    if (!facts.start_at) return invalid("start_at is '" + b.start_at->substr(0, 80) + "'", "give a time as in 2026-03-05T10:00:00Z or 2026-03-05T10:00:00.250+01:00");
+    if (!facts.start_at)
+      return invalid("start_at is '" + b.start_at->substr(0, 80) + "'",
+                     "give a time as in 2026-03-05T10:00:00Z or 2026-03-05T10:00:00.250+01:00");
   }
   if (b.deadline_ms) {
-    if (*b.deadline_ms > static_cast<std::uint64_t>(engine::longest_duration.count())) return invalid("deadline_ms is more than 2,000 years");
+    if (*b.deadline_ms > static_cast<std::uint64_t>(engine::longest_duration.count()))
+      return invalid("deadline_ms is more than 2,000 years");
     facts.deadline = engine::milliseconds(static_cast<std::int64_t>(*b.deadline_ms));
   }
   return std::nullopt;
@@ -119,11 +125,20 @@ std::optional<problem> read_start(json body, const registry& types, const engine
   if (out.command.input.size() > limits.payload)
     return problem{.status = 413,
                    .code = "too_large",
-                   .detail = "the input has " + std::to_string(out.command.input.size()) + " bytes as msgpack, limits.payload is " + std::to_string(limits.payload),
+                   .detail = "the input has " + std::to_string(out.command.input.size()) +
+                             " bytes as msgpack, limits.payload is " + std::to_string(limits.payload),
                    .mend = "put what is large elsewhere and give its address",
                    .workflow_id = facts.workflow_id,
                    .setting = "limits.payload"};
   return std::nullopt;
+}
+
+problem too_many_wait() {
+  return {.status = 429,
+          .code = "busy",
+          .detail = "too many requests wait for a result",
+          .mend = "ask again later, or without wait_ms",
+          .retry_after = std::chrono::seconds(1)};
 }
 
 /// A start that waits: answered when the command's outcome and the result are there, or the outcome and no more time.
@@ -151,7 +166,8 @@ void api::state::start_workflow(const call_ptr& call) {
   if (wait.count() == 0) {
     return submit(call, std::move(command), closed_policy, [call, start](const actors::command_reply& r) {
       const int status = r.outcome.result == engine::command_result::applied ? 201 : 200;
-      call->answer->send(status, present_started(call->workflow_id, start->command.facts, r, call->command_id, nullptr));
+      call->answer->send(status,
+                         present_started(call->workflow_id, start->command.facts, r, call->command_id, nullptr));
     });
   }
 
@@ -172,7 +188,7 @@ void api::state::start_workflow(const call_ptr& call) {
     }
     answer();
   });
-  if (!w) return call->answer->send({.status = 429, .code = "busy", .detail = "too many requests wait for a result", .mend = "start without wait_ms", .retry_after = std::chrono::seconds(1)});
+  if (!w) return call->answer->send(stopping ? stopping_problem() : too_many_wait());
   submit(
       call, std::move(command), closed_policy,
       [self = shared_from_this(), both, answer, w, id = call->workflow_id](const actors::command_reply& r) {
@@ -196,7 +212,10 @@ void api::state::answer_result(const call_ptr& call, store::view& view, std::uin
   if (row->summary.closed_at == 0) return call->answer->send(202, body);
   const auto last = view.history(row->key, row->last_seq, 1);
   if (last.events.empty() || !last.error.empty())
-    return call->answer->send({.status = 500, .code = "damaged", .detail = "the last event of the run cannot be read: " + last.error, .workflow_id = call->workflow_id});
+    return call->answer->send({.status = 500,
+                               .code = "damaged",
+                               .detail = "the last event of the run cannot be read: " + last.error,
+                               .workflow_id = call->workflow_id});
   const auto& e = last.events.back();
   add_end(body, row->summary.phase, e.payload, e.error);
   call->answer->send(200, body);
@@ -221,14 +240,25 @@ void api::state::await_result(const call_ptr& call, std::uint32_t run, std::chro
   auto over = [self = shared_from_this(), call, run](const actors::run_result* r) {
     if (r == nullptr && self->stopping) return call->answer->send(stopping_problem());
     if (r != nullptr && (r->state == status::unavailable || r->state == status::unknown))
-      return call->answer->send({.status = 503, .code = "unavailable", .detail = "the journal is away", .mend = "ask again", .workflow_id = call->workflow_id, .retry_after = std::chrono::seconds(1)});
+      return call->answer->send({.status = 503,
+                                 .code = "unavailable",
+                                 .detail = "the journal is away",
+                                 .mend = "ask again",
+                                 .workflow_id = call->workflow_id,
+                                 .retry_after = std::chrono::seconds(1)});
     if (r != nullptr && r->state == status::busy)
-      return call->answer->send({.status = 429, .code = "busy", .detail = "limits.waiters callers wait for results", .mend = "ask again later, or without wait_ms", .setting = "limits.waiters", .retry_after = std::chrono::seconds(1)});
-    self->read(call, [self, call, run](store::view& view) { self->answer_result(call, view, run); }, api_readers::room::reserved);
+      return call->answer->send({.status = 429,
+                                 .code = "busy",
+                                 .detail = "limits.waiters callers wait for results",
+                                 .mend = "ask again later, or without wait_ms",
+                                 .setting = "limits.waiters",
+                                 .retry_after = std::chrono::seconds(1)});
+    self->read(
+        call, [self, call, run](store::view& view) { self->answer_result(call, view, run); },
+        api_readers::room::reserved);
   };
   const auto w = waiters.begin(wait, std::move(over));
-  if (!w)
-    return call->answer->send({.status = 429, .code = "busy", .detail = "too many requests wait for a result", .mend = "ask again later, or without wait_ms", .retry_after = std::chrono::seconds(1)});
+  if (!w) return call->answer->send(stopping ? stopping_problem() : too_many_wait());
   waiters.attach(*system, call->workflow_id, run, w);
 }
 

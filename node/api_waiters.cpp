@@ -75,7 +75,8 @@ void result_waiters::table::resolve(const run_name& name, const actors::run_resu
   for (const auto& w : waits) w->finish(&r);
 }
 
-void result_waiters::attach(actors::node_system& system, const std::string& workflow_id, std::uint32_t run, std::shared_ptr<wait> w) {
+void result_waiters::attach(actors::node_system& system, const std::string& workflow_id, std::uint32_t run,
+                            std::shared_ptr<wait> w) {
   const run_name name{workflow_id, run};
   {
     const std::lock_guard lock(table_->mutex);
@@ -88,7 +89,10 @@ void result_waiters::attach(actors::node_system& system, const std::string& work
     }
     if (!first) return;
   }
-  system.await_result({.workflow_id = workflow_id, .run = run, .on_result = [a = std::make_shared<asked>(table_, name)](const actors::run_result& r) { a->resolve(r); }});
+  system.await_result(
+      {.workflow_id = workflow_id,
+       .run = run,
+       .on_result = [a = std::make_shared<asked>(table_, name)](const actors::run_result& r) { a->resolve(r); }});
 }
 
 std::size_t result_waiters::waiting() const {

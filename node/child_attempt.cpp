@@ -56,7 +56,9 @@ namespace {
 constexpr std::string_view child_argument = "--pawl-child-attempt";
 
 actors::call_result failed(std::string code, std::string message, bool permanent) {
-  return {.ok = false, .result = {}, .error = {.code = std::move(code), .message = std::move(message), .permanent = permanent}};
+  return {.ok = false,
+          .result = {},
+          .error = {.code = std::move(code), .message = std::move(message), .permanent = permanent}};
 }
 
 // ---- the parent's side
@@ -83,7 +85,8 @@ child_call call_of(const actors::attempt& a) {
 }
 
 actors::call_result from_child(const child_result& r) {
-  actors::call_result out{.ok = r.ok, .result = r.result, .error = {.code = r.code, .message = r.message, .permanent = r.permanent}};
+  actors::call_result out{
+      .ok = r.ok, .result = r.result, .error = {.code = r.code, .message = r.message, .permanent = r.permanent}};
   if (r.retry_in_ms) out.error.retry_in = std::chrono::milliseconds(*r.retry_in_ms);
   return out;
 }
@@ -91,8 +94,12 @@ actors::call_result from_child(const child_result& r) {
 /// One attempt in one child, as its parent sees it.
 class child_run : public std::enable_shared_from_this<child_run> {
  public:
-  child_run(std::shared_ptr<actors::attempt> a, std::function<void(bool)> done, actors::clock& clock, actors::log_sink log)
-      : attempt_(std::move(a)), clock_(clock), log_(std::move(log)), done_(std::move(done)) {}
+  child_run(std::shared_ptr<actors::attempt> a, std::function<void(bool)> done, actors::clock& clock,
+            actors::log_sink log)
+      : attempt_(std::move(a)),
+        clock_(clock),
+        log_(std::move(log)),
+        done_(std::move(done)) {}
 
   std::shared_ptr<actors::child_process> begin(actors::child_group& group, const child_options& options);
 
@@ -127,7 +134,9 @@ std::shared_ptr<actors::child_process> child_run::begin(actors::child_group& gro
     return nullptr;
   }
   if (call.size() > actors::max_frame) {
-    give_up("the arguments are larger than a child process can be handed (" + std::to_string(actors::max_frame) + " bytes)", true);
+    give_up(
+        "the arguments are larger than a child process can be handed (" + std::to_string(actors::max_frame) + " bytes)",
+        true);
     return nullptr;
   }
   actors::child_spec spec{.args = {options.name, std::string(child_argument)}, .program = options.program};
@@ -156,12 +165,17 @@ void child_run::on_frame(actors::child_process& child, std::string_view frame) {
     case 'b':
       if (!std::exchange(began_, true)) return on_began();
       return attempt_->heartbeat(std::nullopt);
-    case 'd': return attempt_->heartbeat(std::string(rest));
+    case 'd':
+      return attempt_->heartbeat(std::string(rest));
     case 'l':
-      if (!rest.empty()) attempt_->log(static_cast<log_level>(std::min<unsigned char>(static_cast<unsigned char>(rest.front()), 3)), rest.substr(1));
+      if (!rest.empty())
+        attempt_->log(static_cast<log_level>(std::min<unsigned char>(static_cast<unsigned char>(rest.front()), 3)),
+                      rest.substr(1));
       return;
-    case 'r': return on_result(rest);
-    default: return child.kill();
+    case 'r':
+      return on_result(rest);
+    default:
+      return child.kill();
   }
 }
 
@@ -188,7 +202,8 @@ void child_run::on_result(std::string_view bytes) {
   try {
     attempt_->report(from_child(decode<child_result>(bytes)));
   } catch (const codec_error& e) {
-    attempt_->report(failed("child", std::string("the child process sent a result that cannot be read: ") + e.what(), false));
+    attempt_->report(
+        failed("child", std::string("the child process sent a result that cannot be read: ") + e.what(), false));
   }
   finish(false);
 }
@@ -196,7 +211,8 @@ void child_run::on_result(std::string_view bytes) {
 void child_run::on_exit(const actors::child_exit& e) {
   if (e.by_us) {
     // Its attempt has ended, or the node goes.
-    attempt_->give_up(engine::attempt_end::interrupted, {.code = "interrupted", .message = "the child process was stopped"});
+    attempt_->give_up(engine::attempt_end::interrupted,
+                      {.code = "interrupted", .message = "the child process was stopped"});
     return finish(false);
   }
   bool unfinished = false;
@@ -233,7 +249,8 @@ void child_run::finish(bool died) {
 
 std::string child_run::about() const {
   const auto& f = attempt_->call.facts;
-  return "workflow=" + f.workflow_id + " run=" + std::to_string(f.run) + " step=" + f.step + " attempt=" + std::to_string(f.attempt);
+  return "workflow=" + f.workflow_id + " run=" + std::to_string(f.run) + " step=" + f.step +
+         " attempt=" + std::to_string(f.attempt);
 }
 
 /// What all children of one node share. The group goes first: its last callbacks use the clock.
@@ -294,21 +311,30 @@ class child_port final : public pawl::detail::attempt_port {
 };
 
 child_result to_result(const actors::call_result& r) {
-  child_result out{.ok = r.ok, .result = r.result, .code = r.error.code, .message = r.error.message, .permanent = r.error.permanent, .retry_in_ms = {}};
+  child_result out{.ok = r.ok,
+                   .result = r.result,
+                   .code = r.error.code,
+                   .message = r.error.message,
+                   .permanent = r.error.permanent,
+                   .retry_in_ms = {}};
   if (r.error.retry_in) out.retry_in_ms = r.error.retry_in->count();
   return out;
 }
 
 void send_result(child_port& port, const actors::call_result& r) {
   if (!port.send('r' + encode(to_result(r))))
-    port.send('r' + encode(to_result(failed("too_large", "the result has " + std::to_string(r.result.size()) + " bytes, more than a child process can hand over", true))));
+    port.send('r' + encode(to_result(failed("too_large",
+                                            "the result has " + std::to_string(r.result.size()) +
+                                                " bytes, more than a child process can hand over",
+                                            true))));
 }
 
 /// The call as the engine's own; false: this binary does not have that step, and the result says so.
 bool to_engine(child_call c, const registry& types, actors::attempt_call& out, std::string& wrong) {
   out.definition = types.find(c.type, c.version);
   if (!out.definition || out.definition->digest != c.digest || c.step >= out.definition->steps.size()) {
-    wrong = "the binary was replaced: it has another workflow type '" + c.type + "' version " + std::to_string(c.version) + ". Restart the node";
+    wrong = "the binary was replaced: it has another workflow type '" + c.type + "' version " +
+            std::to_string(c.version) + ". Restart the node";
     return false;
   }
   auto& f = out.facts;
@@ -344,7 +370,8 @@ std::optional<int> run_child_attempt(int argc, char** argv, const registry& type
   if (argc != 2 || argv[1] != child_argument) return std::nullopt;
   if (!actors::enter_child()) return 2;  // somebody typed it
   std::string frame;
-  if (actors::read_frame(actors::child_frame_fd, frame) != actors::frame_result::frame || !frame.starts_with('c')) return mismatch;
+  if (actors::read_frame(actors::child_frame_fd, frame) != actors::frame_result::frame || !frame.starts_with('c'))
+    return mismatch;
   child_port port;
   actors::attempt_call call;
   std::string wrong;

@@ -1,5 +1,5 @@
-// One attempt in a process of its own: this binary once more, told by its first argument. For steps suspected of killing
-// their process.
+// One attempt in a process of its own: this binary once more, told by its first argument. For steps suspected of
+// killing their process.
 //
 //     parent                                              child
 //       | -- call: type, version, step, arguments, ... -->  |   runs the step's function

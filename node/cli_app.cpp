@@ -96,7 +96,7 @@ void add_housekeeping(cli_app& c) {
   add_command(c, "status", "Show how the node is doing");
   auto* types = add_command(c, "types", "List workflow types, their steps and inputs");
   types->add_option("type", c.types.type, "Only this one, with all about it")->type_name("");
-  add_command(c, "verify", "Check every history against the view, and the database; no node may be running");
+  add_command(c, "verify", "Check the database and every history against the laws of the engine, beside a node too");
   auto* config = add_command(c, "config", "Settings")->require_subcommand(1, 1);
   auto* show = config->add_subcommand("show", "Every setting, its value and where that came from")->fallthrough();
   show->add_flag("--node", c.config.of_node, "Those of the node that runs, not those of this command line");

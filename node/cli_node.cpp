@@ -92,7 +92,7 @@ class hosted_node {
   explicit hosted_node(const cli_context& c) : context_(c) {}
 
   void report_progress(clock_type::time_point began, std::chrono::milliseconds grace) const {
-    const auto left = std::chrono::duration_cast<std::chrono::seconds>(grace - (clock_type::now() - began));
+    const auto left = std::chrono::ceil<std::chrono::seconds>(grace - (clock_type::now() - began));
     log_.write(log_level::info, "draining: waiting for attempts; a second signal stops at once", {{"seconds_left", std::to_string(std::max<std::int64_t>(0, left.count()))}});
   }
 
@@ -142,7 +142,7 @@ command_result await_start(const cli_context& c, hosted_node& host, const start_
   auto result = asked.take();
   if (result) return result;
   if (const auto why = host.node().broken(); !why.empty()) return broken_error(why);
-  return cli_error{exit_code::unavailable, "stopped by " + signal_name(signal.value_or(0)) + " before workflow " + config::in_quotes(q.workflow_id) + " had ended",
+  return cli_error{exit_code::unavailable, "stopped by " + signal_name(signal.value_or(0)) + " before workflow " + config::in_quotes(text_at(q.body, "id")) + " had ended",
                    "Nothing is lost: it goes on with the next node on this data: `" + how_to_start(c.global, c.settings()) + "`", {}};
 }
 

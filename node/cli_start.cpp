@@ -1,4 +1,5 @@
 // start, result, and the commands to a workflow.
+#include "config/nearest_name.hpp"
 #include "config/setting.hpp"
 #include "node/answer.hpp"
 #include "node/cli.hpp"
@@ -17,6 +18,28 @@ std::string run_text(std::uint64_t run) { return run > 1 ? " (run " + std::to_st
 
 /// A short id that says what it is of: "fulfil-order-3f9a02c4d811".
 std::string made_up_id(const std::string& type) { return type.substr(0, 60) + "-" + random_id().substr(0, 12); }
+
+/// A refusal of that kind says what to do, in the words of the command line, where the node did not.
+cli_error with_mend(cli_error e, exit_code code, const std::string& mend) {
+  if (e.code == code && e.mend.empty()) e.mend = mend;
+  return e;
+}
+
+/// Of a skip that was refused: that the run's type has no such step, and the nearest one that it has.
+std::optional<cli_error> missing_step(const cli_context& c, cli_target& target, const command_args& args) {
+  const auto run = target.ask({.path = {"workflows", args.id}, .workflow_id = args.id});
+  const auto types = target.ask({.path = {"types"}});
+  if (!run || !types) return std::nullopt;
+  std::vector<std::string> names;
+  for (const auto& type : part_at(types.value().body, "types"))
+    for (const auto& version : part_at(type, "versions"))
+      if (text_at(type, "type") == text_at(run.value().body, "type") && number_at(version, "version") == number_at(run.value().body, "version"))
+        for (const auto& step : part_at(version, "steps")) names.push_back(text_at(step, "name"));
+  if (names.empty() || std::find(names.begin(), names.end(), args.step) != names.end()) return std::nullopt;
+  const auto nearest = config::nearest_name(args.step, names);
+  return cli_error{exit_code::not_found, "workflow " + config::in_quotes(args.id) + ": its type has no step " + config::in_quotes(args.step),
+                   nearest ? "Did you mean " + *nearest + "?" : "`" + c.global.program + " types " + text_at(run.value().body, "type") + "` lists them", {}};
+}
 
 question result_question(const std::string& id, std::uint64_t run, bool wait) {
   question q;
@@ -45,8 +68,12 @@ command_result say_end(const cli_context& c, const std::string& id, const json& 
   const auto code = say_result(c, id, answer);
   if (code == exit_code::ok || c.wants_json()) return code;
   const auto state = text_at(answer, "state");
-  const auto why = failure_at(answer, "error");
-  return cli_error{code, "workflow " + config::in_quotes(id) + run_text(number_at(answer, "run")) + " is " + state + (why.empty() ? "" : ": " + config::printable(why)),
+  const auto& error = part_at(answer, "error");
+  // "was cancelled: no time", not "was cancelled: cancelled: no time".
+  const auto why = text_at(error, "code") == state ? text_at(error, "message") : failure_at(answer, "error");
+  return cli_error{code,
+                   "workflow " + config::in_quotes(id) + run_text(number_at(answer, "run")) + (state == "failed" ? " failed" : " was " + state) +
+                       (why.empty() ? "" : ": " + config::printable(why)),
                    "`" + c.global.program + " show " + config::printable(id, 200) + "` tells its steps", {}};
 }
 
@@ -77,7 +104,7 @@ cli_result<question> start_question(const cli_context& c, const start_args& args
   question q;
   q.method = "POST";
   q.path = {"workflows"};
-  q.workflow_id = body["id"].get<std::string>();
+  q.workflow_id = args.id;  // one that was made up would say nothing in an error
   q.command_id = args.command_id.empty() ? random_id() : args.command_id;
   q.body = std::move(body);
   return q;
@@ -85,10 +112,10 @@ cli_result<question> start_question(const cli_context& c, const start_args& args
 
 command_result start_on(const cli_context& c, cli_target& target, const start_args& args, const question& q) {
   const auto answer = target.ask(q);
-  if (!answer) return answer.error();
+  if (!answer) return with_mend(answer.error(), exit_code::conflict, "Choose another --id, or begin a new run when the one before is closed: --closed-id allow");
   const auto& body = answer.value().body;
   const auto run = number_at(body, "run");
-  const auto& id = q.workflow_id;
+  const auto id = text_at(q.body, "id");
   if (!args.wait) {
     const auto* how = text_at(body, "outcome") == "duplicate" ? " had been started by this command" : " started";
     if (c.wants_json())
@@ -148,7 +175,9 @@ command_result send_command(const cli_context& c, const command_args& args) {
   q.command_id = args.command_id.empty() ? random_id() : args.command_id;
   q.body = std::move(body);
   const auto answer = target.value()->ask(q);
-  if (!answer) return answer.error();
+  if (!answer && args.verb == "skip" && answer.error().code == exit_code::usage)
+    if (auto missing = missing_step(c, *target.value(), args)) return std::move(*missing);
+  if (!answer) return with_mend(answer.error(), exit_code::conflict, "`" + c.global.program + " show` tells its state");
   if (c.wants_json()) {
     say_json(answer.value().body);
     return exit_code::ok;

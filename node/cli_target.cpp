@@ -8,6 +8,7 @@
 #include "store/view.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -60,7 +61,32 @@ std::string shell_word(const std::string& text) {
   return out + "'";
 }
 
+}  // namespace
+
+std::string socket_path(const config::settings& s) { return s.data.dir + "/pawl.sock"; }
+
+std::string how_to_start(const global_args& global, const config::settings& s) {
+  std::string out = shell_word(global.program) + " node";
+  if (global.config_file) out += " --config " + shell_word(*global.config_file);
+  for (const auto& given : global.set) out += " --set " + shell_word(given);
+  if (global.data_dir || s.data.dir != config::settings{}.data.dir) out += " --data " + shell_word(s.data.dir);
+  return out;
+}
+
+namespace {
+
+/// That the directory, and the socket if there is one, are of another user. A directory that is not there is none's.
+std::optional<cli_error> check_owner(const config::settings& s) {
+  for (const auto& [path, wanted] : {std::pair{s.data.dir, R_OK | X_OK}, std::pair{socket_path(s), R_OK | W_OK}})
+    if (::access(path.c_str(), wanted) != 0 && errno == EACCES)
+      return cli_error{exit_code::failed, config::in_quotes(path) + " cannot be opened: " + std::strerror(EACCES), "Run this as the user that the node runs as", {}};
+  return std::nullopt;
+}
+
+}  // namespace
+
 std::optional<cli_error> check_readable(const global_args& global, const config::settings& s) {
+  if (auto wrong = check_owner(s)) return wrong;
   struct stat found {};
   const auto shown = config::in_quotes(s.data.dir);
   if (::stat(s.data.dir.c_str(), &found) != 0) {
@@ -74,18 +100,6 @@ std::optional<cli_error> check_readable(const global_args& global, const config:
     return cli_error{exit_code::unavailable, "the directory " + shown + " holds no data of pawl, and no node runs on it",
                      "Name another with --data, or start a node: `" + how_to_start(global, s) + "`", {}};
   return std::nullopt;
-}
-
-}  // namespace
-
-std::string socket_path(const config::settings& s) { return s.data.dir + "/pawl.sock"; }
-
-std::string how_to_start(const global_args& global, const config::settings& s) {
-  std::string out = shell_word(global.program) + " node";
-  if (global.config_file) out += " --config " + shell_word(*global.config_file);
-  for (const auto& given : global.set) out += " --set " + shell_word(given);
-  if (global.data_dir || s.data.dir != config::settings{}.data.dir) out += " --data " + shell_word(s.data.dir);
-  return out;
 }
 
 cli_error to_cli_error(const api_response& refusal, const std::string& workflow_id) {
@@ -104,7 +118,10 @@ cli_error to_cli_error(const api_response& refusal, const std::string& workflow_
   const auto shown = config::printable(id, 80);
   e.what = (shown.empty() || detail.find(shown) != std::string::npos ? "" : "workflow " + config::in_quotes(id) + ": ") + config::printable(detail);
   e.mend = config::printable(text_at(body, "mend"));
-  e.json = refusal.body;
+  if (!e.mend.empty() && e.mend[0] >= 'a' && e.mend[0] <= 'z') e.mend[0] = static_cast<char>(e.mend[0] - 'a' + 'A');
+  auto document = body;
+  if (!workflow_id.empty() && !document.contains("workflow_id")) document["workflow_id"] = workflow_id;
+  e.json = to_text(document);
   return e;
 }
 
@@ -163,6 +180,7 @@ cli_result<std::unique_ptr<cli_target>> cli_target::open(const registry& types, 
                                                          bool needs_node) {
   auto s = std::make_unique<state>(global, configuration);
   const auto& settings = configuration.values;
+  if (auto wrong = check_owner(settings)) return std::move(*wrong);
   const auto found = s->client.call(to_request({.path = {"status"}}), std::chrono::seconds(30));
   if (!found && found.error().what != transport_error::kind::no_node) return s->to_error(found.error(), {});
   if (!found) {

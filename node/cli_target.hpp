@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -62,6 +63,9 @@ std::string socket_path(const config::settings& s);
 
 /// "start one with `pawl node --data DIR`", spelt so that it can be pasted.
 std::string how_to_start(const global_args& global, const config::settings& s);
+
+/// Why there is no data to read: no such directory, nothing in it, not readable.
+std::optional<cli_error> check_readable(const global_args& global, const config::settings& s);
 
 /// What a refusal of the api means on the command line.
 cli_error to_cli_error(const api_response& refusal, const std::string& workflow_id);

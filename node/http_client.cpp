@@ -91,7 +91,8 @@ std::string percent_encode(std::string_view text) {
   // "." and ".." alone would be taken for steps through the path.
   const bool dots = text == "." || text == "..";
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '~' || (c == '.' && !dots);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '_' || c == '~' || (c == '.' && !dots);
     if (plain) {
       out += c;
     } else {
@@ -152,7 +153,8 @@ void http_client::state::prepare(const api_request& r, incoming& in, header_list
   }
   for (const auto& [header, value] : r.headers) {
     auto line = header + ": " + value;
-    std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 0x20; }, '?');  // no second header inside
+    std::replace_if(
+        line.begin(), line.end(), [](unsigned char c) { return c < 0x20; }, '?');  // no second header inside
     headers.add(line);
   }
   set(CURLOPT_HTTPHEADER, headers.list);
@@ -187,11 +189,16 @@ config::outcome<api_response, transport_error> http_client::state::outcome(CURLc
   }
   long error = 0;
   curl_easy_getinfo(handle, CURLINFO_OS_ERRNO, &error);
-  const auto reason = error != 0 ? std::error_code(static_cast<int>(error), std::generic_category()).message() : std::string(curl_easy_strerror(code));
-  if (in.too_large) return transport_error{kind::broken, "the answer is larger than " + std::to_string(longest_answer) + " bytes"};
-  if (code == CURLE_OPERATION_TIMEDOUT) return transport_error{kind::timeout, "the node did not answer in time on " + path};
-  if (code != CURLE_COULDNT_CONNECT) return transport_error{kind::broken, "the connection to " + path + " broke: " + reason};
-  if (error == EACCES || error == EPERM) return transport_error{kind::broken, "cannot open " + path + ": " + reason + "; the node belongs to another user"};
+  const auto reason = error != 0 ? std::error_code(static_cast<int>(error), std::generic_category()).message()
+                                 : std::string(curl_easy_strerror(code));
+  if (in.too_large)
+    return transport_error{kind::broken, "the answer is larger than " + std::to_string(longest_answer) + " bytes"};
+  if (code == CURLE_OPERATION_TIMEDOUT)
+    return transport_error{kind::timeout, "the node did not answer in time on " + path};
+  if (code != CURLE_COULDNT_CONNECT)
+    return transport_error{kind::broken, "the connection to " + path + " broke: " + reason};
+  if (error == EACCES || error == EPERM)
+    return transport_error{kind::broken, "cannot open " + path + ": " + reason + "; the node belongs to another user"};
   return transport_error{kind::no_node, "no node listens on " + path + " (" + reason + ")"};
 }
 
@@ -200,8 +207,10 @@ http_client::~http_client() = default;
 http_client::http_client(http_client&&) noexcept = default;
 http_client& http_client::operator=(http_client&&) noexcept = default;
 
-config::outcome<api_response, transport_error> http_client::call(const api_request& request, std::chrono::milliseconds timeout) {
-  if (state_->name.short_name().empty()) return transport_error{transport_error::kind::no_node, "there is no directory for " + state_->path};
+config::outcome<api_response, transport_error> http_client::call(const api_request& request,
+                                                                 std::chrono::milliseconds timeout) {
+  if (state_->name.short_name().empty())
+    return transport_error{transport_error::kind::no_node, "there is no directory for " + state_->path};
   incoming in;
   header_list headers;
   state_->prepare(request, in, headers);
@@ -210,9 +219,11 @@ config::outcome<api_response, transport_error> http_client::call(const api_reque
   return state_->outcome(code, in);
 }
 
-config::outcome<api_response, transport_error> http_client::stream(const api_request& request, const std::function<bool(std::string_view line)>& on_line,
-                                                                   const std::function<bool()>& stop) {
-  if (state_->name.short_name().empty()) return transport_error{transport_error::kind::no_node, "there is no directory for " + state_->path};
+config::outcome<api_response, transport_error> http_client::stream(
+    const api_request& request, const std::function<bool(std::string_view line)>& on_line,
+    const std::function<bool()>& stop) {
+  if (state_->name.short_name().empty())
+    return transport_error{transport_error::kind::no_node, "there is no directory for " + state_->path};
   incoming in;
   in.on_line = &on_line;
   header_list headers;

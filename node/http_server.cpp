@@ -71,7 +71,10 @@ bool set_address(sockaddr_un& address, const std::string& path) {
 class http_listener {
  public:
   http_listener(std::shared_ptr<http_hub> hub, int fd, int family, bool local)
-      : hub_(std::move(hub)), local_(local), acceptor_(hub_->io), pause_(hub_->io) {
+      : hub_(std::move(hub)),
+        local_(local),
+        acceptor_(hub_->io),
+        pause_(hub_->io) {
     acceptor_.assign(asio::generic::stream_protocol(family, 0), fd);
   }
 
@@ -88,7 +91,8 @@ class http_listener {
         ++hub_->refused;
         session->refuse({.status = 503,
                          .code = "unavailable",
-                         .detail = "the node has " + std::to_string(hub_->options.max_connections) + " connections, as many as it may",
+                         .detail = "the node has " + std::to_string(hub_->options.max_connections) +
+                                   " connections, as many as it may",
                          .mend = "try again later",
                          .retry_after = std::chrono::seconds(1)});
       } else {
@@ -196,8 +200,10 @@ std::string http_server::listen_unix(const std::string& path) {
   if (fd < 0) return why("cannot make a socket", "Check the limit on open files (ulimit -n)");
   // The file gets the mode of the socket, so that it is never open to others, not even for a moment.
   const auto* at = reinterpret_cast<const sockaddr*>(&address);
-  if (::fchmod(fd, 0600) != 0 || ::bind(fd, at, sizeof address) != 0 || ::chmod(path.c_str(), 0600) != 0 || ::listen(fd, backlog) != 0) {
-    const auto wrong = why("cannot listen on " + path, "The directory must be writable and on a file system with sockets");
+  if (::fchmod(fd, 0600) != 0 || ::bind(fd, at, sizeof address) != 0 || ::chmod(path.c_str(), 0600) != 0 ||
+      ::listen(fd, backlog) != 0) {
+    const auto wrong =
+        why("cannot listen on " + path, "The directory must be writable and on a file system with sockets");
     ::close(fd);
     return wrong;
   }
@@ -220,7 +226,9 @@ std::string http_server::listen_tcp(const std::string& address) {
   error_code ec;
   const auto ip = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, ec);
   if (ec) return "'" + host + "' is not an IP address: " + mend;
-  if (!ip.is_loopback()) return "http.listen is " + address + ", which others can reach, and there is no token yet. Listen on 127.0.0.1 and forward to it";
+  if (!ip.is_loopback())
+    return "http.listen is " + address +
+           ", which others can reach, and there is no token yet. Listen on 127.0.0.1 and forward to it";
   const asio::ip::tcp::endpoint endpoint(ip, port);
   const int family = endpoint.protocol().family();
   const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -230,12 +238,14 @@ std::string http_server::listen_tcp(const std::string& address) {
   sockaddr_storage bound{};
   socklen_t size = sizeof bound;
   auto* at = reinterpret_cast<sockaddr*>(&bound);
-  if (::bind(fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0 || ::listen(fd, backlog) != 0 || ::getsockname(fd, at, &size) != 0) {
+  if (::bind(fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0 || ::listen(fd, backlog) != 0 ||
+      ::getsockname(fd, at, &size) != 0) {
     const auto failed = why("cannot listen on " + address, "Another process may have the port");
     ::close(fd);
     return failed;
   }
-  state_->port = ntohs(family == AF_INET ? reinterpret_cast<sockaddr_in*>(at)->sin_port : reinterpret_cast<sockaddr_in6*>(at)->sin6_port);
+  state_->port = ntohs(family == AF_INET ? reinterpret_cast<sockaddr_in*>(at)->sin_port
+                                         : reinterpret_cast<sockaddr_in6*>(at)->sin6_port);
   state_->add(fd, family, false);
   return {};
 }
@@ -244,7 +254,11 @@ std::uint16_t http_server::port() const { return state_->port; }
 
 http_stats http_server::stats() const {
   const auto& h = *state_->hub;
-  return {.connections = h.connections, .waiting = h.waiting, .requests = h.requests, .refused_connections = h.refused, .dropped_slow = h.slow};
+  return {.connections = h.connections,
+          .waiting = h.waiting,
+          .requests = h.requests,
+          .refused_connections = h.refused,
+          .dropped_slow = h.slow};
 }
 
 void http_server::stop(std::chrono::milliseconds patience) {

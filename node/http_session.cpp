@@ -62,7 +62,9 @@ void http_hub::shut() {
 class http_session::outlet {
  public:
   outlet(std::weak_ptr<http_session> session, std::shared_ptr<http_hub> hub, bool chunked)
-      : session_(std::move(session)), hub_(std::move(hub)), chunked_(chunked) {}
+      : session_(std::move(session)),
+        hub_(std::move(hub)),
+        chunked_(chunked) {}
 
   line_answer put(std::string_view line) {
     const std::lock_guard lock(mutex_);
@@ -125,7 +127,9 @@ class http_session::outlet {
 // ---- the connection
 
 http_session::http_session(byte_socket socket, std::shared_ptr<http_hub> hub, bool local)
-    : hub_(std::move(hub)), local_(local), stream_(std::move(socket)) {
+    : hub_(std::move(hub)),
+      local_(local),
+      stream_(std::move(socket)) {
   ++hub_->connections;
   hub_->sessions.insert(this);
 }
@@ -185,7 +189,8 @@ void http_session::read_header() {
   parser_->header_limit(static_cast<std::uint32_t>(hub_->options.max_header));
   parser_->body_limit(hub_->options.max_body);
   stream_.expires_after(hub_->options.header_timeout);
-  http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) { self->on_header(ec); });
+  http::async_read_header(stream_, buffer_, *parser_,
+                          [self = shared_from_this()](error_code ec, std::size_t) { self->on_header(ec); });
 }
 
 void http_session::on_header(error_code ec) {
@@ -194,7 +199,8 @@ void http_session::on_header(error_code ec) {
   old_version_ = head.version() < 11;
   keep_alive_ = head.keep_alive();
   head_only_ = head.method() == http::verb::head;
-  if (parser_->content_length() && *parser_->content_length() > hub_->options.max_body) return on_unreadable(http::error::body_limit);
+  if (parser_->content_length() && *parser_->content_length() > hub_->options.max_body)
+    return on_unreadable(http::error::body_limit);
   if (!beast::iequals(head[http::field::expect], "100-continue")) return read_body();
   stream_.expires_after(hub_->options.write_timeout);
   piece_ = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -206,7 +212,8 @@ void http_session::on_header(error_code ec) {
 
 void http_session::read_body() {
   stream_.expires_after(hub_->options.body_timeout);
-  http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](error_code ec, std::size_t) { self->on_body(ec); });
+  http::async_read(stream_, buffer_, *parser_,
+                   [self = shared_from_this()](error_code ec, std::size_t) { self->on_body(ec); });
 }
 
 void http_session::on_body(error_code ec) {
@@ -217,9 +224,12 @@ void http_session::on_body(error_code ec) {
 
 void http_session::on_unreadable(error_code ec) {
   keep_alive_ = false;
-  if (ec == http::error::body_limit || ec == http::error::buffer_overflow) return refuse(too_large_body(hub_->options.max_body));
+  if (ec == http::error::body_limit || ec == http::error::buffer_overflow)
+    return refuse(too_large_body(hub_->options.max_body));
   if (ec == http::error::header_limit)
-    return refuse({.status = 431, .code = "header_too_large", .detail = "the header is larger than " + std::to_string(hub_->options.max_header) + " bytes"});
+    return refuse({.status = 431,
+                   .code = "header_too_large",
+                   .detail = "the header is larger than " + std::to_string(hub_->options.max_header) + " bytes"});
   const bool left = ec == http::error::end_of_stream || ec == http::error::partial_message;
   static const auto& of_http = error_code(http::error::bad_method).category();
   if (!left && ec.category() == of_http)
@@ -234,7 +244,10 @@ std::optional<problem> http_session::foreign() const {
   const auto host = std::string_view(head[http::field::host]);
   const auto origin = std::string_view(head[http::field::origin]);
   if (is_loopback_name(host) && (origin.empty() || origin == "http://" + std::string(host))) return std::nullopt;
-  return problem{.status = 403, .code = "forbidden", .detail = "requests come from this machine, and from no other site's pages", .mend = "use the address that http.listen names"};
+  return problem{.status = 403,
+                 .code = "forbidden",
+                 .detail = "requests come from this machine, and from no other site's pages",
+                 .mend = "use the address that http.listen names"};
 }
 
 void http_session::ask() {
@@ -255,7 +268,8 @@ void http_session::ask() {
   if (mark != std::string_view::npos) r.query = std::string(target.substr(mark + 1));
   for (const auto& field : message) {
     std::string name(field.name_string());
-    std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
     r.headers.emplace(std::move(name), std::string(field.value()));
   }
   r.body = std::move(message.body());
@@ -265,7 +279,8 @@ void http_session::ask() {
   hub_->asked.handle(std::move(r), [weak = weak_from_this(), hub = hub_, number](api_response answer) {
     // Nobody to answer: the client has gone.
     hub->post([weak, number, answer = std::make_shared<api_response>(std::move(answer))] {
-      if (const auto self = weak.lock(); self && self->request_ == number && self->waiting_) self->on_answer(std::move(*answer));
+      if (const auto self = weak.lock(); self && self->request_ == number && self->waiting_)
+        self->on_answer(std::move(*answer));
     });
   });
   watch(number);
@@ -288,15 +303,15 @@ void http_session::on_answer(api_response r) {
   write(r, keep_alive_ && !hub_->stopping);
 }
 
-void http_session::refuse(const problem& p) {
-  write(to_response(p), false);
-}
+void http_session::refuse(const problem& p) { write(to_response(p), false); }
 
 void http_session::write(const api_response& r, bool keep_alive) {
   auto message = std::make_shared<http::response<http::string_body>>(to_http(r, old_version_, head_only_));
   message->keep_alive(keep_alive);
   stream_.expires_after(hub_->options.write_timeout);
-  http::async_write(stream_, *message, [self = shared_from_this(), message, keep_alive](error_code ec, std::size_t) { self->after_write(ec, keep_alive); });
+  http::async_write(stream_, *message, [self = shared_from_this(), message, keep_alive](error_code ec, std::size_t) {
+    self->after_write(ec, keep_alive);
+  });
 }
 
 void http_session::after_write(error_code ec, bool keep_alive) {

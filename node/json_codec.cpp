@@ -13,16 +13,24 @@ namespace {
 
 std::string_view kind_text(const json& v) {
   switch (v.type()) {
-    case json::value_t::null: return "null";
-    case json::value_t::boolean: return "a boolean";
+    case json::value_t::null:
+      return "null";
+    case json::value_t::boolean:
+      return "a boolean";
     case json::value_t::number_integer:
-    case json::value_t::number_unsigned: return "an integer";
-    case json::value_t::number_float: return "a number";
-    case json::value_t::string: return "a string";
-    case json::value_t::array: return "an array";
-    case json::value_t::object: return "an object";
+    case json::value_t::number_unsigned:
+      return "an integer";
+    case json::value_t::number_float:
+      return "a number";
+    case json::value_t::string:
+      return "a string";
+    case json::value_t::array:
+      return "an array";
+    case json::value_t::object:
+      return "an object";
     case json::value_t::binary:
-    case json::value_t::discarded: break;
+    case json::value_t::discarded:
+      break;
   }
   return "something else";
 }
@@ -94,22 +102,31 @@ class json_reader {
       case type_kind::boolean:
         if (!v.is_boolean()) expected("true or false", v);
         return out_.boolean(v.get<bool>());
-      case type_kind::integer: return read_integer(v, type);
-      case type_kind::floating: return read_floating(v, type);
+      case type_kind::integer:
+        return read_integer(v, type);
+      case type_kind::floating:
+        return read_floating(v, type);
       case type_kind::string:
         if (!v.is_string()) expected("a string", v);
         return out_.string(v.get_ref<const std::string&>());
       case type_kind::bytes:
-      case type_kind::custom: return read_bytes(v, type);
-      case type_kind::list: return read_list(v, type);
-      case type_kind::tuple: return read_tuple(v, type);
-      case type_kind::map: return read_map(v, type);
+      case type_kind::custom:
+        return read_bytes(v, type);
+      case type_kind::list:
+        return read_list(v, type);
+      case type_kind::tuple:
+        return read_tuple(v, type);
+      case type_kind::map:
+        return read_map(v, type);
       case type_kind::optional:
         if (v.is_null()) return out_.nil();
         return read_as(v, *type.element);
-      case type_kind::object: return read_object(v, type);
-      case type_kind::name: return read_name(v, type);
-      case type_kind::any: return read_any(v);
+      case type_kind::object:
+        return read_object(v, type);
+      case type_kind::name:
+        return read_name(v, type);
+      case type_kind::any:
+        return read_any(v);
     }
   }
 
@@ -141,14 +158,16 @@ class json_reader {
     fail(number + " does not fit " + name_of(type));
   }
   static std::string name_of(const type_descriptor& type) {
-    return std::string(type.is_signed ? "a signed" : "an unsigned") + " integer of " + std::to_string(type.bits) + " bits";
+    return std::string(type.is_signed ? "a signed" : "an unsigned") + " integer of " + std::to_string(type.bits) +
+           " bits";
   }
 
   void read_floating(const json& v, const type_descriptor& type) {
     const auto special = non_finite(v);
     if (!special && !v.is_number()) expected("a number", v);
     if (v.is_number_integer()) {
-      const auto magnitude = v.is_number_unsigned() ? v.get<std::uint64_t>() : 0 - static_cast<std::uint64_t>(v.get<std::int64_t>());
+      const auto magnitude =
+          v.is_number_unsigned() ? v.get<std::uint64_t>() : 0 - static_cast<std::uint64_t>(v.get<std::int64_t>());
       const unsigned digits = type.bits == 32 ? 24 : 53;
       if (magnitude != 0 && std::bit_width(magnitude) - static_cast<unsigned>(std::countr_zero(magnitude)) > digits)
         fail(v.dump() + " would be rounded");
@@ -163,7 +182,8 @@ class json_reader {
   void read_bytes(const json& v, const type_descriptor& type) {
     const auto* text = dollar_bin(v);
     if (text == nullptr && v.is_string()) text = &v.get_ref<const std::string&>();
-    if (text == nullptr) expected(type.kind == type_kind::custom ? type.name + " as a base64 string" : "a base64 string", v);
+    if (text == nullptr)
+      expected(type.kind == type_kind::custom ? type.name + " as a base64 string" : "a base64 string", v);
     std::string bytes;
     if (!from_base64(*text, bytes)) fail("not base64");
     out_.binary(bytes);
@@ -248,12 +268,18 @@ class json_reader {
 
   void read_any(const json& v) {
     switch (v.type()) {
-      case json::value_t::null: return out_.nil();
-      case json::value_t::boolean: return out_.boolean(v.get<bool>());
-      case json::value_t::number_integer: return out_.signed_integer(v.get<std::int64_t>());
-      case json::value_t::number_unsigned: return out_.unsigned_integer(v.get<std::uint64_t>());
-      case json::value_t::number_float: return out_.floating(v.get<double>());
-      case json::value_t::string: return out_.string(v.get_ref<const std::string&>());
+      case json::value_t::null:
+        return out_.nil();
+      case json::value_t::boolean:
+        return out_.boolean(v.get<bool>());
+      case json::value_t::number_integer:
+        return out_.signed_integer(v.get<std::int64_t>());
+      case json::value_t::number_unsigned:
+        return out_.unsigned_integer(v.get<std::uint64_t>());
+      case json::value_t::number_float:
+        return out_.floating(v.get<double>());
+      case json::value_t::string:
+        return out_.string(v.get_ref<const std::string&>());
       case json::value_t::array:
         out_.list(v.size());
         for (std::size_t i = 0; i < v.size(); ++i) read_part(index(i), v[i], nullptr);
@@ -262,7 +288,8 @@ class json_reader {
         if (dollar_bin(v) != nullptr) return read_bytes(v, descriptor_of<any_value>());
         return read_map(v, descriptor_of<any_value>());
       case json::value_t::binary:
-      case json::value_t::discarded: break;
+      case json::value_t::discarded:
+        break;
     }
     expected("JSON", v);
   }
@@ -274,7 +301,8 @@ class json_reader {
 
 }  // namespace
 
-config::outcome<std::string, json_error> encode_json(const json& value, const type_descriptor* type, std::string_view root) {
+config::outcome<std::string, json_error> encode_json(const json& value, const type_descriptor* type,
+                                                     std::string_view root) {
   try {
     json_reader reader(root);
     reader.read(value, type);

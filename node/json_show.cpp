@@ -69,38 +69,52 @@ json msgpack_reader::read(std::size_t depth) {
 
 json msgpack_reader::read_special(unsigned head, std::size_t depth) {
   switch (head) {
-    case 0xc0: return nullptr;
-    case 0xc2: return false;
-    case 0xc3: return true;
+    case 0xc0:
+      return nullptr;
+    case 0xc2:
+      return false;
+    case 0xc3:
+      return true;
     case 0xc4:
     case 0xc5:
-    case 0xc6: return binary(number(1U << (head - 0xc4)));
+    case 0xc6:
+      return binary(number(1U << (head - 0xc4)));
     case 0xc7:
     case 0xc8:
-    case 0xc9: return read_extension(number(1U << (head - 0xc7)));
-    case 0xca: return floating(std::bit_cast<float>(static_cast<std::uint32_t>(number(4))));
-    case 0xcb: return floating(std::bit_cast<double>(number(8)));
+    case 0xc9:
+      return read_extension(number(1U << (head - 0xc7)));
+    case 0xca:
+      return floating(std::bit_cast<float>(static_cast<std::uint32_t>(number(4))));
+    case 0xcb:
+      return floating(std::bit_cast<double>(number(8)));
     case 0xcc:
     case 0xcd:
     case 0xce:
-    case 0xcf: return number(1U << (head - 0xcc));
+    case 0xcf:
+      return number(1U << (head - 0xcc));
     case 0xd0:
     case 0xd1:
     case 0xd2:
-    case 0xd3: return signed_number(1U << (head - 0xd0));
+    case 0xd3:
+      return signed_number(1U << (head - 0xd0));
     case 0xd4:
     case 0xd5:
     case 0xd6:
     case 0xd7:
-    case 0xd8: return read_extension(1U << (head - 0xd4));
+    case 0xd8:
+      return read_extension(1U << (head - 0xd4));
     case 0xd9:
     case 0xda:
-    case 0xdb: return text(number(1U << (head - 0xd9)));
+    case 0xdb:
+      return text(number(1U << (head - 0xd9)));
     case 0xdc:
-    case 0xdd: return read_list(number(head == 0xdc ? 2 : 4), depth);
+    case 0xdd:
+      return read_list(number(head == 0xdc ? 2 : 4), depth);
     case 0xde:
-    case 0xdf: return read_map(number(head == 0xde ? 2 : 4), depth);
-    default: throw undecodable{"the byte c1 is not msgpack"};
+    case 0xdf:
+      return read_map(number(head == 0xde ? 2 : 4), depth);
+    default:
+      throw undecodable{"the byte c1 is not msgpack"};
   }
 }
 

@@ -47,8 +47,10 @@ class strict_builder final : public nlohmann::json_sax<json> {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ... - what is wrong"
     const std::string_view what = e.what();
     const auto at = what.rfind(" - ");
-    if (at != std::string_view::npos) error.message += ": " + cut(what.substr(at + 3));
-    else if (!token.empty()) error.message += ": '" + cut(token) + "' is out of range";
+    if (at != std::string_view::npos)
+      error.message += ": " + cut(what.substr(at + 3));
+    else if (!token.empty())
+      error.message += ": '" + cut(token) + "' is out of range";
     return false;
   }
 
@@ -120,9 +122,7 @@ constexpr std::string_view base64_digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij
 
 }  // namespace
 
-std::string json_error::text() const {
-  return path + ": " + message + (mend.empty() ? "" : "; " + mend);
-}
+std::string json_error::text() const { return path + ": " + message + (mend.empty() ? "" : "; " + mend); }
 
 config::outcome<json, json_error> parse_json(std::string_view text, std::string_view root) {
   strict_builder builder(text, root);

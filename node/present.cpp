@@ -11,7 +11,8 @@ namespace pawl::node {
 
 namespace {
 
-constexpr auto latest_shown = date::sys_days(date::year(9999) / 12 / 31) + std::chrono::hours(24) - std::chrono::microseconds(1);
+constexpr auto latest_shown =
+    date::sys_days(date::year(9999) / 12 / 31) + std::chrono::hours(24) - std::chrono::microseconds(1);
 
 json time_or_null(std::int64_t us) { return us == 0 ? json(nullptr) : json(time_to_text(engine::from_micros(us))); }
 
@@ -27,10 +28,11 @@ std::string time_to_text(engine::time_point t) {
   const date::year_month_day ymd(day);
   const date::hh_mm_ss<std::chrono::microseconds> time(shown - day);
   std::array<char, 40> text{};
-  const int size = std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%06dZ", static_cast<int>(ymd.year()),
-                                 static_cast<unsigned>(ymd.month()), static_cast<unsigned>(ymd.day()), static_cast<int>(time.hours().count()),
-                                 static_cast<int>(time.minutes().count()), static_cast<int>(time.seconds().count()),
-                                 static_cast<int>(time.subseconds().count()));
+  const int size =
+      std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%06dZ", static_cast<int>(ymd.year()),
+                    static_cast<unsigned>(ymd.month()), static_cast<unsigned>(ymd.day()),
+                    static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
+                    static_cast<int>(time.seconds().count()), static_cast<int>(time.subseconds().count()));
   return {text.data(), static_cast<std::size_t>(size)};
 }
 
@@ -82,24 +84,25 @@ json present_result(const store::run_row& row) {
 }
 
 void add_end(json& body, engine::phase phase, const std::string& payload, const std::optional<engine::failure>& error) {
-  if (phase == engine::phase::completed) body["result"] = to_json(payload);
-  else if (error) body["error"] = present_failure(*error);
-  else body["error"] = present_failure({.code = std::string(to_text(phase)), .message = ""});
+  if (phase == engine::phase::completed)
+    body["result"] = to_json(payload);
+  else if (error)
+    body["error"] = present_failure(*error);
+  else
+    body["error"] = present_failure({.code = std::string(to_text(phase)), .message = ""});
 }
 
 json present_outcome(const std::string& workflow_id, const actors::command_reply& r, const std::string& command_id) {
-  return {{"id", workflow_id},
-          {"run", r.run},
-          {"run_uid", r.run_uid},
-          {"outcome", to_text(r.outcome.result)},
-          {"seq", r.outcome.seq},
-          {"command_id", command_id},
+  return {{"id", workflow_id},           {"run", r.run},
+          {"run_uid", r.run_uid},        {"outcome", to_text(r.outcome.result)},
+          {"seq", r.outcome.seq},        {"command_id", command_id},
           {"remembered_for_ms", nullptr}};
 }
 
 json present_started(const std::string& workflow_id, const engine::start_facts& facts, const actors::command_reply& r,
                      const std::string& command_id, const actors::run_result* result) {
-  json out{{"id", workflow_id}, {"run", r.run}, {"run_uid", r.run_uid}, {"type", facts.type}, {"version", facts.version}};
+  json out{
+      {"id", workflow_id}, {"run", r.run}, {"run_uid", r.run_uid}, {"type", facts.type}, {"version", facts.version}};
   out["outcome"] = to_text(r.outcome.result);
   out["seq"] = r.outcome.seq;
   out["command_id"] = command_id;
@@ -110,20 +113,37 @@ json present_started(const std::string& workflow_id, const engine::start_facts& 
   return out;
 }
 
-json present_counts(const store::view_counts& c) { return {{"open", c.open}, {"paused", c.paused}, {"closed", c.closed}}; }
+json present_counts(const store::view_counts& c) {
+  return {{"open", c.open}, {"paused", c.paused}, {"closed", c.closed}};
+}
 
 json present_status(const actors::node_status& s) {
   const auto& p = s.partition;
   json out;
-  out["partition"] = {{"live", p.live},         {"resting", p.resting},   {"timers", p.timers},     {"waiters", p.waiters},
-                      {"backlog", p.backlog},   {"started", p.started},   {"closed", p.closed},     {"loaded", p.loaded},
-                      {"evicted", p.evicted},   {"restarts", p.restarts}, {"refused_busy", p.refused_busy},
+  out["partition"] = {{"live", p.live},
+                      {"resting", p.resting},
+                      {"timers", p.timers},
+                      {"waiters", p.waiters},
+                      {"backlog", p.backlog},
+                      {"started", p.started},
+                      {"closed", p.closed},
+                      {"loaded", p.loaded},
+                      {"evicted", p.evicted},
+                      {"restarts", p.restarts},
+                      {"refused_busy", p.refused_busy},
                       {"generation", p.generation}};
   const auto& c = s.commits;
   constexpr std::uint64_t ns_in_ms = 1'000'000;
-  out["commits"] = {{"commits", c.commits}, {"decisions", c.decisions}, {"failures", c.failures}, {"waiting", c.waiting}, {"busy_ms", c.busy_ns / ns_in_ms}};
-  out["attempts"] = {{"running", s.attempts},         {"lingering", s.lingering},    {"started", s.attempts_started},
-                     {"timed_out", s.attempts_timed_out}, {"lost", s.attempts_lost}, {"late_results", s.late_results}};
+  out["commits"] = {{"commits", c.commits},
+                    {"decisions", c.decisions},
+                    {"failures", c.failures},
+                    {"waiting", c.waiting},
+                    {"busy_ms", c.busy_ns / ns_in_ms}};
+  out["attempts"] = {{"running", s.attempts},         {"lingering", s.lingering},
+                     {"started", s.attempts_started}, {"timed_out", s.attempts_timed_out},
+                     {"lost", s.attempts_lost},       {"late_results", s.late_results}};
+  const auto& t = s.slots;
+  out["slots"] = {{"capacity", t.capacity}, {"taken", t.taken}, {"children", t.children}, {"waiting", t.waiting}};
   const auto& l = s.pool;
   out["pool"] = {{"threads", l.threads},
                  {"busy", l.busy},

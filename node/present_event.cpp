@@ -10,17 +10,25 @@ using engine::event_kind;
 /// What the payload of an event is called.
 const char* payload_name(event_kind k) {
   switch (k) {
-    case event_kind::run_started: return "input";
+    case event_kind::run_started:
+      return "input";
     case event_kind::attempt_completed:
     case event_kind::step_skipped:
-    case event_kind::run_completed: return "result";
-    case event_kind::attempt_started: return "details";  // of the last heartbeat of an attempt before it
-    default: return "payload";
+    case event_kind::run_completed:
+      return "result";
+    case event_kind::attempt_started:
+      return "details";  // of the last heartbeat of an attempt before it
+    default:
+      return "payload";
   }
 }
 
 json present_start(const engine::start_facts& f) {
-  json out{{"type", f.type}, {"version", f.version}, {"digest", std::to_string(f.digest)}, {"run", f.run}, {"run_uid", to_text(f.uid)}};
+  json out{{"type", f.type},
+           {"version", f.version},
+           {"digest", std::to_string(f.digest)},
+           {"run", f.run},
+           {"run_uid", to_text(f.uid)}};
   if (f.start_at) out["start_at"] = time_to_text(*f.start_at);
   if (f.deadline.count() > 0) out["deadline_ms"] = f.deadline.count();
   return out;
@@ -67,7 +75,8 @@ json present_event(const engine::event& e, const pawl::detail::graph_definition*
   }
   if (e.kind == event_kind::compensation_started) {
     auto order = json::array();
-    for (const auto k : e.order) order.push_back(graph != nullptr && k < graph->steps.size() ? graph->steps[k].name : "#" + std::to_string(k));
+    for (const auto k : e.order)
+      order.push_back(graph != nullptr && k < graph->steps.size() ? graph->steps[k].name : "#" + std::to_string(k));
     out["order"] = std::move(order);
   }
   if (has_payload(e)) out[payload_name(e.kind)] = to_json(e.payload);

@@ -21,13 +21,20 @@ std::string step_name(const engine::instance& i, std::uint32_t step) {
 
 const char* outcome_of(event_kind k) {
   switch (k) {
-    case event_kind::attempt_completed: return "completed";
-    case event_kind::attempt_failed: return "failed";
-    case event_kind::attempt_timed_out: return "timed_out";
-    case event_kind::attempt_lost: return "lost";
-    case event_kind::attempt_interrupted: return "interrupted";
-    case event_kind::attempt_not_begun: return "not_begun";
-    default: return nullptr;
+    case event_kind::attempt_completed:
+      return "completed";
+    case event_kind::attempt_failed:
+      return "failed";
+    case event_kind::attempt_timed_out:
+      return "timed_out";
+    case event_kind::attempt_lost:
+      return "lost";
+    case event_kind::attempt_interrupted:
+      return "interrupted";
+    case event_kind::attempt_not_begun:
+      return "not_begun";
+    default:
+      return nullptr;
   }
 }
 
@@ -118,7 +125,8 @@ const char* code_state(const engine::instance& i) {
 void add_times(json& out, const engine::instance& i) {
   const auto& f = i.facts;
   out["start_at"] = f.start_at ? json(time_to_text(*f.start_at)) : json(nullptr);
-  out["deadline_at"] = f.deadline.count() > 0 ? json(time_to_text(f.start_at.value_or(i.started) + f.deadline)) : json(nullptr);
+  out["deadline_at"] =
+      f.deadline.count() > 0 ? json(time_to_text(f.start_at.value_or(i.started) + f.deadline)) : json(nullptr);
 }
 
 }  // namespace
@@ -144,7 +152,8 @@ json present_run(const store::run_row& row, const store::stored_history& history
   out["input"] = to_json(i->input);
   if (!history.events.empty() && engine::is_terminal(history.events.back().kind))
     add_end(out, i->phase, history.events.back().payload, history.events.back().error);
-  if (i->stop && !engine::is_closed(i->phase)) out["stopping"] = {{"cancelled", i->stop->cancelled}, {"error", present_failure(i->stop->error)}};
+  if (i->stop && !engine::is_closed(i->phase))
+    out["stopping"] = {{"cancelled", i->stop->cancelled}, {"error", present_failure(i->stop->error)}};
   out["pending"] = present_pending(*i);
   out["timeline"] = bars.take();
   return out;

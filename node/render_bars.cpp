@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t duration_columns = 8;
 constexpr std::size_t least_bar = 10;
+constexpr std::size_t least_note = 12;
 constexpr std::size_t gap = 2;
 
 paint color_of(bar_end e) {
@@ -120,7 +121,9 @@ layout plan(const canvas& c, std::span<const bar> bars) {
   }
   l.label = std::min(l.label, std::clamp<std::size_t>(width / 4, 8, 32));
   const auto fixed = l.label + gap + l.duration + 1;
-  l.note = width < 60 ? 0 : std::min(l.note, std::max(width / 4, std::min(width, width * 2 / 3 - std::min(width * 2 / 3, fixed + 30))));
+  // The bars get two columns of five, and never less than thirty; notes that would be too short to say anything go.
+  const auto for_bars = fixed + gap + std::max<std::size_t>(30, width * 2 / 5);
+  l.note = width >= for_bars + least_note ? std::min(l.note, width - for_bars) : 0;
   const auto with_note = fixed + (l.note > 0 ? l.note + gap : 0);
   l.bar = width > with_note + least_bar ? width - with_note : least_bar;
   if (l.label + gap + l.bar + 1 + l.duration > width) l.bar = width - std::min(width - 1, l.label + gap + 1 + l.duration);

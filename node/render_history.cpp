@@ -13,6 +13,8 @@ constexpr std::size_t seq_columns = 5;
 constexpr std::size_t kind_columns = 20;
 constexpr std::size_t step_columns = 18;
 constexpr std::size_t longest_payload = 500;
+constexpr std::size_t narrow_columns = 110;
+constexpr std::size_t date_columns = 11;  // "2026-05-09 "
 
 paint color_of(const std::string& kind) {
   const auto has = [&](std::string_view part) { return kind.find(part) != std::string::npos; };
@@ -62,20 +64,22 @@ std::string event_details(const json& event, bool wide) {
 }
 
 std::string draw_event(const canvas& c, const json& event, bool wide) {
+  const bool narrow = c.cut && !wide && c.width < narrow_columns;
   const auto kind = text_at(event, "kind");
   auto step = text_at(event, "step");
   if (!step.empty() && flag_at(event, "undo")) step = "undo " + step;
   if (const auto attempt = number_at(event, "attempt"); attempt > 1 && !step.empty()) step += " #" + std::to_string(attempt);
   step = config::printable(step);
   const auto at = time_at(event, "at");
-  const auto seq = padded(std::to_string(number_at(event, "seq")), seq_columns, true);
-  const auto time = at ? precise_time_text(*at) : std::string();
-  const auto left = seq + "  " + time + "  ";
+  auto time = at ? precise_time_text(*at) : std::string();
+  if (narrow && time.size() > date_columns) time = time.substr(date_columns, time.size() - date_columns - 1);
+  const auto left = padded(std::to_string(number_at(event, "seq")), seq_columns, true) + "  " + time + "  ";
+  // Where it is narrow the day is left out and the step takes no more than it needs.
+  step = narrow ? step + (step.empty() ? "" : " ") : padded(step, step_columns) + " ";
   auto details = config::printable(event_details(event, wide));
-  const auto used = display_width(left) + kind_columns + 1 + std::max(step_columns, display_width(step)) + 1;
-  if (c.cut && !wide) details = shortened(details, std::max<std::size_t>(c.width > used ? c.width - used : 0, 10));
-  std::string line = painted(c, paint::faint, left) + painted(c, color_of(kind), kind) + std::string(kind_columns + 1 - std::min(kind.size(), kind_columns), ' ') +
-                     padded(step, step_columns) + " " + details;
+  const auto used = display_width(left) + kind_columns + 1 + display_width(step);
+  if (c.cut && !wide) details = shortened(details, c.width > used ? c.width - used : 0);
+  std::string line = painted(c, paint::faint, left) + painted(c, color_of(kind), kind) + std::string(kind_columns + 1 - std::min(kind.size(), kind_columns), ' ') + step + details;
   line.erase(line.find_last_not_of(' ') + 1);
   return line + "\n";
 }

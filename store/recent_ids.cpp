@@ -36,15 +36,15 @@ void id_filter::add(std::uint64_t hash) {
   if (layers_.back().room == 0) grow(2 * layers_.back().lines.size() * ids_a_line);
   auto& l = layers_.back();
   if (l.room != SIZE_MAX) --l.room;
-  auto& line = l.lines[(hash >> 32) * l.lines.size() >> 32];
-  for (const auto b : bits_of(hash)) line[b >> 6] |= std::uint64_t{1} << (b & 63U);
+  auto& bits = l.lines[(hash >> 32) * l.lines.size() >> 32];
+  for (const auto b : bits_of(hash)) bits[b >> 6] |= std::uint64_t{1} << (b & 63U);
 }
 
 bool id_filter::may_have(std::uint64_t hash) const {
   const auto bits = bits_of(hash);
   return std::any_of(layers_.rbegin(), layers_.rend(), [&](const layer& l) {
-    const auto& line = l.lines[(hash >> 32) * l.lines.size() >> 32];
-    return std::all_of(bits.begin(), bits.end(), [&](std::uint16_t b) { return (line[b >> 6] >> (b & 63U) & 1U) != 0; });
+    const auto& here = l.lines[(hash >> 32) * l.lines.size() >> 32];
+    return std::all_of(bits.begin(), bits.end(), [&](std::uint16_t b) { return (here[b >> 6] >> (b & 63U) & 1U) != 0; });
   });
 }
 

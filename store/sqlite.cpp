@@ -79,12 +79,18 @@ void database::execute(const std::string& sql) {
 
 std::int64_t database::integer(const std::string& sql, std::int64_t otherwise) {
   auto s = prepare(sql);
-  return s.step() && !s.null(0) ? s.integer(0) : otherwise;
+  if (!s.step()) return otherwise;
+  const auto out = s.null(0) ? otherwise : s.integer(0);
+  s.step();  // as in text()
+  return out;
 }
 
 std::string database::text(const std::string& sql) {
   auto s = prepare(sql);
-  return s.step() ? s.text(0) : std::string();
+  if (!s.step()) return {};
+  auto out = s.text(0);
+  s.step();  // what writes, as some pragmas do, commits after its row, and tells an error of that only here
+  return out;
 }
 
 }  // namespace pawl::store

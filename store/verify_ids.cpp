@@ -51,6 +51,7 @@ void id_check::orphans() {
   while (s.step()) {
     if (!s.null(2) && hash_of(s.bytes(2)) == static_cast<std::uint64_t>(s.integer(0))) continue;
     run_row row;
+    row.header.run = 0;
     row.header.workflow_id = s.text(2);
     report_(row, s.null(2) ? "the table `ids` names run key " + s.text(1) + ", which does not exist"
                            : "the table `ids` has run key " + s.text(1) + " under a wrong hash");

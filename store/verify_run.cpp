@@ -22,11 +22,9 @@ std::string words(const engine::run_uid& u) { return to_text(u); }
 
 std::string step_words(const engine::event& e) { return std::string(e.undo ? "the undo of step '" : "step '") + e.name + "'"; }
 
-// When the step was closed, for the order of undoing: by its completion, or by the end of its last attempt.
-std::uint64_t closed_at(const engine::step_state& s) {
-  const bool done = s.status == engine::step_status::completed || s.status == engine::step_status::skipped;
-  return done ? s.closed_seq : s.ended_seq;
-}
+// What the order of undoing goes by: the event that closed the step; where the run stopped before any did, the end of its
+// newest attempt.
+std::uint64_t closed_at(const engine::step_state& s) { return s.closed_seq > 0 ? s.closed_seq : s.ended_seq; }
 
 bool is_done(const engine::step_state* s) {
   return s && (s->status == engine::step_status::completed || s->status == engine::step_status::skipped);

@@ -146,17 +146,33 @@ TEST_F(commands, a_repeated_command_is_applied_once) {
   EXPECT_EQ(late.outcome.seq, first.outcome.seq);
 }
 
+TEST_F(commands, what_was_applied_to_an_earlier_run_is_not_applied_to_the_next) {
+  up();
+  auto first = node->start("w", "a", 0);
+  const auto cancel = node->command("a", engine::kill_command{}, "k");
+  EXPECT_EQ(cancel.outcome.result, command_result::applied);
+  EXPECT_EQ(node->get(std::move(first.result)).phase, phase::killed);
+  EXPECT_EQ(node->command("a", engine::kill_command{}, "k").outcome.result, command_result::duplicate);
+  auto second = node->start("w", "a", 0, {}, closed_id_policy::allow);
+  const auto again = node->command("a", engine::kill_command{}, "k");
+  EXPECT_EQ(again.outcome.result, command_result::duplicate);
+  EXPECT_EQ(again.outcome.seq, cancel.outcome.seq);
+  gate_->open();
+  EXPECT_EQ(node->get(std::move(second.result)).phase, phase::completed);
+  EXPECT_EQ(node->command("a", engine::kill_command{}, "k").outcome.seq, cancel.outcome.seq);
+}
+
 TEST_F(commands, a_refusal_is_recorded_once_and_not_decided_anew) {
   up();
   auto s = node->start("w", "a", 0);
   EXPECT_EQ(node->command("a", engine::resume_command{}, "r").outcome.result, command_result::conflict);
   node->command("a", engine::pause_command{"x"}, "p");
   EXPECT_EQ(node->command("a", engine::resume_command{}, "r").outcome.result, command_result::conflict) << "a repeat gets the outcome that it had";
-  EXPECT_EQ(outcomes(), 1U);
+  EXPECT_EQ(outcomes(), 2U);
   EXPECT_EQ(node->command("a", engine::kill_command{}, "k").outcome.result, command_result::applied);
   EXPECT_EQ(node->command("a", engine::kill_command{}, "k2").outcome.result, command_result::conflict);
   EXPECT_EQ(node->command("a", engine::kill_command{}, "k2").outcome.result, command_result::conflict);
-  EXPECT_EQ(outcomes(), 2U);
+  EXPECT_EQ(outcomes(), 4U);
 }
 
 TEST_F(commands, not_found_is_recorded_once) {

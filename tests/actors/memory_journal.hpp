@@ -2,11 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <set>
 
 #include "store/journal.hpp"
@@ -34,6 +36,7 @@ struct memory_store {
   std::size_t reopen_refusals = 0;  ///< that many reopenings answer no_space
   std::size_t reopen_refused = 0;
   std::size_t appends = 0;
+  std::chrono::milliseconds append_takes{0};  ///< a slow disk; set before the node starts
   std::uint64_t reign = fresh_reign();
   bool shut = false;
   std::vector<std::string> violations;
@@ -89,6 +92,7 @@ class memory_journal final : public store::journal {
     store_->shut = false;
   }
   store::append_result append(const store::record& r) override {
+    if (store_->append_takes.count() > 0) std::this_thread::sleep_for(store_->append_takes);
     const std::lock_guard lock(store_->mutex);
     ++store_->appends;
     if (store_->shut) store_->violations.push_back("append to a shut journal");

@@ -86,6 +86,19 @@ class gate {
   int inside_ = 0;
 };
 
+/// What a node leaves that is killed now: what it writes after the copy is lost.
+inline std::shared_ptr<memory_store> copy_of(memory_store& from) {
+  auto to = std::make_shared<memory_store>();
+  const std::lock_guard lock(from.mutex);
+  to->runs = from.runs;
+  to->by_id = from.by_id;
+  to->events = from.events;
+  to->heartbeats = from.heartbeats;
+  to->outcomes = from.outcomes;
+  to->reign = from.reign;
+  return to;
+}
+
 /// Every history is whole, folds, and is what its run's line says; at most one end a run and one completion a step.
 inline void expect_laws(const std::shared_ptr<memory_store>& store, const registry& types) {
   memory_view view(store);

@@ -10,19 +10,6 @@ engine::time_point in(std::chrono::milliseconds d) {
   return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()) + d;
 }
 
-// A node that is dropped hands its journal to nobody: what it still writes after the copy is lost, as with a kill.
-std::shared_ptr<memory_store> copy_of(memory_store& from) {
-  auto to = std::make_shared<memory_store>();
-  const std::lock_guard lock(from.mutex);
-  to->runs = from.runs;
-  to->by_id = from.by_id;
-  to->events = from.events;
-  to->heartbeats = from.heartbeats;
-  to->outcomes = from.outcomes;
-  to->reign = from.reign;
-  return to;
-}
-
 // Child processes as the node sees them: a thread each, which runs the attempt, or "dies".
 struct fake_children {
   std::atomic<int> started{0};

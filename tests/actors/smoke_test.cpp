@@ -26,6 +26,41 @@ TEST(node, runs_three_steps_to_the_end) {
   EXPECT_TRUE(node.store->violations.empty());
 }
 
+// The disk is slower than the delay: the next attempt is due before the failure of the last one is durable, so no timer is
+// set for it.
+TEST(node, goes_on_when_a_retry_becomes_due_during_a_commit) {
+  workflow<int> g{"flaky", {}};
+  auto in = g.input();
+  g.returns(g.step(
+      "fail",
+      [](step_context& ctx, const int& n) {
+        if (ctx.attempt() <= 5) throw std::runtime_error("not yet");
+        return n;
+      },
+      {.retry = {.max_attempts = 10, .first_delay = 4ms, .factor = 1.0, .max_delay = 4ms}}, in));
+  registry types;
+  types.add(g);
+  auto slow = std::make_shared<memory_store>();
+  slow->append_takes = 10ms;
+  test_node node(types, slow);
+  auto s = node.start("flaky", "w-1", 1);
+  EXPECT_EQ(node.get(std::move(s.result)).phase, engine::phase::completed);
+}
+
+TEST(node, starts_a_delayed_run_whose_time_comes_during_its_commit) {
+  workflow<int> g{"plain", {}};
+  auto in = g.input();
+  g.returns(g.step("a", [](step_context&, const int& n) { return n; }, {}, in));
+  registry types;
+  types.add(g);
+  auto slow = std::make_shared<memory_store>();
+  slow->append_takes = 20ms;
+  test_node node(types, slow);
+  const auto soon = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now() + 10ms);
+  auto s = node.start("plain", "w-1", 1, {}, engine::closed_id_policy::reject, soon);
+  EXPECT_EQ(node.get(std::move(s.result)).phase, engine::phase::completed);
+}
+
 TEST(node, may_be_ended_by_another_thread_than_began_it) {
   registry types;
   auto node = std::make_unique<test_node>(types);

@@ -83,7 +83,8 @@ struct api_order {
   PAWL_FIELDS(id, total, (currency, "EUR"))
 };
 
-/// order: two steps. gated: waits at the gate of the input's name. failing: fails for good, after an undo. stuck: pauses.
+/// order: two steps. gated: waits at the gate of the input's name. failing: fails for good, after an undo. stuck:
+/// pauses.
 inline registry api_types(gate& g) {
   using namespace std::chrono_literals;
   registry types;
@@ -91,18 +92,25 @@ inline registry api_types(gate& g) {
     workflow<api_order> w{"order", {}};
     auto in = w.input();
     auto twice = w.step("twice", [](step_context&, const api_order& o) { return 2 * o.total; }, {}, in);
-    auto said = w.step("say", [](step_context&, const api_order& o, const double& t) { return o.id + " " + std::to_string(static_cast<int>(t)) + o.currency; },
-                       {.timeout = 5s, .retry = {.max_attempts = 3}}, in, twice);
+    auto said = w.step(
+        "say",
+        [](step_context&, const api_order& o, const double& t) {
+          return o.id + " " + std::to_string(static_cast<int>(t)) + o.currency;
+        },
+        {.timeout = 5s, .retry = {.max_attempts = 3}}, in, twice);
     w.returns(said);
     types.add(w);
   }
   {
     workflow<int> w{"gated", {.version = 3}};
-    auto done = w.step("wait", [&g](step_context& c, const int& n) {
-      g.pass(c.stop_token());
-      if (c.stop_token().stop_requested()) throw permanent_error("told to stop", "stopped");
-      return n + 1;
-    }, {.timeout = 10min}, w.input());
+    auto done = w.step(
+        "wait",
+        [&g](step_context& c, const int& n) {
+          g.pass(c.stop_token());
+          if (c.stop_token().stop_requested()) throw permanent_error("told to stop", "stopped");
+          return n + 1;
+        },
+        {.timeout = 10min}, w.input());
     w.returns(done);
     types.add(w);
   }
@@ -117,8 +125,10 @@ inline registry api_types(gate& g) {
   {
     workflow<std::monostate> w{"stuck", {}};
     auto in = w.input();
-    auto bad = w.step("bad", [](step_context&, const std::monostate&) -> api_order { throw permanent_error("always", "broken_thing"); },
-                      {.exhausted = when_exhausted::pause}, in);
+    auto bad = w.step(
+        "bad",
+        [](step_context&, const std::monostate&) -> api_order { throw permanent_error("always", "broken_thing"); },
+        {.exhausted = when_exhausted::pause}, in);
     w.returns(bad);
     types.add(w);
   }
@@ -135,7 +145,8 @@ class api_node {
     a.limits = options.limits;
     a.version = "0.0.1";
     a.data_dir = directory.path();
-    system = std::make_unique<actors::node_system>(types, *journal, [this](std::string_view id) { return journal->may_exist(id); }, std::move(options));
+    system = std::make_unique<actors::node_system>(
+        types, *journal, [this](std::string_view id) { return journal->may_exist(id); }, std::move(options));
     asked = std::make_unique<api>(types, system.get(), [this] { return journal->open_view(); }, std::move(a));
   }
   ~api_node() {
@@ -151,11 +162,13 @@ class api_node {
     return future;
   }
   static api_response get(std::future<api_response> f) {
-    if (f.wait_for(patience) != std::future_status::ready) throw std::runtime_error("no answer within the test's patience");
+    if (f.wait_for(patience) != std::future_status::ready)
+      throw std::runtime_error("no answer within the test's patience");
     return f.get();
   }
   /// "GET /v1/status?a=b"
-  static api_request request(const std::string& line, std::string body = {}, std::map<std::string, std::string> headers = {}) {
+  static api_request request(const std::string& line, std::string body = {},
+                             std::map<std::string, std::string> headers = {}) {
     const auto space = line.find(' ');
     const auto mark = line.find('?');
     return {.method = line.substr(0, space),

@@ -26,7 +26,8 @@ class raw_client {
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, name.short_name().data(), name.short_name().size());
     fd_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) throw std::runtime_error("connect");
+    if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+      throw std::runtime_error("connect");
   }
   ~raw_client() { close(); }
   raw_client(const raw_client&) = delete;

@@ -15,7 +15,9 @@ namespace {
 using namespace std::chrono_literals;
 
 struct http_node : api_node {
-  explicit http_node(http_options o = {}, api_options a = {}) : api_node({}, std::move(a)), server(std::make_unique<http_server>(*asked, o)) {
+  explicit http_node(http_options o = {}, api_options a = {})
+      : api_node({}, std::move(a)),
+        server(std::make_unique<http_server>(*asked, o)) {
     socket = directory.path() + "/pawl.sock";
     EXPECT_EQ(server->listen_unix(socket), "");
   }
@@ -37,7 +39,9 @@ struct http_node : api_node {
     if (!client_) client_.emplace(socket);
     return *client_;
   }
-  void start_gated(const std::string& id) { ASSERT_EQ(call("POST /v1/workflows", R"({"type":"gated","input":1,"id":")" + id + "\"}").status, 201); }
+  void start_gated(const std::string& id) {
+    ASSERT_EQ(call("POST /v1/workflows", R"({"type":"gated","input":1,"id":")" + id + "\"}").status, 201);
+  }
 
   std::unique_ptr<http_server> server;
   std::string socket;
@@ -46,14 +50,19 @@ struct http_node : api_node {
   std::optional<http_client> client_;
 };
 
-std::size_t threads() { return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/task"), {})); }
+std::size_t threads() {
+  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/task"), {}));
+}
 
 TEST(http_server, serves_the_api_over_one_connection) {
   http_node node;
-  EXPECT_EQ(node.call("POST /v1/workflows?wait_ms=30000", R"({"type":"order","id":"ü/ 1","input":{"id":"x","total":2}})").body["result"], "x 4EUR");
+  EXPECT_EQ(
+      node.call("POST /v1/workflows?wait_ms=30000", R"({"type":"order","id":"ü/ 1","input":{"id":"x","total":2}})")
+          .body["result"],
+      "x 4EUR");
   EXPECT_EQ(node.call("GET /v1/workflows/" + percent_encode("ü/ 1")).body["state"], "completed");
   EXPECT_EQ(node.call("GET /v1/nothing").status, 404);
-  const auto wrong = node.call("DELETE /v1/status");
+  auto wrong = node.call("DELETE /v1/status");
   EXPECT_EQ(wrong.status, 405);
   EXPECT_EQ(wrong.headers.at("allow"), "GET");
   EXPECT_EQ(node.server->stats().connections, 1U);
@@ -112,11 +121,12 @@ TEST(http_server, follows_a_history_to_its_end) {
   http_node node;
   node.start_gated("g");
   std::vector<json> events;
-  const auto r = node.client().stream(api_node::request("GET /v1/workflows/g/history?follow=true"), [&](std::string_view line) {
-    events.push_back(json::parse(line));
-    if (events.back()["kind"] == "attempt_started") node.doors.open();
-    return true;
-  });
+  const auto r =
+      node.client().stream(api_node::request("GET /v1/workflows/g/history?follow=true"), [&](std::string_view line) {
+        events.push_back(json::parse(line));
+        if (events.back()["kind"] == "attempt_started") node.doors.open();
+        return true;
+      });
   ASSERT_TRUE(r) << r.error().message;
   EXPECT_EQ(r.value().status, 200);
   EXPECT_EQ(r.value().content_type, "application/x-ndjson");
@@ -126,9 +136,11 @@ TEST(http_server, follows_a_history_to_its_end) {
   for (std::size_t i = 0; i < events.size(); ++i) EXPECT_EQ(events[i]["seq"], i + 1);
   const auto from = std::to_string(events.size());
   std::size_t lines = 0;
-  EXPECT_TRUE(node.client().stream(api_node::request("GET /v1/workflows/g/history?follow=true&from=" + from), [&](std::string_view) { return ++lines, true; }));
+  EXPECT_TRUE(node.client().stream(api_node::request("GET /v1/workflows/g/history?follow=true&from=" + from),
+                                   [&](std::string_view) { return ++lines, true; }));
   EXPECT_EQ(lines, 1U);
-  const auto none = node.client().stream(api_node::request("GET /v1/workflows/x/history?follow=true"), [](std::string_view) { return true; });
+  const auto none = node.client().stream(api_node::request("GET /v1/workflows/x/history?follow=true"),
+                                         [](std::string_view) { return true; });
   EXPECT_EQ(none.value().status, 404);
   EXPECT_EQ(node.call("GET /v1/workflows/g").status, 200);  // the connection is as good as before
 }
@@ -137,17 +149,22 @@ TEST(http_server, a_client_that_stops_following_is_noticed) {
   http_node node;
   node.start_gated("g");
   http_client other(node.socket);
-  const auto r = other.stream(api_node::request("GET /v1/workflows/g/history?follow=true"), [&](std::string_view) { return false; });
+  const auto r = other.stream(api_node::request("GET /v1/workflows/g/history?follow=true"),
+                              [&](std::string_view) { return false; });
   EXPECT_TRUE(r);
   bool stop = false;
-  (void)other.stream(api_node::request("GET /v1/workflows/g/history?follow=true"), [&](std::string_view) { return stop = true; }, [&] { return stop; });
+  (void)other.stream(
+      api_node::request("GET /v1/workflows/g/history?follow=true"), [&](std::string_view) { return stop = true; },
+      [&] { return stop; });
   EXPECT_TRUE(eventually([&] { return node.call("GET /v1/status").body["node"]["followers"] == 0; }));
 }
 
 TEST(http_server, what_is_not_http_is_refused) {
   http_node node;
-  for (const std::string_view bytes : {"hello\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00", "GET / HTTP/1.1\r\nno colon\r\n\r\n",
-                                       "POST /v1/workflows HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
+  for (const std::string_view bytes :
+       {"hello\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00",
+        "GET / HTTP/1.1\r\nno colon\r\n\r\n", "POST /v1/workflows HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
     raw_client c(node.socket);
     ASSERT_TRUE(c.send(bytes));
     c.end_of_sending();
@@ -164,7 +181,9 @@ TEST(http_server, random_bytes_do_not_hurt_it) {
   const auto seed = device();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
-  const std::string good = "POST /v1/workflows?wait_ms=10 HTTP/1.1\r\nHost: n\r\nContent-Length: 46\r\n\r\n{\"type\":\"order\",\"input\":{\"id\":\"x\",\"total\":2}}\n\n";
+  const std::string good =
+      "POST /v1/workflows?wait_ms=10 HTTP/1.1\r\nHost: n\r\nContent-Length: "
+      "46\r\n\r\n{\"type\":\"order\",\"input\":{\"id\":\"x\",\"total\":2}}\n\n";
   std::size_t answered = 0;
   for (int i = 0; i < 300; ++i) {
     auto bytes = good;
@@ -204,13 +223,15 @@ TEST(http_server, bodies_and_headers_over_the_limit_are_told_so) {
   header.send("GET /v1/status HTTP/1.1\r\nX: " + std::string(100'000, 'x') + "\r\n\r\n");
   EXPECT_EQ(status_of(header.read_answer()), 431);
 
-  const auto large = node.call("POST /v1/workflows", R"({"type":"order","input":{"id":")" + std::string(90'000, 'x') + R"(","total":1}})");
+  auto large = node.call("POST /v1/workflows",
+                         R"({"type":"order","input":{"id":")" + std::string(90'000, 'x') + R"(","total":1}})");
   EXPECT_EQ(large.status, 201) << large.body;
 }
 
 TEST(http_server, an_input_of_ten_megabytes_is_too_large) {
   http_node node;
-  const auto r = node.call("POST /v1/workflows", R"({"type":"order","input":{"id":")" + std::string(10'000'000, 'x') + R"(","total":1}})");
+  auto r = node.call("POST /v1/workflows",
+                     R"({"type":"order","input":{"id":")" + std::string(10'000'000, 'x') + R"(","total":1}})");
   EXPECT_EQ(r.status, 413);
   EXPECT_EQ(r.body["code"], "too_large");
 }
@@ -257,7 +278,8 @@ TEST(http_server, slow_clients_are_dropped) {
 
 TEST(http_server, a_reader_that_takes_nothing_is_dropped_and_costs_little) {
   http_node node({.stream_buffer = 64 * 1024, .write_timeout = 300ms});
-  const auto big = node.call("POST /v1/workflows?wait_ms=30000", R"({"type":"order","id":"big","input":{"id":")" + std::string(900'000, 'x') + R"(","total":1}})");
+  auto big = node.call("POST /v1/workflows?wait_ms=30000", R"({"type":"order","id":"big","input":{"id":")" +
+                                                               std::string(900'000, 'x') + R"(","total":1}})");
   ASSERT_EQ(big.body["state"], "completed");
   raw_client reader(node.socket);
   reader.send("GET /v1/workflows/big/history?follow=true HTTP/1.1\r\n\r\n");
@@ -323,7 +345,7 @@ TEST(http_server, waits_end_in_time_and_the_node_is_asked_once) {
   http_node node;
   node.start_gated("g");
   for (int i = 0; i < 20; ++i) EXPECT_EQ(node.call("GET /v1/workflows/g/result?wait_ms=10").status, 202);
-  const auto status = node.call("GET /v1/status");
+  auto status = node.call("GET /v1/status");
   EXPECT_EQ(status.body["partition"]["waiters"], 1) << status.body;
   EXPECT_EQ(status.body["node"]["waiting_requests"], 0);
 }
@@ -332,7 +354,8 @@ TEST(http_server, loopback_only_and_no_foreign_pages) {
   http_node node;
   ASSERT_EQ(node.server->listen_tcp("127.0.0.1:0"), "");
   ASSERT_NE(node.server->port(), 0);
-  for (const char* wrong : {"0.0.0.0:80", "[::]:80", "192.168.1.1:80", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000", "name:80", ""})
+  for (const char* wrong :
+       {"0.0.0.0:80", "[::]:80", "192.168.1.1:80", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000", "name:80", ""})
     EXPECT_NE(node.server->listen_tcp(wrong), "") << wrong;
   const auto ask = [&](const std::string& headers) {
     const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -372,7 +395,8 @@ TEST(http_waiting, ten_thousand_requests_cost_no_threads) {
     for (std::size_t n = 0; (n = std::fread(bytes, 1, sizeof bytes, p)) > 0;) out.append(bytes, n);
     return out + "exit " + std::to_string(::pclose(p));
   });
-  const bool all = eventually([&] { return node.server->stats().waiting == clients || done.wait_for(0s) == std::future_status::ready; }, 120s);
+  const bool all = eventually(
+      [&] { return node.server->stats().waiting == clients || done.wait_for(0s) == std::future_status::ready; }, 120s);
   EXPECT_TRUE(all);
   EXPECT_EQ(node.server->stats().waiting, clients);
   EXPECT_LE(threads(), before + 1);  // the one that waits for python

@@ -107,7 +107,8 @@ TEST(json_codec, says_where_and_what_and_the_nearest_name) {
             "input[1].count: expected an integer, got a string");
   EXPECT_EQ(refusal<line>(R"({"sku":"a","count":2147483648})"),
             "input.count: 2147483648 does not fit a signed integer of 32 bits");
-  EXPECT_EQ(refusal<line>(R"({"sku":"a","count":1.5})"), "input.count: expected an integer, got a number with a fraction");
+  EXPECT_EQ(refusal<line>(R"({"sku":"a","count":1.5})"),
+            "input.count: expected an integer, got a number with a fraction");
   EXPECT_EQ(refusal<line>(R"({"sku":null,"count":1})"), "input.sku: expected a string, got null");
   EXPECT_EQ(refusal<line>("[]"), "input: expected an object, got an array");
   EXPECT_EQ(refusal<colour>(R"("gren")"), "input: 'gren' is no pawl::node::colour; did you mean 'green'?");
@@ -136,7 +137,8 @@ TEST(json_codec, text_that_is_not_json_is_refused_with_the_place) {
   const auto wrong = parse_json("{\n \"a\": tru\n}");
   ASSERT_FALSE(wrong);
   EXPECT_EQ(wrong.error().path, "line 2, column 10");
-  for (const std::string_view text : {"", "{", "[1,]", "{\"a\":1}x", "'a'", "// c\n1", "\"\xff\"", "\"\\ud800\"", "01", "NaN", "1e999", "\"a\nb\""})
+  for (const std::string_view text :
+       {"", "{", "[1,]", "{\"a\":1}x", "'a'", "// c\n1", "\"\xff\"", "\"\\ud800\"", "01", "NaN", "1e999", "\"a\nb\""})
     EXPECT_FALSE(parse_json(text)) << text;
   const auto twice = parse_json(R"({"a":{"b":1,"c":[0,{"x":1,"x":2}]}})");
   ASSERT_FALSE(twice);
@@ -192,7 +194,8 @@ TEST(json_codec, base64_there_and_back) {
     bytes += static_cast<char>(i * 7);
   }
   std::string ignored;
-  for (const std::string_view wrong : {"A", "AA", "AAA", "A===", "====", "AA=A", "AA-_", "AAAA="}) EXPECT_FALSE(from_base64(wrong, ignored)) << wrong;
+  for (const std::string_view wrong : {"A", "AA", "AAA", "A===", "====", "AA=A", "AA-_", "AAAA="})
+    EXPECT_FALSE(from_base64(wrong, ignored)) << wrong;
 }
 
 TEST(json_codec, random_bytes_and_mutated_values_are_shown_or_refused_but_never_crash) {

@@ -45,7 +45,7 @@ class BadSteps(unittest.TestCase):
         self.assertEqual(self.node.process.returncode, -6, self.node.tail())
         self.node.start()
         shown = eventually(lambda: (lambda s: s if s["paused"] else None)(self.node.show("killer")[1]), "the killer is paused")
-        self.assertEqual(shown["pause_cause"], "step_kills_process", shown)
+        self.assertEqual(shown["pause"]["cause"], "step_kills_process", shown)
         for workflow in bystanders:
             self.assertEqual(self.ended(workflow)["state"], "completed")
             kinds = self.kinds(workflow)

@@ -107,7 +107,7 @@ class KillStorm(unittest.TestCase):
         self.assertEqual(stats["max_effects_per_key"], 1)
         self.assertGreater(sum(stats["faults"].values()), 0)
         for order in orders:
-            standing = [e for e in service.effects(order=order) if e["kind"] == "charge" and not e["taken_back"]]
+            standing = [e for e in service.effects(order_id=order) if e["kind"] == "charge" and not e["taken_back"]]
             self.assertEqual(len(standing), 1 if order in self.completed else 0, f"{order}: {standing}")
 
 

@@ -66,7 +66,10 @@ class Node:
         return False
 
     def tail(self):
-        return open(self.log, errors="replace").read()[-3000:] if self.log else ""
+        if not self.log:
+            return ""
+        with open(self.log, errors="replace") as f:
+            return f.read()[-3000:]
 
     def ask(self, method, path, body=None, headers=None, timeout=DEADLINE):
         """(status, the body as an object)"""

@@ -109,7 +109,9 @@ TEST(data_directory, is_refused_when_it_cannot_be_written) {
 
 TEST(data_directory, tells_a_file_system_that_lives_in_memory) {
   struct stat s {};
-  if (::stat("/dev/shm", &s) == 0) EXPECT_TRUE(data_directory::is_in_memory("/dev/shm"));
+  if (::stat("/dev/shm", &s) == 0) {
+    EXPECT_TRUE(data_directory::is_in_memory("/dev/shm"));
+  }
   EXPECT_FALSE(data_directory::is_in_memory("/proc"));
 }
 

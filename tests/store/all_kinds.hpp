@@ -1,0 +1,98 @@
+// A small store in which every kind of event, phase and table occurs.
+#pragma once
+
+#include <string>
+
+#include "tests/store/fixture.hpp"
+
+namespace pawl::store {
+
+/// Appends it to an empty journal, at fixed times and under a fixed reign. The records go through `append`.
+template <class Append>
+void append_all_kinds(const Append& append) {
+  using r = scripted_run;
+  std::int64_t now = first_time;
+  const engine::reign reign{0x0123456789abcdefULL, 0xfedcba9876543210ULL};
+  const auto tick = [&] { return now += 1'500'000; };
+  const auto make = [&](engine::run_key key, const char* id, std::uint32_t run = 1, const char* type = "order") {
+    return scripted_run(key, id, {reign, static_cast<std::uint64_t>(key)}, run, type);
+  };
+  const auto commit = [&](run_change c) {
+    record out;
+    out.runs.push_back(std::move(c));
+    append(out);
+  };
+  const auto told = [](event_kind kind, const char* command, const char* cause = "") {
+    auto e = r::of(kind);
+    e.command_id = command;
+    e.cause = cause;
+    e.error = engine::failure{.code = "asked", .message = "by a person"};
+    return e;
+  };
+  const auto completed = [](std::uint32_t step, std::uint32_t attempt, bool undo = false) {
+    auto e = r::of_step(event_kind::attempt_completed, step, attempt, undo);
+    e.payload = "\xa4" "done";
+    return e;
+  };
+
+  auto good = make(1, "o-good");
+  commit(good.add(tick(), {good.started("\x81\xa2id\xa6o-good"), r::of_step(event_kind::step_scheduled, 0), r::of_step(event_kind::step_scheduled, 1)}));
+  commit(good.add(tick(), {r::of_step(event_kind::attempt_started, 0, 1), r::of_step(event_kind::attempt_started, 1, 1)}));
+  commit(good.add(tick(), {completed(1, 1), r::of_step(event_kind::attempt_not_begun, 0, 1), r::of_step(event_kind::attempt_started, 0, 2)}));
+  commit(good.add(tick(), {completed(0, 2), r::of(event_kind::history_warning), r::of(event_kind::run_completed)}));
+
+  auto bad = make(2, "o-bad");
+  commit(bad.start(tick()));
+  commit(bad.add(tick(), {completed(0, 1), r::of_step(event_kind::attempt_started, 1, 1)}));
+  commit(bad.add(tick(), {r::failed(1, 1, now + 250'000)}, now + 250'000));
+  commit(bad.add(tick(), {r::of_step(event_kind::attempt_started, 1, 2)}));
+  auto late = r::of_step(event_kind::attempt_timed_out, 1, 2);
+  late.error = engine::failure{.code = "timeout", .message = "30 s", .permanent = false, .retry_in = std::chrono::milliseconds(5)};
+  auto spent = r::of_step(event_kind::step_exhausted, 1, 2);
+  spent.error = late.error;
+  auto back = r::of(event_kind::compensation_started);
+  back.order = {1, 0};
+  back.cause = "failed";
+  commit(bad.add(tick(), {late, spent, back, r::of_step(event_kind::attempt_started, 1, 1, true)}));
+  commit(bad.add(tick(), {completed(1, 1, true), r::of_step(event_kind::attempt_started, 0, 1, true)}));
+  commit(bad.add(tick(), {r::failed(0, 1, {}, true), told(event_kind::run_paused, "", "undo_exhausted")}, wake_never));
+  auto skipped = r::of_step(event_kind::step_skipped, 0, 0, true);
+  skipped.command_id = "skip-1";
+  commit(bad.add(tick(), {skipped, told(event_kind::run_resumed, "", "skipped"), told(event_kind::run_failed, "")}));
+
+  auto cancelled = make(3, "o-cancelled", 1, "refund");
+  commit(cancelled.start(tick()));
+  commit(cancelled.add(tick(), {told(event_kind::cancel_requested, "cancel-1")}));
+  commit(cancelled.add(tick(), {r::of_step(event_kind::attempt_interrupted, 0, 1), told(event_kind::run_cancelled, "")}));
+
+  auto killed = make(4, "o-killed");
+  commit(killed.start(tick()));
+  commit(killed.add(tick(), {told(event_kind::run_killed, "kill-1")}));
+
+  auto again = make(5, "o-killed", 2);
+  auto first = again.started();
+  first.start->start_at = engine::from_micros(now + 60'000'000);
+  first.start->deadline = std::chrono::hours(1);
+  commit(again.add(tick(), {first}, now + 55'000'000));
+  auto deadline = r::of(event_kind::deadline_passed);
+  deadline.error = engine::failure{.code = "deadline_exceeded", .message = "the run did not end within its deadline", .permanent = true};
+  commit(again.add(tick(), {deadline, r::of(event_kind::run_failed)}));
+
+  auto lost = make(6, "o-paused");
+  commit(lost.start(tick()));
+  auto child = r::of_step(event_kind::attempt_lost, 0, 1);
+  child.cause = engine::lost_with_child;
+  commit(lost.add(tick(), {child, r::of(event_kind::waiting_for_code)}));
+  commit(lost.add(tick(), {r::of(event_kind::code_found), told(event_kind::run_paused, "pause-1", "requested")}, wake_never));
+
+  auto sleeping = make(7, "o-\xc3\xa4\"'\\sleeping");
+  commit(sleeping.start(tick()));
+  record beats;
+  beats.heartbeats.push_back({.key = 7, .step = 0, .undo = false, .details = "\xcc\x80"});
+  beats.outcomes.push_back({.command_id = "resume-1", .workflow_id = "o-good",
+                            .outcome = {.result = engine::command_result::conflict, .seq = 0, .message = "workflow 'o-good' is completed already"}, .at = now});
+  append(beats);
+  commit(sleeping.add(tick(), {r::failed(0, 1, now + 3'600'000'000)}, now + 3'600'000'000));
+}
+
+}  // namespace pawl::store
