@@ -397,8 +397,6 @@ void partition_state::reclaim_attempts() {
 }
 
 partition_status partition_state::status() const {
-  static int calls = 0; // DBGX
-  if (waiting_ > 0 && ++calls % 3000 == 0) { fprintf(stderr, "DEBUG waiting=%zu\n", waiting_); for (auto& w : waiters_) { const auto row = node_.views.borrow()->get(w.first); fprintf(stderr, "DEBUG waiter key=%ld n=%zu live=%d row=%d closed=%d id=%s run=%u last=%zu\n", (long)w.first, w.second.size(), (int)live_.contains(w.first), (int)row.has_value(), row ? (int)(row->summary.closed_at != 0) : -1, row ? row->header.workflow_id.c_str() : "", row ? row->header.run : 0, row? row->last_seq:0); } } // DBGX
   auto s = counts_;
   s.live = live_.size();
   s.resting = resting_.size();

@@ -11,7 +11,9 @@
 namespace pawl::node {
 namespace {
 
-constexpr std::chrono::milliseconds one_wait{30'000};  // then it is asked again, so that a dead connection shows
+constexpr std::chrono::milliseconds no_wait{0};
+constexpr std::chrono::milliseconds first_wait{2'000};  // a pause is told soon
+constexpr std::chrono::milliseconds one_wait{30'000};   // then it is asked again, so that a dead connection shows
 constexpr std::chrono::milliseconds transport_patience{15'000};
 
 std::string run_text(std::uint64_t run) { return run > 1 ? " (run " + std::to_string(run) + ")" : ""; }
@@ -41,26 +43,29 @@ std::optional<cli_error> missing_step(const cli_context& c, cli_target& target, 
                    nearest ? "Did you mean " + *nearest + "?" : "`" + c.global.program + " types " + text_at(run.value().body, "type") + "` lists them", {}};
 }
 
-question result_question(const std::string& id, std::uint64_t run, bool wait) {
+question result_question(const std::string& id, std::uint64_t run, std::chrono::milliseconds wait) {
   question q;
   q.path = {"workflows", id, "result"};
-  q.query = {{"run", run > 0 ? std::to_string(run) : ""}, {"wait_ms", wait ? std::to_string(one_wait.count()) : ""}};
+  q.query = {{"run", run > 0 ? std::to_string(run) : ""}, {"wait_ms", wait.count() > 0 ? std::to_string(wait.count()) : ""}};
   q.workflow_id = id;
-  q.patience = transport_patience + (wait ? one_wait : std::chrono::milliseconds(0));
+  q.patience = transport_patience + wait;
   return q;
 }
 
 cli_result<json> await_end(const cli_context& c, cli_target& target, const std::string& id, std::uint64_t run) {
-  for (;;) {
-    auto answer = target.ask(result_question(id, run, true));
+  bool told = false;
+  for (auto wait = first_wait;; wait = one_wait) {
+    auto answer = target.ask(result_question(id, run, wait));
     if (!answer) {
       auto e = std::move(answer).error();
-      if (e.code == exit_code::unavailable && e.json.empty()) return e;
-      if (e.code == exit_code::unavailable)
+      if (e.code == exit_code::unavailable && !e.json.empty())
         e.mend = "Nothing is lost: ask again with `" + c.global.program + " result " + config::printable(id, 200) + " --wait` when the node runs";
       return e;
     }
-    if (answer.value().status == 200) return std::move(answer.value().body);
+    auto& body = answer.value().body;
+    if (answer.value().status == 200) return std::move(body);
+    if (flag_at(body, "paused") && !std::exchange(told, true))
+      note(c, "workflow " + config::in_quotes(id) + " is paused; `" + c.global.program + " show " + config::printable(id, 200) + "` says why. Still waiting");
   }
 }
 
@@ -140,7 +145,7 @@ command_result start_workflow(const cli_context& c, const start_args& args) {
 command_result show_result(const cli_context& c, const result_args& args) {
   auto target = c.target(false);
   if (!target) return std::move(target).error();
-  auto answer = target.value()->ask(result_question(args.id, args.run, false));
+  auto answer = target.value()->ask(result_question(args.id, args.run, no_wait));
   if (!answer) return std::move(answer).error();
   if (answer.value().status == 200) return say_end(c, args.id, answer.value().body);
   if (args.wait && target.value()->has_node()) {

@@ -75,8 +75,11 @@ std::string how_to_start(const global_args& global, const config::settings& s) {
 
 namespace {
 
-/// That the directory, and the socket if there is one, are of another user. A directory that is not there is none's.
-std::optional<cli_error> check_owner(const config::settings& s) {
+/// Why the directory, or the socket if there is one, cannot be opened. A directory that is not there is no matter here.
+std::optional<cli_error> check_openable(const config::settings& s) {
+  struct stat found {};
+  if (::stat(s.data.dir.c_str(), &found) == 0 && !S_ISDIR(found.st_mode))
+    return cli_error{exit_code::failed, "data.dir: " + config::in_quotes(s.data.dir) + " is not a directory", "Name a directory with --data", {}};
   for (const auto& [path, wanted] : {std::pair{s.data.dir, R_OK | X_OK}, std::pair{socket_path(s), R_OK | W_OK}})
     if (::access(path.c_str(), wanted) != 0 && errno == EACCES)
       return cli_error{exit_code::failed, config::in_quotes(path) + " cannot be opened: " + std::strerror(EACCES), "Run this as the user that the node runs as", {}};
@@ -86,7 +89,7 @@ std::optional<cli_error> check_owner(const config::settings& s) {
 }  // namespace
 
 std::optional<cli_error> check_readable(const global_args& global, const config::settings& s) {
-  if (auto wrong = check_owner(s)) return wrong;
+  if (auto wrong = check_openable(s)) return wrong;
   struct stat found {};
   const auto shown = config::in_quotes(s.data.dir);
   if (::stat(s.data.dir.c_str(), &found) != 0) {
@@ -95,7 +98,6 @@ std::optional<cli_error> check_readable(const global_args& global, const config:
                        "Name another with --data, or start a node, which makes it: `" + how_to_start(global, s) + "`", {}};
     return cli_error{exit_code::failed, "data.dir: " + shown + " cannot be read: " + std::strerror(errno), "Run this as the user that the node runs as", {}};
   }
-  if (!S_ISDIR(found.st_mode)) return usage_error("data.dir: " + shown + " is not a directory", "Name a directory with --data");
   if (::stat((s.data.dir + "/pawl.db").c_str(), &found) != 0 && errno == ENOENT)
     return cli_error{exit_code::unavailable, "the directory " + shown + " holds no data of pawl, and no node runs on it",
                      "Name another with --data, or start a node: `" + how_to_start(global, s) + "`", {}};
@@ -180,7 +182,7 @@ cli_result<std::unique_ptr<cli_target>> cli_target::open(const registry& types, 
                                                          bool needs_node) {
   auto s = std::make_unique<state>(global, configuration);
   const auto& settings = configuration.values;
-  if (auto wrong = check_owner(settings)) return std::move(*wrong);
+  if (auto wrong = check_openable(settings)) return std::move(*wrong);
   const auto found = s->client.call(to_request({.path = {"status"}}), std::chrono::seconds(30));
   if (!found && found.error().what != transport_error::kind::no_node) return s->to_error(found.error(), {});
   if (!found) {

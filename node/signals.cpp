@@ -26,6 +26,9 @@ held_signals::held_signals() {
 }
 
 held_signals::~held_signals() {
+  // One that came too late to be waited for has been obeyed by the end of whatever held it.
+  while (wait(std::chrono::milliseconds(0))) {
+  }
   ::sigaction(SIGPIPE, &pipe_before_, nullptr);
   ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   ::close(signals_);

@@ -34,6 +34,7 @@ std::array<std::uint16_t, 6> id_filter::bits_of(std::uint64_t hash) {
 
 void id_filter::add(std::uint64_t hash) {
   if (layers_.back().room == 0) grow(2 * layers_.back().lines.size() * ids_a_line);
+  ++added_;
   auto& l = layers_.back();
   if (l.room != SIZE_MAX) --l.room;
   auto& bits = l.lines[(hash >> 32) * l.lines.size() >> 32];
@@ -76,6 +77,12 @@ std::size_t recent_ids::bytes() const {
   std::size_t out = filter_.bytes();
   for (const auto& b : waiting_) out += sizeof b + b.capacity() * sizeof(known_id);
   return out;
+}
+
+void recent_ids::expect(std::size_t ids) {
+  const std::lock_guard lock(mutex_);
+  const auto most = id_filter::most_bytes / sizeof(std::uint64_t) / 8 * ids_a_line / 2;
+  if (filter_.empty()) filter_ = id_filter(std::min(ids, most) + first_room);
 }
 
 void recent_ids::announce(std::uint64_t hash) {

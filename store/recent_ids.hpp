@@ -35,6 +35,7 @@ class id_filter {
   void add(std::uint64_t hash);
   bool may_have(std::uint64_t hash) const;
   std::size_t bytes() const;
+  bool empty() const { return added_ == 0; }
 
   static constexpr std::size_t most_bytes = std::size_t{128} << 20;
 
@@ -49,6 +50,7 @@ class id_filter {
   static std::array<std::uint16_t, 6> bits_of(std::uint64_t hash);
 
   std::vector<layer> layers_;
+  std::size_t added_ = 0;
 };
 
 /// One thread adds and takes away (the journal's), any thread asks.
@@ -65,6 +67,8 @@ class recent_ids {
   std::size_t waiting_count() const { return count_.load(std::memory_order_relaxed); }
   std::size_t bytes() const;
 
+  /// So many ids are on record: while the filter is empty it is made as large. Answers do not depend on it.
+  void expect(std::size_t ids);
   /// Into the filter only, before the run is durable.
   void announce(std::uint64_t hash);
   /// Into the filter, many at a time (the table's, read in the background). Any thread.

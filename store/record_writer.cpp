@@ -35,6 +35,7 @@ record_writer::record_writer(database& db, recent_ids& ids, options o)
       oldest_outcome_(db.prepare("SELECT number, at FROM outcomes ORDER BY number LIMIT 1")),
       delete_outcome_(db.prepare("DELETE FROM outcomes WHERE number=?1")) {
   read_state();
+  ids_.expect(static_cast<std::size_t>(runs_));
   read_waiting_ids();
 }
 

@@ -24,6 +24,7 @@ struct sent_command {
   std::string command_id;
   std::future<actors::command_reply> reply;
   std::future<actors::run_result> result;
+  actors::command_reply answer{};
 };
 
 class storm {
@@ -87,6 +88,8 @@ class storm {
       threads.emplace_back([this, t, &sent] { hammer(t, sent[static_cast<std::size_t>(t)]); });
     for (auto& t : threads) t.join();
     calm = true;
+    for (auto& t : sent)
+      for (auto& s : t) s.answer = test_node::get(std::move(s.reply));
     settle();
     for (auto& s : sent) check(s);
     expect_empty(n);
@@ -176,7 +179,7 @@ class storm {
     std::map<std::string, std::pair<std::string, std::uint64_t>> applied;  // by command id: run uid and seq
     std::map<std::string, command_result> refused;
     for (auto& s : sent) {
-      const auto r = test_node::get(std::move(s.reply));
+      const auto& r = s.answer;
       ++commands;
       if (r.state != reply_status::recorded) continue;
       const auto result = r.outcome.result;

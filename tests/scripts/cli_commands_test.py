@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import threading
+import time
 import unittest
 
 from pawl_node import Node, eventually
@@ -134,6 +135,19 @@ class WithNode(Commands):
         self.assertEqual(self.run_cli("result", "s-2", "--wait"), '"given"\n')
         _, err = self.run_cli("resume", "s-2", expect=4)
         self.assertIn("'s-2'", err)
+
+    def test_who_waits_hears_of_a_pause(self):
+        self.run_cli("start", "stuck", "--id", "s-1", "--input", '{"failures":3,"text":"at last"}')
+        answer = {}
+        waiter = threading.Thread(target=lambda: answer.update(all=self.node.cli("result", "s-1", "--wait")))
+        waiter.start()
+        eventually(lambda: self.json("show", "s-1")["paused"], "s-1 is paused")
+        time.sleep(2.5)  # longer than the first wait of the command, which only then can tell
+        self.run_cli("resume", "s-1")
+        waiter.join(60)
+        code, out, err = answer["all"]
+        self.assertEqual((code, out), (0, '"at last"\n'))
+        self.assertIn("'s-1' is paused", err)
 
     def test_cancel_kill_and_pause(self):
         for workflow in ("c-1", "k-1", "p-1"):
