@@ -4,8 +4,8 @@
 //     bench_journal --dir D [--in-flight 128] [--workflows 1000000] [--rounds 5] [--floor PATH] [--page N] [--lookups]
 //
 // A workflow is four changes: [run_started, attempt_started], twice [attempt_completed, attempt_started],
-// [attempt_completed, run_completed]; ids are random; every run in flight adds one change to each record. The store grows
-// from round to round. Prints a line a round: microseconds of wall clock and of this thread's CPU a workflow.
+// [attempt_completed, run_completed]; ids are random; every run in flight adds one change to each record. The store
+// grows from round to round. Prints a line a round: microseconds of wall clock and of this thread's CPU a workflow.
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,7 +48,9 @@ double us_since(steady::time_point t) { return std::chrono::duration<double, std
 
 class load {
  public:
-  load(store::embedded_journal& journal, int in_flight) : journal_(journal), runs_(static_cast<std::size_t>(in_flight)) {
+  load(store::embedded_journal& journal, int in_flight)
+      : journal_(journal),
+        runs_(static_cast<std::size_t>(in_flight)) {
     // Runs are at different stages from the beginning, as they are when callers come and go.
     for (std::size_t k = 0; k < runs_.size(); ++k) runs_[k].idle = static_cast<int>(k % 4);
     next_key_ = journal.next_run_key();
@@ -96,7 +98,12 @@ class load {
   };
 
   store::event_row event(run& r, kind k, std::size_t bytes, const char* step) {
-    store::event_row e{.seq = ++r.seq, .at = now_, .kind = k, .attempt = *step ? 1U : 0U, .step = step, .body = std::string(bytes, '\0')};
+    store::event_row e{.seq = ++r.seq,
+                       .at = now_,
+                       .kind = k,
+                       .attempt = *step ? 1U : 0U,
+                       .step = step,
+                       .body = std::string(bytes, '\0')};
     for (auto& c : e.body) c = static_cast<char>(random_());
     return e;
   }
@@ -115,8 +122,13 @@ class load {
       if (r.stage == 0) {
         r.key = next_key_++;
         r.seq = 0;
-        c.created = store::run_header{.workflow_id = random_id(), .run = 1, .uid = {journal_.reign(), static_cast<std::uint64_t>(r.key)},
-                                      .type = "fulfil-order", .version = 1, .started_at = now_, .start_command = random_id()};
+        c.created = store::run_header{.workflow_id = random_id(),
+                                      .run = 1,
+                                      .uid = {journal_.reign(), static_cast<std::uint64_t>(r.key)},
+                                      .type = "fulfil-order",
+                                      .version = 1,
+                                      .started_at = now_,
+                                      .start_command = random_id()};
         c.summary = store::run_summary{};
         c.events.push_back(event(r, kind::run_started, 120, ""));
         c.events.push_back(event(r, kind::attempt_started, 45, steps[0]));
@@ -126,7 +138,8 @@ class load {
       } else {
         c.events.push_back(event(r, kind::attempt_completed, 20, steps[2]));
         c.events.push_back(event(r, kind::run_completed, 20, ""));
-        c.summary = store::run_summary{.phase = pawl::engine::phase::completed, .paused = false, .wake_at = store::wake_never, .closed_at = now_};
+        c.summary = store::run_summary{
+            .phase = pawl::engine::phase::completed, .paused = false, .wake_at = store::wake_never, .closed_at = now_};
         ++done;
       }
       c.key = r.key;
@@ -160,12 +173,14 @@ void measure_lookups(store::embedded_journal& journal, load& l) {
   auto begun = steady::now();
   long known = 0;
   for (int k = 0; k < times; ++k) known += journal.may_exist(l.random_id()) ? 1 : 0;
-  std::printf("may_exist of a fresh id: %.2f us, %.2f %% needless\n", us_since(begun) / times, 100.0 * static_cast<double>(known) / times);
+  std::printf("may_exist of a fresh id: %.2f us, %.2f %% needless\n", us_since(begun) / times,
+              100.0 * static_cast<double>(known) / times);
   begun = steady::now();
   for (int k = 0; k < times; ++k) known += view->find(l.random_id()) ? 1 : 0;
   std::printf("find of a fresh id: %.2f us\n", us_since(begun) / times);
   std::vector<std::string> ids;
-  for (pawl::engine::run_key key = 1; key < journal.next_run_key() && ids.size() < 20'000; key += 1 + journal.next_run_key() / 20'000)
+  for (pawl::engine::run_key key = 1; key < journal.next_run_key() && ids.size() < 20'000;
+       key += 1 + journal.next_run_key() / 20'000)
     ids.push_back(view->get(key)->header.workflow_id);
   std::shuffle(ids.begin(), ids.end(), std::mt19937_64{1});
   begun = steady::now();
@@ -178,7 +193,9 @@ void measure_lookups(store::embedded_journal& journal, load& l) {
 }
 
 [[noreturn]] void usage() {
-  std::fprintf(stderr, "usage: bench_journal --dir D [--in-flight N] [--workflows N] [--rounds N] [--floor PATH] [--page N] [--wal-mib N] [--lookups]\n");
+  std::fprintf(stderr,
+               "usage: bench_journal --dir D [--in-flight N] [--workflows N] [--rounds N] [--floor PATH] [--page N] "
+               "[--wal-mib N] [--lookups]\n");
   std::exit(2);
 }
 
@@ -192,14 +209,22 @@ options parse(int argc, char** argv) {
     }
     if (k + 1 >= argc) usage();
     const std::string value = argv[++k];
-    if (flag == "--dir") o.directory = value;
-    else if (flag == "--in-flight") o.in_flight = std::atoi(value.c_str());
-    else if (flag == "--workflows") o.workflows = std::atol(value.c_str());
-    else if (flag == "--rounds") o.rounds = std::atoi(value.c_str());
-    else if (flag == "--floor") o.floor = value;
-    else if (flag == "--page") o.journal.page_size = static_cast<std::uint32_t>(std::atoi(value.c_str()));
-    else if (flag == "--wal-mib") o.journal.wal_limit = static_cast<std::uint64_t>(std::atol(value.c_str())) << 20;
-    else usage();
+    if (flag == "--dir")
+      o.directory = value;
+    else if (flag == "--in-flight")
+      o.in_flight = std::atoi(value.c_str());
+    else if (flag == "--workflows")
+      o.workflows = std::atol(value.c_str());
+    else if (flag == "--rounds")
+      o.rounds = std::atoi(value.c_str());
+    else if (flag == "--floor")
+      o.floor = value;
+    else if (flag == "--page")
+      o.journal.page_size = static_cast<std::uint32_t>(std::atoi(value.c_str()));
+    else if (flag == "--wal-mib")
+      o.journal.wal_limit = static_cast<std::uint64_t>(std::atol(value.c_str())) << 20;
+    else
+      usage();
   }
   if (o.directory.empty() || o.in_flight < 1 || o.rounds < 1 || o.workflows < 1) usage();
   return o;
@@ -214,7 +239,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s has a store already\n", o.directory.c_str());
     return 2;
   }
-  if (store::data_directory::is_in_memory(o.directory)) std::fprintf(stderr, "%s lives in memory: nothing is synced, the wall clock says little\n", o.directory.c_str());
+  if (store::data_directory::is_in_memory(o.directory))
+    std::fprintf(stderr, "%s lives in memory: nothing is synced, the wall clock says little\n", o.directory.c_str());
   o.journal.directory = o.directory;
   auto journal = store::open_embedded(o.journal);
   load l(*journal, o.in_flight);
@@ -223,13 +249,16 @@ int main(int argc, char** argv) {
     const auto before = journal->stats();
     l.append(o.workflows);
     const auto s = journal->stats();
-    struct stat file {};
+    struct stat file{};
     ::stat(store::database_file(o.directory).c_str(), &file);
     const double n = static_cast<double>(l.workflows_done);
-    std::printf("round %d: %.2f us wall, %.2f us cpu a workflow (%.0f us a record, checkpoints %.2f us a workflow, worst record %.1f ms); %ld runs, %.0f bytes a run\n",
-                round, l.wall_us / n, l.thread_us / n, l.wall_us / static_cast<double>(l.records),
-                static_cast<double>(s.checkpoint_us - before.checkpoint_us) / n, l.worst_us / 1000, static_cast<long>(journal->next_run_key() - 1),
-                static_cast<double>(file.st_size) / static_cast<double>(journal->next_run_key()));
+    std::printf(
+        "round %d: %.2f us wall, %.2f us cpu a workflow (%.0f us a record, checkpoints %.2f us a workflow, worst "
+        "record %.1f ms); %ld runs, %.0f bytes a run\n",
+        round, l.wall_us / n, l.thread_us / n, l.wall_us / static_cast<double>(l.records),
+        static_cast<double>(s.checkpoint_us - before.checkpoint_us) / n, l.worst_us / 1000,
+        static_cast<long>(journal->next_run_key() - 1),
+        static_cast<double>(file.st_size) / static_cast<double>(journal->next_run_key()));
     std::fflush(stdout);
   }
   if (o.lookups) measure_lookups(*journal, l);

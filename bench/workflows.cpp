@@ -52,7 +52,7 @@ enum class phase { warming, measuring, done };
 
 class load {
  public:
-  load(pawl::actors::node_system& node, const options& o) : node_(node), want_(o.steps), active_(o.callers) {
+  load(pawl::actors::node_system& node, const options& o) : node_(node), active_(o.callers) {
     for (int k = 1; k <= o.steps; ++k) text_ += "s" + std::to_string(k);
     std::random_device device;
     for (int k = 0; k < o.callers; ++k) {
@@ -132,7 +132,6 @@ class load {
   }
 
   pawl::actors::node_system& node_;
-  const int want_;
   std::string text_;
   std::vector<std::unique_ptr<caller>> callers_;
   std::atomic<phase> phase_{phase::warming};

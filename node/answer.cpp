@@ -19,7 +19,8 @@ std::string text_at(const json& object, const char* key) {
 std::uint64_t number_at(const json& object, const char* key) {
   const auto& part = part_at(object, key);
   if (part.is_number_unsigned()) return part.get<std::uint64_t>();
-  return part.is_number_integer() && part.get<std::int64_t>() > 0 ? static_cast<std::uint64_t>(part.get<std::int64_t>()) : 0;
+  return part.is_number_integer() && part.get<std::int64_t>() > 0 ? static_cast<std::uint64_t>(part.get<std::int64_t>())
+                                                                  : 0;
 }
 
 bool flag_at(const json& object, const char* key) {

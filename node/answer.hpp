@@ -1,12 +1,12 @@
-// Reading the JSON that the api answers: whatever is missing or of another type is empty, so that a newer node's answers
-// can be shown by an older binary.
+// Reading the JSON that the api answers: whatever is missing or of another type is empty, so that a newer node's
+// answers can be shown by an older binary.
 #pragma once
+
+#include "node/json_codec.hpp"
 
 #include <cstdint>
 #include <optional>
 #include <string>
-
-#include "node/json_codec.hpp"
 
 namespace pawl::node {
 

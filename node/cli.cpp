@@ -27,7 +27,8 @@ std::size_t columns_of(int fd) {
   if (::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
   const std::string_view told = is_set("COLUMNS") ? std::getenv("COLUMNS") : "";
   std::size_t columns = 0;
-  if (std::from_chars(told.data(), told.data() + told.size(), columns).ec == std::errc() && columns > 0) return std::min<std::size_t>(columns, 1000);
+  if (std::from_chars(told.data(), told.data() + told.size(), columns).ec == std::errc() && columns > 0)
+    return std::min<std::size_t>(columns, 1000);
   return 100;
 }
 
@@ -60,7 +61,9 @@ void tell(const cli_error& e, const global_args& global) {
 struct dispatcher {
   const cli_context& c;
   command_result operator()(const node_args&) const { return run_node(c); }
-  command_result operator()(const start_args& a) const { return a.in_process ? run_in_process(c, a) : start_workflow(c, a); }
+  command_result operator()(const start_args& a) const {
+    return a.in_process ? run_in_process(c, a) : start_workflow(c, a);
+  }
   command_result operator()(const list_args& a) const { return show_list(c, a); }
   command_result operator()(const show_args& a) const { return show_run(c, a); }
   command_result operator()(const history_args& a) const { return show_history(c, a); }
@@ -99,7 +102,8 @@ global_args guessed_globals(int argc, char** argv) {
   if (argc > 0 && argv[0] != nullptr) g.program = std::string(argv[0]).substr(std::string(argv[0]).rfind('/') + 1);
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i], next = i + 1 < argc ? argv[i + 1] : "";
-    if (word == "--output=json" || word == "-ojson" || ((word == "-o" || word == "--output") && next == "json")) g.output = output_format::json;
+    if (word == "--output=json" || word == "-ojson" || ((word == "-o" || word == "--output") && next == "json"))
+      g.output = output_format::json;
   }
   return g;
 }
@@ -108,7 +112,11 @@ int finish(exit_code code, const global_args& global) {
   // A full disk or a reader that has gone shows here; an answer that did not arrive is no success.
   const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
   if (!written && errno != EPIPE) {
-    tell({exit_code::failed, std::string("standard output cannot be written: ") + std::strerror(errno), "Make room there, or write elsewhere", {}}, global);
+    tell({exit_code::failed,
+          std::string("standard output cannot be written: ") + std::strerror(errno),
+          "Make room there, or write elsewhere",
+          {}},
+         global);
     if (code == exit_code::ok) code = exit_code::failed;
   }
   return static_cast<int>(code);
@@ -160,7 +168,11 @@ int run_command_line(int argc, char** argv, const registry& types) {
     return run_parsed(argc, argv, types, global);
   } catch (const std::exception& e) {
     // Memory, or a mistake of ours: what is expected to go wrong is a value.
-    tell({exit_code::failed, "unexpected: " + config::printable(e.what(), 500), "Please report this, with the command line", {}}, global);
+    tell({exit_code::failed,
+          "unexpected: " + config::printable(e.what(), 500),
+          "Please report this, with the command line",
+          {}},
+         global);
     return static_cast<int>(exit_code::failed);
   }
 }

@@ -1,15 +1,15 @@
 // The command line of every binary that is made with pawl: one function a command, in cli_*.cpp.
 #pragma once
 
-#include <string>
-#include <string_view>
-
 #include <pawl/registry.hpp>
 
 #include "config/load.hpp"
 #include "node/cli_options.hpp"
 #include "node/cli_target.hpp"
 #include "node/render_text.hpp"
+
+#include <string>
+#include <string_view>
 
 namespace pawl::node {
 

@@ -1,10 +1,10 @@
 #include "node/cli_app.hpp"
 
-#include <algorithm>
-
 #include "config/nearest_name.hpp"
 #include "config/quantity.hpp"
 #include "config/setting.hpp"
+
+#include <algorithm>
 
 namespace pawl::node {
 namespace {
@@ -26,7 +26,8 @@ void add_run(CLI::App* command, std::uint32_t& run) {
   command->add_option("--run", run, "Which run of the workflow; without it the newest")->type_name("N");
 }
 
-void add_start(cli_app& c, const std::string& name, const std::string& about, start_args& into, std::string& delay, std::string& deadline) {
+void add_start(cli_app& c, const std::string& name, const std::string& about, start_args& into, std::string& delay,
+               std::string& deadline) {
   auto* s = add_command(c, name, about);
   s->add_option("type", into.type, "The workflow type; `types` lists them")->required()->type_name("");
   s->add_option("--id", into.id, "The workflow's id; without it one is made up and printed")->type_name("ID");
@@ -37,7 +38,8 @@ void add_start(cli_app& c, const std::string& name, const std::string& about, st
   s->add_option("--closed-id", into.closed_id,
                 "When a closed run has the id: reject (the default), allow_if_failed, or allow a new run")
       ->type_name("POLICY");
-  s->add_option("--command-id", into.command_id, "Names this very request: the same again does nothing twice")->type_name("ID");
+  s->add_option("--command-id", into.command_id, "Names this very request: the same again does nothing twice")
+      ->type_name("ID");
   if (name == "start") s->add_flag("--wait", into.wait, "Wait for the end; prints the result, exits 1 if it failed");
 }
 
@@ -49,21 +51,25 @@ void add_verb(cli_app& c, const std::string& verb, const std::string& about, com
     s->add_option("--reason", into.reason, "Why, for the history")->type_name("TEXT");
   if (verb == "skip") {
     s->add_option("--step", into.step, "The step that has no attempt left")->required()->type_name("STEP");
-    s->add_option("--result", into.result, "What it is taken to have returned: JSON, @FILE or -")->type_name("JSON|@FILE|-");
+    s->add_option("--result", into.result, "What it is taken to have returned: JSON, @FILE or -")
+        ->type_name("JSON|@FILE|-");
     s->add_flag("--undo", into.undo, "Its undo is what has no attempt left");
   }
-  s->add_option("--command-id", into.command_id, "Names this very request: the same again does nothing twice")->type_name("ID");
+  s->add_option("--command-id", into.command_id, "Names this very request: the same again does nothing twice")
+      ->type_name("ID");
 }
 
 void add_globals(cli_app& c) {
   auto& a = c.app;
   a.set_help_flag("-h,--help", "This text; `COMMAND --help` says what that command takes");
-  a.add_option("--config", c.config_file, "The configuration file; without it ./pawl.toml, if there is one")->type_name("FILE");
+  a.add_option("--config", c.config_file, "The configuration file; without it ./pawl.toml, if there is one")
+      ->type_name("FILE");
   a.add_option("--data", c.data_dir, "The data directory: the same as --set data.dir=DIR")->type_name("DIR");
   a.add_option("--set", c.global.set, "A setting, over file and environment; may be repeated")
       ->type_name("SECTION.KEY=VALUE")
       ->allow_extra_args(false);
-  a.add_option("-o,--output", c.output, "table for people, wide for more of it, json for programs")->type_name("FORMAT");
+  a.add_option("-o,--output", c.output, "table for people, wide for more of it, json for programs")
+      ->type_name("FORMAT");
   a.add_flag("--no-color", c.global.no_color, "No colours on a terminal either (so does the variable NO_COLOR)");
 }
 
@@ -71,7 +77,8 @@ void add_readers(cli_app& c) {
   auto* list = add_command(c, "list", "List workflows, the newest first");
   list->add_option("--type", c.list.type, "Only of this type")->type_name("TYPE");
   list->add_option("--prefix", c.list.prefix, "Only ids that begin like this")->type_name("TEXT");
-  list->add_option("--state", c.list.state, "open, closed, paused, running, completed, failed, cancelled, ...")->type_name("STATE");
+  list->add_option("--state", c.list.state, "open, closed, paused, running, completed, failed, cancelled, ...")
+      ->type_name("STATE");
   list->add_option("--limit", c.list.limit, "At most so many, 1 to 1000 (50)")->type_name("N");
   list->add_option("--cursor", c.list.cursor, "Where the page before said that the next begins")->type_name("CURSOR");
 
@@ -138,10 +145,13 @@ cli_error unexpected(const cli_app& c) {
   const auto rest = c.app.remaining(true);
   const auto first = rest.empty() ? std::string() : rest.front();
   const auto help = "`" + path_of(command) + " --help` says what there is";
-  const auto mend = [&](const std::optional<std::string>& nearest) { return nearest ? "Did you mean " + *nearest + "?" : help; };
+  const auto mend = [&](const std::optional<std::string>& nearest) {
+    return nearest ? "Did you mean " + *nearest + "?" : help;
+  };
   if (first.starts_with('-')) {
     const auto name = first.substr(0, first.find('='));
-    return usage_error("there is no flag " + config::in_quotes(name), mend(config::nearest_name(name, flags_of(command))));
+    return usage_error("there is no flag " + config::in_quotes(name),
+                       mend(config::nearest_name(name, flags_of(command))));
   }
   if (const auto known = visible_commands(command); !known.empty())
     return usage_error("there is no command " + config::in_quotes(first), mend(config::nearest_name(first, known)));
@@ -153,7 +163,8 @@ cli_error parse_failure(const cli_app& c, const CLI::ParseError& e) {
   const auto help = "`" + path_of(command) + " --help` says what there is";
   const auto* missing = dynamic_cast<const CLI::RequiredError*>(&e);
   // What was not expected says more than what is missing.
-  if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr || (missing != nullptr && !c.app.remaining(true).empty())) return unexpected(c);
+  if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr || (missing != nullptr && !c.app.remaining(true).empty()))
+    return unexpected(c);
   if (missing != nullptr && !visible_commands(command).empty()) return usage_error("a command is missing", help);
   auto what = std::string(e.what());
   what = config::printable(what.substr(0, what.find('\n')), 300);
@@ -174,22 +185,28 @@ cli_result<std::optional<std::chrono::milliseconds>> to_duration(const std::stri
   if (text.empty()) return std::optional<std::chrono::milliseconds>();
   const auto parsed = config::parse_duration(text);
   if (!parsed)
-    return usage_error(flag + ": " + config::in_quotes(text) + (parsed.error() == config::quantity_error::too_large ? " is too long" : " is not a duration"),
-                       "Write a whole number and a unit, such as 500ms, 30s, 5m, 48h or 7d");
+    return usage_error(
+        flag + ": " + config::in_quotes(text) +
+            (parsed.error() == config::quantity_error::too_large ? " is too long" : " is not a duration"),
+        "Write a whole number and a unit, such as 500ms, 30s, 5m, 48h or 7d");
   return std::optional(parsed.value());
 }
 
-cli_result<command_line> finish_start(cli_app& c, const CLI::App& command, start_args args, const std::string& delay, const std::string& deadline) {
+cli_result<command_line> finish_start(cli_app& c, const CLI::App& command, start_args args, const std::string& delay,
+                                      const std::string& deadline) {
   args.has_input = command.count("--input") > 0;
-  if (command.count("--id") > 0 && args.id.empty()) return usage_error("--id is empty", "Give an id, or leave --id out");
+  if (command.count("--id") > 0 && args.id.empty())
+    return usage_error("--id is empty", "Give an id, or leave --id out");
   auto d = to_duration("--delay", delay);
   if (!d) return std::move(d).error();
   auto until = to_duration("--deadline", deadline);
   if (!until) return std::move(until).error();
   args.delay = d.value();
   args.deadline = until.value();
-  if (!args.closed_id.empty() && args.closed_id != "reject" && args.closed_id != "allow_if_failed" && args.closed_id != "allow")
-    return usage_error("--closed-id: " + config::in_quotes(args.closed_id) + " is no policy", "Write reject, allow_if_failed or allow");
+  if (!args.closed_id.empty() && args.closed_id != "reject" && args.closed_id != "allow_if_failed" &&
+      args.closed_id != "allow")
+    return usage_error("--closed-id: " + config::in_quotes(args.closed_id) + " is no policy",
+                       "Write reject, allow_if_failed or allow");
   return command_line{c.global, std::move(args)};
 }
 
@@ -206,7 +223,8 @@ cli_result<command_line> finish(cli_app& c) {
   if (name == "start") return finish_start(c, command, c.start, c.start_delay, c.start_deadline);
   if (name == "run") return finish_start(c, command, c.run, c.run_delay, c.run_deadline);
   if (name == "list") {
-    if (c.list.limit < 1 || c.list.limit > 1000) return usage_error("--limit is out of range", "Write a number from 1 to 1000");
+    if (c.list.limit < 1 || c.list.limit > 1000)
+      return usage_error("--limit is out of range", "Write a number from 1 to 1000");
     return as(c.list);
   }
   if (name == "show") return as(c.show);
@@ -236,7 +254,8 @@ cli_app::cli_app(std::string program) : app("Durable workflows: a node, and the 
   app.require_subcommand(1, 1);
   app.footer(exit_code_text);
   add_globals(*this);
-  add_command(*this, "node", "Run a node on the data directory until SIGTERM, which drains it; a second one stops it at once");
+  add_command(*this, "node",
+              "Run a node on the data directory until SIGTERM, which drains it; a second one stops it at once");
   add_start(*this, "start", "Start a workflow on the node", start, start_delay, start_deadline);
   add_start(*this, "run", "Run a workflow to its end in this process, without a node", run, run_delay, run_deadline);
   run.in_process = run.wait = true;

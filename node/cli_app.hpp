@@ -1,11 +1,11 @@
 // The command line as CLI11 sees it. For cli_app.cpp and cli_completion.cpp only: CLI11 costs 3 s a translation unit.
 #pragma once
 
+#include "node/cli_options.hpp"
+
 #include <CLI/CLI.hpp>
 
 #include <string>
-
-#include "node/cli_options.hpp"
 
 namespace pawl::node {
 

@@ -1,10 +1,10 @@
 // The completion scripts, made from the same declaration as the parser, so that the two cannot disagree. Names that
 // only the data knows (workflow types, ids) are asked from the binary itself, by its hidden command `__names`.
-#include <sstream>
-
 #include "config/setting.hpp"
 #include "config/setting_table.hpp"
 #include "node/cli_app.hpp"
+
+#include <sstream>
 
 namespace pawl::node {
 namespace {
@@ -40,12 +40,14 @@ std::string settings() {
 /// A shell function's name.
 std::string function_name(const std::string& program) {
   std::string out = "_complete_";
-  for (const char c : program) out += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ? c : '_';
+  for (const char c : program)
+    out += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ? c : '_';
   return out;
 }
 
 std::string replaced(std::string text, const std::string& what, const std::string& with) {
-  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) text.replace(at, what.size(), with);
+  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size()))
+    text.replace(at, what.size(), with);
   return text;
 }
 

@@ -7,7 +7,8 @@ namespace pawl::node {
 namespace {
 
 // Not settings: they belong to the project's own build and test scripts, which run this binary.
-constexpr std::array<std::string_view, 5> names_of_scripts{"PAWL_BUILD", "PAWL_SOURCE", "PAWL_PRESET", "PAWL_SEED", "PAWL_KILLS"};
+constexpr std::array<std::string_view, 5> names_of_scripts{"PAWL_BUILD", "PAWL_SOURCE", "PAWL_PRESET", "PAWL_SEED",
+                                                           "PAWL_KILLS"};
 constexpr std::array<std::string_view, 3> prefixes_of_scripts{"PAWL_SIM_", "PAWL_TEST_", "PAWL_BENCH_"};
 
 bool is_of_scripts(std::string_view name) {
@@ -38,7 +39,8 @@ cli_result<config::loaded> load_configuration(const global_args& args) {
   return load_configuration(args, config::process_environment());
 }
 
-cli_result<config::loaded> load_configuration(const global_args& args, std::vector<std::pair<std::string, std::string>> environment) {
+cli_result<config::loaded> load_configuration(const global_args& args,
+                                              std::vector<std::pair<std::string, std::string>> environment) {
   config::load_request r;
   r.path = args.config_file.value_or("pawl.toml");
   r.path_must_exist = args.config_file.has_value();

@@ -10,6 +10,7 @@ namespace pawl::node {
 cli_result<config::loaded> load_configuration(const global_args& args);
 
 /// ... from the given environment.
-cli_result<config::loaded> load_configuration(const global_args& args, std::vector<std::pair<std::string, std::string>> environment);
+cli_result<config::loaded> load_configuration(const global_args& args,
+                                              std::vector<std::pair<std::string, std::string>> environment);
 
 }  // namespace pawl::node

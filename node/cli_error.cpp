@@ -11,7 +11,9 @@ std::string_view to_text(exit_code code) {
 }
 
 std::string cli_error::text(const std::string& program) const {
-  const auto ended = [](std::string_view s) { return s.empty() || std::string_view(".?!").find(s.back()) != std::string_view::npos; };
+  const auto ended = [](std::string_view s) {
+    return s.empty() || std::string_view(".?!").find(s.back()) != std::string_view::npos;
+  };
   std::string out = program + ": ";
   for (const char c : what) {
     out += c;

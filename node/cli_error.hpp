@@ -1,12 +1,12 @@
 // How a command of the command line ends when it does not end well.
 #pragma once
 
+#include "config/result.hpp"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include "config/result.hpp"
 
 namespace pawl::node {
 
@@ -26,7 +26,8 @@ std::string_view to_text(exit_code code);
 /// A failure for people, and for programs with -o json.
 struct cli_error {
   exit_code code = exit_code::failed;
-  std::string what{};  ///< what happened, to which workflow, step, file or setting; no full stop; may have several lines
+  std::string
+      what{};  ///< what happened, to which workflow, step, file or setting; no full stop; may have several lines
   std::string mend{};  ///< what to do, a sentence without its full stop; may be empty
   std::string json{};  ///< the node's own problem document, when it came from one
 

@@ -14,9 +14,9 @@ namespace pawl::node {
 namespace {
 
 cli_error too_long(const std::string& where, std::size_t limit) {
-  return usage_error(where + " is longer than " + config::format_size(config::byte_size{limit}) +
-                         ", four times limits.payload",
-                     "Keep large data elsewhere and hand over where it is, or raise limits.payload");
+  return usage_error(
+      where + " is longer than " + config::format_size(config::byte_size{limit}) + ", four times limits.payload",
+      "Keep large data elsewhere and hand over where it is, or raise limits.payload");
 }
 
 cli_result<std::string> read_all(int fd, const std::string& where, std::size_t limit) {
@@ -47,7 +47,8 @@ cli_result<json> to_json_value(const std::string& where, std::string_view text) 
   std::string what = where + " is not JSON";
   if (!wrong.path.empty() && wrong.path != where) what += " at " + wrong.path;
   const bool bare = !text.empty() && text.find_first_of("{[\"") == std::string_view::npos;
-  const std::string mend = bare ? "A text is in quotes, which a shell wants quoted as well: '\"...\"'" : "Write JSON, @FILE, or - for standard input";
+  const std::string mend = bare ? "A text is in quotes, which a shell wants quoted as well: '\"...\"'"
+                                : "Write JSON, @FILE, or - for standard input";
   return usage_error(what + ": " + wrong.message, wrong.mend.empty() ? mend : wrong.mend);
 }
 

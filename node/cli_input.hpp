@@ -1,11 +1,11 @@
 // JSON that a person hands over: on the command line, in a file, or on standard input.
 #pragma once
 
-#include <cstddef>
-#include <string>
-
 #include "node/cli_error.hpp"
 #include "node/json_codec.hpp"
+
+#include <cstddef>
+#include <string>
 
 namespace pawl::node {
 

@@ -13,14 +13,16 @@ namespace {
 void say_settings(const cli_context& c, const std::vector<config::listed_setting>& rows) {
   if (c.wants_json()) {
     json out = json::array();
-    for (const auto& r : rows) out.push_back({{"name", r.name}, {"value", r.value}, {"source", r.source}, {"doc", r.doc}});
+    for (const auto& r : rows)
+      out.push_back({{"name", r.name}, {"value", r.value}, {"source", r.source}, {"doc", r.doc}});
     return say_json(out);
   }
   std::vector<std::string> titles{"setting", "value", "from"};
   if (c.wide()) titles.emplace_back("what it is");
   table t(titles);
   for (const auto& r : rows) {
-    std::vector<cell> row{cell(r.name), cell(r.value.empty() ? "\"\"" : r.value), cell(r.source, r.source == "default" ? paint::faint : paint::strong)};
+    std::vector<cell> row{cell(r.name), cell(r.value.empty() ? "\"\"" : r.value),
+                          cell(r.source, r.source == "default" ? paint::faint : paint::strong)};
     if (c.wide()) row.emplace_back(r.doc);
     t.add(std::move(row));
   }
@@ -46,7 +48,8 @@ command_result show_config(const cli_context& c, const config_args& args) {
   const auto& settings = body.is_object() && body.contains("settings") ? body["settings"] : body;
   std::vector<config::listed_setting> rows;
   for (const auto& r : settings)
-    if (r.is_object()) rows.push_back({text_at(r, "name"), text_at(r, "value"), text_at(r, "source"), text_at(r, "doc")});
+    if (r.is_object())
+      rows.push_back({text_at(r, "name"), text_at(r, "value"), text_at(r, "source"), text_at(r, "doc")});
   say_settings(c, rows);
   return exit_code::ok;
 }
@@ -73,7 +76,8 @@ command_result show_names(const cli_context& c, const names_args& args) {
   }
   auto target = c.target(false);
   if (!target) return exit_code::ok;  // in the middle of a command line nobody wants to read an error
-  const auto answer = target.value()->ask({.path = {"workflows"}, .query = {{"limit", "200"}}, .patience = std::chrono::seconds(2)});
+  const auto answer =
+      target.value()->ask({.path = {"workflows"}, .query = {{"limit", "200"}}, .patience = std::chrono::seconds(2)});
   if (!answer || !answer.value().body.contains("workflows")) return exit_code::ok;
   std::set<std::string> seen;
   for (const auto& row : answer.value().body["workflows"])

@@ -35,16 +35,22 @@ class hosted_node {
   static cli_result<std::unique_ptr<hosted_node>> start(const cli_context& c, bool quiet) {
     auto h = std::unique_ptr<hosted_node>(new hosted_node(c));
     auto log_settings = c.settings().log;
-    if (quiet && c.configuration.source_of("log.level").from == config::source::origin::by_default) log_settings.level = config::log_level::warn;
+    if (quiet && c.configuration.source_of("log.level").from == config::source::origin::by_default)
+      log_settings.level = config::log_level::warn;
     auto opened = node_log::open(log_settings, c.settings().node.name);
     if (!opened) return std::move(opened).error();
     h->log_ = std::move(opened).value();
-    auto node = node_process::start({c.types, c.configuration, h->log_, c.global.program, [s = &h->signals_] { s->wake(); }});
+    auto node =
+        node_process::start({c.types, c.configuration, h->log_, c.global.program, [s = &h->signals_] { s->wake(); }});
     if (!node) return std::move(node).error();
     h->node_ = std::move(node).value();
     h->log_.write(log_level::info, "node is up",
-                  {{"name", c.settings().node.name}, {"pid", std::to_string(::getpid())}, {"version", PAWL_VERSION}, {"data", h->node_->directory()},
-                   {"socket", h->node_->socket()}, {"types", std::to_string(c.types.types().size())}});
+                  {{"name", c.settings().node.name},
+                   {"pid", std::to_string(::getpid())},
+                   {"version", PAWL_VERSION},
+                   {"data", h->node_->directory()},
+                   {"socket", h->node_->socket()},
+                   {"types", std::to_string(c.types.types().size())}});
     return h;
   }
 
@@ -57,7 +63,10 @@ class hosted_node {
   node_process::stopped drain(const std::string& why) {
     const auto grace = node_->broken().empty() ? context_.settings().node.drain_grace : 0ms;
     const auto began = clock_type::now();
-    log_.write(log_level::info, "draining", {{"why", why}, {"attempts", std::to_string(node_->running_attempts())}, {"grace", config::format_duration(grace)}});
+    log_.write(log_level::info, "draining",
+               {{"why", why},
+                {"attempts", std::to_string(node_->running_attempts())},
+                {"grace", config::format_duration(grace)}});
     std::atomic<bool> hurry{false}, over{false};
     node_process::stopped result;
     std::thread worker([&] {
@@ -70,7 +79,8 @@ class hosted_node {
       const auto signal = signals_.wait(progress_every);
       if (over) break;
       if ((signal && hurry) || (hurry_until && clock_type::now() > *hurry_until)) {
-        log_.write(log_level::error, "ended without waiting for the disk; attempts under way are taken as lost by the next node");
+        log_.write(log_level::error,
+                   "ended without waiting for the disk; attempts under way are taken as lost by the next node");
         leave_at_once(exit_code::failed);
       }
       if (signal) {
@@ -82,9 +92,12 @@ class hosted_node {
       }
     }
     worker.join();
-    log_.write(log_level::info, "node has stopped",
-               {{"interrupted", std::to_string(result.interrupted)}, {"hung", std::to_string(result.hung)},
-                {"took_ms", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(clock_type::now() - began).count())}});
+    log_.write(
+        log_level::info, "node has stopped",
+        {{"interrupted", std::to_string(result.interrupted)},
+         {"hung", std::to_string(result.hung)},
+         {"took_ms",
+          std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(clock_type::now() - began).count())}});
     return result;
   }
 
@@ -93,7 +106,8 @@ class hosted_node {
 
   void report_progress(clock_type::time_point began, std::chrono::milliseconds grace) const {
     const auto left = std::chrono::ceil<std::chrono::seconds>(grace - (clock_type::now() - began));
-    log_.write(log_level::info, "draining: waiting for attempts; a second signal stops at once", {{"seconds_left", std::to_string(std::max<std::int64_t>(0, left.count()))}});
+    log_.write(log_level::info, "draining: waiting for attempts; a second signal stops at once",
+               {{"seconds_left", std::to_string(std::max<std::int64_t>(0, left.count()))}});
   }
 
   const cli_context& context_;
@@ -110,7 +124,8 @@ cli_error broken_error(const std::string& why) {
 class asked_start {
  public:
   asked_start(const cli_context& c, hosted_node& host, const start_args& args, const question& q)
-      : target_(cli_target::over(host.node().door(), c.global, c.configuration)), thread_([this, &c, &host, &args, &q] {
+      : target_(cli_target::over(host.node().door(), c.global, c.configuration)),
+        thread_([this, &c, &host, &args, &q] {
           result_ = start_on(c, *target_, args, q);
           over_ = true;
           host.signals().wake();
@@ -142,14 +157,22 @@ command_result await_start(const cli_context& c, hosted_node& host, const start_
   auto result = asked.take();
   if (result) return result;
   if (const auto why = host.node().broken(); !why.empty()) return broken_error(why);
-  return cli_error{exit_code::unavailable, "stopped by " + signal_name(signal.value_or(0)) + " before workflow " + config::in_quotes(text_at(q.body, "id")) + " had ended",
-                   "Nothing is lost: it goes on with the next node on this data: `" + how_to_start(c.global, c.settings()) + "`", {}};
+  return cli_error{
+      exit_code::unavailable,
+      "stopped by " + signal_name(signal.value_or(0)) + " before workflow " + config::in_quotes(text_at(q.body, "id")) +
+          " had ended",
+      "Nothing is lost: it goes on with the next node on this data: `" + how_to_start(c.global, c.settings()) + "`",
+      {}};
 }
 
 }  // namespace
 
 command_result run_node(const cli_context& c) {
-  if (c.types.types().empty()) return cli_error{exit_code::failed, "this binary has no workflow types registered", "Add them to the registry before pawl::run", {}};
+  if (c.types.types().empty())
+    return cli_error{exit_code::failed,
+                     "this binary has no workflow types registered",
+                     "Add them to the registry before pawl::run",
+                     {}};
   auto started = hosted_node::start(c, false);
   if (!started) return std::move(started).error();
   auto& host = *started.value();
@@ -169,7 +192,8 @@ command_result run_in_process(const cli_context& c, const start_args& args) {
   if (!started) {
     auto e = std::move(started).error();
     if (e.code == exit_code::conflict)
-      e.mend = "Or start the workflow on that node: `" + c.global.program + " start " + config::printable(args.type, 80) + " ... --wait`";
+      e.mend = "Or start the workflow on that node: `" + c.global.program + " start " +
+               config::printable(args.type, 80) + " ... --wait`";
     return e;
   }
   auto& host = *started.value();

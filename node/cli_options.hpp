@@ -2,14 +2,14 @@
 // and the completions that are made from it.
 #pragma once
 
+#include "node/cli_error.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
-
-#include "node/cli_error.hpp"
 
 namespace pawl::node {
 
@@ -98,8 +98,9 @@ struct names_args {
   std::string what{};
 };
 
-using command_choice = std::variant<node_args, start_args, list_args, show_args, history_args, result_args, command_args, status_args,
-                                    types_args, verify_args, config_args, version_args, completion_args, names_args>;
+using command_choice =
+    std::variant<node_args, start_args, list_args, show_args, history_args, result_args, command_args, status_args,
+                 types_args, verify_args, config_args, version_args, completion_args, names_args>;
 
 struct command_line {
   global_args global;

@@ -57,19 +57,31 @@ command_result follow_history(const cli_context& c, cli_target& target, const hi
   if (!followed) return followed.error();
   if (out.ended() || std::ferror(stdout) != 0) return exit_code::ok;
   // It may have been closed before the event that was asked for, too.
-  const auto result = target.ask({.path = {"workflows", args.id, "result"}, .query = {{"run", number_or_nothing(args.run)}}, .workflow_id = args.id});
+  const auto result = target.ask({.path = {"workflows", args.id, "result"},
+                                  .query = {{"run", number_or_nothing(args.run)}},
+                                  .workflow_id = args.id});
   if (result && result.value().status == 200) return exit_code::ok;
   const auto what = "workflow " + config::in_quotes(args.id) + " is still open";
   if (!target.has_node())
-    return cli_error{exit_code::unavailable, what + ", and no node runs that would go on with it", "Start one: `" + how_to_start(c.global, c.settings()) + "`", {}};
-  return cli_error{exit_code::unavailable, what + ", and the node sends no more", "It is stopping: follow again with --from " + std::to_string(out.newest() + 1), {}};
+    return cli_error{exit_code::unavailable,
+                     what + ", and no node runs that would go on with it",
+                     "Start one: `" + how_to_start(c.global, c.settings()) + "`",
+                     {}};
+  return cli_error{exit_code::unavailable,
+                   what + ", and the node sends no more",
+                   "It is stopping: follow again with --from " + std::to_string(out.newest() + 1),
+                   {}};
 }
 
 }  // namespace
 
 command_result show_list(const cli_context& c, const list_args& args) {
   const auto answer = ask(c, {.path = {"workflows"},
-                              .query = {{"type", args.type}, {"prefix", args.prefix}, {"state", args.state}, {"limit", std::to_string(args.limit)}, {"cursor", args.cursor}}});
+                              .query = {{"type", args.type},
+                                        {"prefix", args.prefix},
+                                        {"state", args.state},
+                                        {"limit", std::to_string(args.limit)},
+                                        {"cursor", args.cursor}}});
   if (!answer) return answer.error();
   if (c.wants_json()) {
     say_json(answer.value());
@@ -81,7 +93,8 @@ command_result show_list(const cli_context& c, const list_args& args) {
 }
 
 command_result show_run(const cli_context& c, const show_args& args) {
-  const auto answer = ask(c, {.path = {"workflows", args.id}, .query = {{"run", number_or_nothing(args.run)}}, .workflow_id = args.id});
+  const auto answer =
+      ask(c, {.path = {"workflows", args.id}, .query = {{"run", number_or_nothing(args.run)}}, .workflow_id = args.id});
   if (!answer) return answer.error();
   if (c.wants_json())
     say_json(answer.value());
@@ -93,7 +106,9 @@ command_result show_run(const cli_context& c, const show_args& args) {
 command_result show_history(const cli_context& c, const history_args& args) {
   auto target = c.target(false);
   if (!target) return std::move(target).error();
-  question q{.path = {"workflows", args.id, "history"}, .query = {{"run", number_or_nothing(args.run)}}, .workflow_id = args.id};
+  question q{.path = {"workflows", args.id, "history"},
+             .query = {{"run", number_or_nothing(args.run)}},
+             .workflow_id = args.id};
   if (args.follow) {
     if (args.limit > 0) return usage_error("--limit and --follow do not go together", "Leave one of them out");
     if (args.from > 1) q.query.emplace_back("from", std::to_string(args.from));
@@ -113,8 +128,11 @@ command_result show_history(const cli_context& c, const history_args& args) {
       --left;
     }
     if (const auto broken = text_at(body, "broken"); !broken.empty())
-      return cli_error{exit_code::failed, "the history of workflow " + config::in_quotes(args.id) + " cannot be read further: " + config::printable(broken),
-                       "Run `" + c.global.program + " verify`", {}};
+      return cli_error{exit_code::failed,
+                       "the history of workflow " + config::in_quotes(args.id) +
+                           " cannot be read further: " + config::printable(broken),
+                       "Run `" + c.global.program + " verify`",
+                       {}};
     from = number_at(body, "next");
   }
   return exit_code::ok;
@@ -137,7 +155,8 @@ command_result show_types(const cli_context& c, const types_args& args) {
   // What this binary has needs neither node nor data; a node that runs is asked, since it may be another binary.
   auto client = http_client(socket_path(c.settings()));
   const auto remote = client.call({.method = "GET", .path = "/v1/types", .query = {}}, std::chrono::seconds(30));
-  json answer = remote && remote.value().status == 200 ? json::parse(remote.value().body, nullptr, false) : json(nullptr);
+  json answer =
+      remote && remote.value().status == 200 ? json::parse(remote.value().body, nullptr, false) : json(nullptr);
   if (!answer.is_object()) answer = present_types(c.types);
   if (args.type.empty()) {
     if (c.wants_json())
@@ -157,8 +176,10 @@ command_result show_types(const cli_context& c, const types_args& args) {
     return exit_code::ok;
   }
   const auto nearest = config::nearest_name(args.type, names);
-  return cli_error{exit_code::not_found, "there is no workflow type " + config::in_quotes(args.type),
-                   nearest ? "Did you mean " + *nearest + "?" : "`" + c.global.program + " types` lists them", {}};
+  return cli_error{exit_code::not_found,
+                   "there is no workflow type " + config::in_quotes(args.type),
+                   nearest ? "Did you mean " + *nearest + "?" : "`" + c.global.program + " types` lists them",
+                   {}};
 }
 
 }  // namespace pawl::node

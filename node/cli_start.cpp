@@ -35,18 +35,23 @@ std::optional<cli_error> missing_step(const cli_context& c, cli_target& target, 
   std::vector<std::string> names;
   for (const auto& type : part_at(types.value().body, "types"))
     for (const auto& version : part_at(type, "versions"))
-      if (text_at(type, "type") == text_at(run.value().body, "type") && number_at(version, "version") == number_at(run.value().body, "version"))
+      if (text_at(type, "type") == text_at(run.value().body, "type") &&
+          number_at(version, "version") == number_at(run.value().body, "version"))
         for (const auto& step : part_at(version, "steps")) names.push_back(text_at(step, "name"));
   if (names.empty() || std::find(names.begin(), names.end(), args.step) != names.end()) return std::nullopt;
   const auto nearest = config::nearest_name(args.step, names);
-  return cli_error{exit_code::not_found, "workflow " + config::in_quotes(args.id) + ": its type has no step " + config::in_quotes(args.step),
-                   nearest ? "Did you mean " + *nearest + "?" : "`" + c.global.program + " types " + text_at(run.value().body, "type") + "` lists them", {}};
+  return cli_error{exit_code::not_found,
+                   "workflow " + config::in_quotes(args.id) + ": its type has no step " + config::in_quotes(args.step),
+                   nearest ? "Did you mean " + *nearest + "?"
+                           : "`" + c.global.program + " types " + text_at(run.value().body, "type") + "` lists them",
+                   {}};
 }
 
 question result_question(const std::string& id, std::uint64_t run, std::chrono::milliseconds wait) {
   question q;
   q.path = {"workflows", id, "result"};
-  q.query = {{"run", run > 0 ? std::to_string(run) : ""}, {"wait_ms", wait.count() > 0 ? std::to_string(wait.count()) : ""}};
+  q.query = {{"run", run > 0 ? std::to_string(run) : ""},
+             {"wait_ms", wait.count() > 0 ? std::to_string(wait.count()) : ""}};
   q.workflow_id = id;
   q.patience = transport_patience + wait;
   return q;
@@ -59,13 +64,15 @@ cli_result<json> await_end(const cli_context& c, cli_target& target, const std::
     if (!answer) {
       auto e = std::move(answer).error();
       if (e.code == exit_code::unavailable && !e.json.empty())
-        e.mend = "Nothing is lost: ask again with `" + c.global.program + " result " + config::printable(id, 200) + " --wait` when the node runs";
+        e.mend = "Nothing is lost: ask again with `" + c.global.program + " result " + config::printable(id, 200) +
+                 " --wait` when the node runs";
       return e;
     }
     auto& body = answer.value().body;
     if (answer.value().status == 200) return std::move(body);
     if (flag_at(body, "paused") && !std::exchange(told, true))
-      note(c, "workflow " + config::in_quotes(id) + " is paused; `" + c.global.program + " show " + config::printable(id, 200) + "` says why. Still waiting");
+      note(c, "workflow " + config::in_quotes(id) + " is paused; `" + c.global.program + " show " +
+                  config::printable(id, 200) + "` says why. Still waiting");
   }
 }
 
@@ -77,9 +84,11 @@ command_result say_end(const cli_context& c, const std::string& id, const json& 
   // "was cancelled: no time", not "was cancelled: cancelled: no time".
   const auto why = text_at(error, "code") == state ? text_at(error, "message") : failure_at(answer, "error");
   return cli_error{code,
-                   "workflow " + config::in_quotes(id) + run_text(number_at(answer, "run")) + (state == "failed" ? " failed" : " was " + state) +
+                   "workflow " + config::in_quotes(id) + run_text(number_at(answer, "run")) +
+                       (state == "failed" ? " failed" : " was " + state) +
                        (why.empty() ? "" : ": " + config::printable(why)),
-                   "`" + c.global.program + " show " + config::printable(id, 200) + "` tells its steps", {}};
+                   "`" + c.global.program + " show " + config::printable(id, 200) + "` tells its steps",
+                   {}};
 }
 
 }  // namespace
@@ -117,7 +126,9 @@ cli_result<question> start_question(const cli_context& c, const start_args& args
 
 command_result start_on(const cli_context& c, cli_target& target, const start_args& args, const question& q) {
   const auto answer = target.ask(q);
-  if (!answer) return with_mend(answer.error(), exit_code::conflict, "Choose another --id, or begin a new run when the one before is closed: --closed-id allow");
+  if (!answer)
+    return with_mend(answer.error(), exit_code::conflict,
+                     "Choose another --id, or begin a new run when the one before is closed: --closed-id allow");
   const auto& body = answer.value().body;
   const auto run = number_at(body, "run");
   const auto id = text_at(q.body, "id");
@@ -155,8 +166,12 @@ command_result show_result(const cli_context& c, const result_args& args) {
   }
   const auto state = text_at(answer.value().body, "state");
   const auto what = "workflow " + config::in_quotes(args.id) + " is still " + (state.empty() ? "open" : state);
-  if (target.value()->has_node()) return cli_error{exit_code::unavailable, what, "Wait for its end with --wait", answer.value().body.dump()};
-  return cli_error{exit_code::unavailable, what + ", and no node runs that would go on with it", "Start one: `" + how_to_start(c.global, c.settings()) + "`", {}};
+  if (target.value()->has_node())
+    return cli_error{exit_code::unavailable, what, "Wait for its end with --wait", answer.value().body.dump()};
+  return cli_error{exit_code::unavailable,
+                   what + ", and no node runs that would go on with it",
+                   "Start one: `" + how_to_start(c.global, c.settings()) + "`",
+                   {}};
 }
 
 command_result send_command(const cli_context& c, const command_args& args) {
@@ -188,7 +203,8 @@ command_result send_command(const cli_context& c, const command_args& args) {
     return exit_code::ok;
   }
   const bool again = text_at(answer.value().body, "outcome") == "duplicate";
-  say(config::printable(args.id) + ": " + args.verb + (again ? " had been recorded by this command" : " is recorded") + "\n");
+  say(config::printable(args.id) + ": " + args.verb + (again ? " had been recorded by this command" : " is recorded") +
+      "\n");
   return exit_code::ok;
 }
 

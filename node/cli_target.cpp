@@ -26,15 +26,20 @@ exit_code to_exit_code(int status) {
     case 413:
     case 415:
     case 422:
-    case 431: return exit_code::usage;
-    case 404: return exit_code::not_found;
-    case 409: return exit_code::conflict;
+    case 431:
+      return exit_code::usage;
+    case 404:
+      return exit_code::not_found;
+    case 409:
+      return exit_code::conflict;
     case 408:
     case 429:
     case 502:
     case 503:
-    case 504: return exit_code::unavailable;
-    default: return exit_code::failed;
+    case 504:
+      return exit_code::unavailable;
+    default:
+      return exit_code::failed;
   }
 }
 
@@ -55,7 +60,10 @@ api_request to_request(const question& q) {
 
 /// A word that a shell takes as one.
 std::string shell_word(const std::string& text) {
-  if (!text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@%+=-") == std::string::npos) return text;
+  if (!text.empty() &&
+      text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@%+=-") ==
+          std::string::npos)
+    return text;
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -77,12 +85,18 @@ namespace {
 
 /// Why the directory, or the socket if there is one, cannot be opened. A directory that is not there is no matter here.
 std::optional<cli_error> check_openable(const config::settings& s) {
-  struct stat found {};
+  struct stat found{};
   if (::stat(s.data.dir.c_str(), &found) == 0 && !S_ISDIR(found.st_mode))
-    return cli_error{exit_code::failed, "data.dir: " + config::in_quotes(s.data.dir) + " is not a directory", "Name a directory with --data", {}};
+    return cli_error{exit_code::failed,
+                     "data.dir: " + config::in_quotes(s.data.dir) + " is not a directory",
+                     "Name a directory with --data",
+                     {}};
   for (const auto& [path, wanted] : {std::pair{s.data.dir, R_OK | X_OK}, std::pair{socket_path(s), R_OK | W_OK}})
     if (::access(path.c_str(), wanted) != 0 && errno == EACCES)
-      return cli_error{exit_code::failed, config::in_quotes(path) + " cannot be opened: " + std::strerror(EACCES), "Run this as the user that the node runs as", {}};
+      return cli_error{exit_code::failed,
+                       config::in_quotes(path) + " cannot be opened: " + std::strerror(EACCES),
+                       "Run this as the user that the node runs as",
+                       {}};
   return std::nullopt;
 }
 
@@ -90,17 +104,24 @@ std::optional<cli_error> check_openable(const config::settings& s) {
 
 std::optional<cli_error> check_readable(const global_args& global, const config::settings& s) {
   if (auto wrong = check_openable(s)) return wrong;
-  struct stat found {};
+  struct stat found{};
   const auto shown = config::in_quotes(s.data.dir);
   if (::stat(s.data.dir.c_str(), &found) != 0) {
     if (errno == ENOENT)
-      return cli_error{exit_code::unavailable, "there is no data directory " + shown + ", and no node runs on it",
-                       "Name another with --data, or start a node, which makes it: `" + how_to_start(global, s) + "`", {}};
-    return cli_error{exit_code::failed, "data.dir: " + shown + " cannot be read: " + std::strerror(errno), "Run this as the user that the node runs as", {}};
+      return cli_error{exit_code::unavailable,
+                       "there is no data directory " + shown + ", and no node runs on it",
+                       "Name another with --data, or start a node, which makes it: `" + how_to_start(global, s) + "`",
+                       {}};
+    return cli_error{exit_code::failed,
+                     "data.dir: " + shown + " cannot be read: " + std::strerror(errno),
+                     "Run this as the user that the node runs as",
+                     {}};
   }
   if (::stat((s.data.dir + "/pawl.db").c_str(), &found) != 0 && errno == ENOENT)
-    return cli_error{exit_code::unavailable, "the directory " + shown + " holds no data of pawl, and no node runs on it",
-                     "Name another with --data, or start a node: `" + how_to_start(global, s) + "`", {}};
+    return cli_error{exit_code::unavailable,
+                     "the directory " + shown + " holds no data of pawl, and no node runs on it",
+                     "Name another with --data, or start a node: `" + how_to_start(global, s) + "`",
+                     {}};
   return std::nullopt;
 }
 
@@ -118,7 +139,9 @@ cli_error to_cli_error(const api_response& refusal, const std::string& workflow_
   // The id that was asked for is named even where the node did not.
   const auto id = text_at(body, "workflow_id").empty() ? workflow_id : text_at(body, "workflow_id");
   const auto shown = config::printable(id, 80);
-  e.what = (shown.empty() || detail.find(shown) != std::string::npos ? "" : "workflow " + config::in_quotes(id) + ": ") + config::printable(detail);
+  e.what =
+      (shown.empty() || detail.find(shown) != std::string::npos ? "" : "workflow " + config::in_quotes(id) + ": ") +
+      config::printable(detail);
   e.mend = config::printable(text_at(body, "mend"));
   if (!e.mend.empty() && e.mend[0] >= 'a' && e.mend[0] <= 'z') e.mend[0] = static_cast<char>(e.mend[0] - 'a' + 'A');
   auto document = body;
@@ -136,7 +159,8 @@ struct cli_target::state {
     switch (wrong.what) {
       case transport_error::kind::no_node:
         e.what = about + "the node has stopped";
-        e.mend = "Nothing that it acknowledged is lost, and what is open goes on with the next one: `" + how_to_start(global, configuration.values) + "`";
+        e.mend = "Nothing that it acknowledged is lost, and what is open goes on with the next one: `" +
+                 how_to_start(global, configuration.values) + "`";
         break;
       case transport_error::kind::timeout:
         e.what = about + "the node does not answer: " + wrong.message;
@@ -148,7 +172,8 @@ struct cli_target::state {
         break;
     }
     if (!q.command_id.empty())
-      e.mend += ". It is not known whether the command was recorded: sent again with --command-id " + shell_word(q.command_id) + " it is never done twice";
+      e.mend += ". It is not known whether the command was recorded: sent again with --command-id " +
+                shell_word(q.command_id) + " it is never done twice";
     return e;
   }
 
@@ -157,7 +182,8 @@ struct cli_target::state {
     auto promise = std::make_shared<std::promise<api_response>>();
     auto answered = promise->get_future();
     door->handle(r, [promise](api_response a) { promise->set_value(std::move(a)); });
-    if (answered.wait_for(patience) != std::future_status::ready) return transport_error{transport_error::kind::timeout, "reading the data takes too long"};
+    if (answered.wait_for(patience) != std::future_status::ready)
+      return transport_error{transport_error::kind::timeout, "reading the data takes too long"};
     return answered.get();
   }
 
@@ -165,21 +191,22 @@ struct cli_target::state {
   config::loaded configuration;
   http_client client;
   std::unique_ptr<api> reader;  // where no node runs
-  api* door = nullptr;          // that, or the api of a node in this process; null: the node on the socket is asked
+  api* door = nullptr;  // that, or the api of a node in this process; null: the node on the socket is asked
 };
 
 cli_target::cli_target(std::unique_ptr<state> s) : state_(std::move(s)) {}
 cli_target::~cli_target() = default;
 bool cli_target::has_node() const { return state_->reader == nullptr; }
 
-std::unique_ptr<cli_target> cli_target::over(api& door, const global_args& global, const config::loaded& configuration) {
+std::unique_ptr<cli_target> cli_target::over(api& door, const global_args& global,
+                                             const config::loaded& configuration) {
   auto s = std::make_unique<state>(global, configuration);
   s->door = &door;
   return std::unique_ptr<cli_target>(new cli_target(std::move(s)));
 }
 
-cli_result<std::unique_ptr<cli_target>> cli_target::open(const registry& types, const global_args& global, const config::loaded& configuration,
-                                                         bool needs_node) {
+cli_result<std::unique_ptr<cli_target>> cli_target::open(const registry& types, const global_args& global,
+                                                         const config::loaded& configuration, bool needs_node) {
   auto s = std::make_unique<state>(global, configuration);
   const auto& settings = configuration.values;
   if (auto wrong = check_openable(settings)) return std::move(*wrong);
@@ -187,12 +214,16 @@ cli_result<std::unique_ptr<cli_target>> cli_target::open(const registry& types, 
   if (!found && found.error().what != transport_error::kind::no_node) return s->to_error(found.error(), {});
   if (!found) {
     if (const auto pid = needs_node ? store::data_directory::holder(settings.data.dir) : std::nullopt)
-      return cli_error{exit_code::unavailable, "the node on the data directory " + config::in_quotes(settings.data.dir) + ", pid " + std::to_string(*pid) +
-                                                   ", does not listen: it is starting or stopping",
-                       "Try again in a moment", {}};
+      return cli_error{exit_code::unavailable,
+                       "the node on the data directory " + config::in_quotes(settings.data.dir) + ", pid " +
+                           std::to_string(*pid) + ", does not listen: it is starting or stopping",
+                       "Try again in a moment",
+                       {}};
     if (needs_node)
-      return cli_error{exit_code::unavailable, "no node runs on the data directory " + config::in_quotes(settings.data.dir),
-                       "Start one: `" + how_to_start(global, settings) + "`", {}};
+      return cli_error{exit_code::unavailable,
+                       "no node runs on the data directory " + config::in_quotes(settings.data.dir),
+                       "Start one: `" + how_to_start(global, settings) + "`",
+                       {}};
     if (auto wrong = check_readable(global, settings)) return std::move(*wrong);
     api_options o;
     o.version = PAWL_VERSION;
@@ -201,7 +232,8 @@ cli_result<std::unique_ptr<cli_target>> cli_target::open(const registry& types, 
     o.limits = to_limits(settings);
     o.outcome_age = settings.limits.outcome_age;
     o.readers = 0;
-    s->reader = std::make_unique<api>(types, nullptr, [dir = settings.data.dir] { return store::open_view(dir); }, std::move(o));
+    s->reader = std::make_unique<api>(
+        types, nullptr, [dir = settings.data.dir] { return store::open_view(dir); }, std::move(o));
     s->door = s->reader.get();
   }
   return std::unique_ptr<cli_target>(new cli_target(std::move(s)));
@@ -210,7 +242,8 @@ cli_result<std::unique_ptr<cli_target>> cli_target::open(const registry& types, 
 cli_result<cli_target::answer> cli_target::ask(const question& q) {
   const auto request = to_request(q);
   auto got = state_->call(request, q.patience);
-  if (!got && !q.command_id.empty() && got.error().what == transport_error::kind::broken) got = state_->call(request, q.patience);
+  if (!got && !q.command_id.empty() && got.error().what == transport_error::kind::broken)
+    got = state_->call(request, q.patience);
   if (!got) return state_->to_error(got.error(), q);
   const auto& response = got.value();
   if (response.status >= 400) return to_cli_error(response, q.workflow_id);
@@ -243,7 +276,8 @@ cli_result<done> cli_target::follow(const question& q, const std::function<bool(
     return done{};
   }
   bool stopped = false;
-  const auto got = state_->client.stream(request, [&](std::string_view line) { return !(stopped = !line.empty() && !on_line(line)); });
+  const auto got = state_->client.stream(
+      request, [&](std::string_view line) { return !(stopped = !line.empty() && !on_line(line)); });
   if (stopped) return done{};
   if (!got) return state_->to_error(got.error(), q);
   if (got.value().status >= 400) return to_cli_error(got.value(), q.workflow_id);

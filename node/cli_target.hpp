@@ -2,6 +2,12 @@
 // data itself to read. Both go through the same api and give the same answers.
 #pragma once
 
+#include "config/load.hpp"
+#include "node/api.hpp"
+#include "node/cli_options.hpp"
+#include "node/http_client.hpp"
+#include "node/json_codec.hpp"
+
 #include <chrono>
 #include <functional>
 #include <map>
@@ -11,12 +17,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include "config/load.hpp"
-#include "node/api.hpp"
-#include "node/cli_options.hpp"
-#include "node/http_client.hpp"
-#include "node/json_codec.hpp"
 
 namespace pawl::node {
 
@@ -33,8 +33,8 @@ struct question {
 class cli_target {
  public:
   /// `needs_node`: without a node it is an error that says how to start one. `types` must outlive the target.
-  static cli_result<std::unique_ptr<cli_target>> open(const registry& types, const global_args& global, const config::loaded& configuration,
-                                                      bool needs_node);
+  static cli_result<std::unique_ptr<cli_target>> open(const registry& types, const global_args& global,
+                                                      const config::loaded& configuration, bool needs_node);
   /// Asks that api, of a node in this process. It must outlive the target.
   static std::unique_ptr<cli_target> over(api& door, const global_args& global, const config::loaded& configuration);
   ~cli_target();

@@ -17,7 +17,9 @@ using clock_type = std::chrono::steady_clock;
 /// How far it is, on standard error: one line that changes on a terminal, otherwise a line every few seconds.
 class progress_line {
  public:
-  explicit progress_line(const cli_context& c) : context_(c), terminal_(::isatty(STDERR_FILENO) == 1) { show("checking the database"); }
+  explicit progress_line(const cli_context& c) : context_(c), terminal_(::isatty(STDERR_FILENO) == 1) {
+    show("checking the database");
+  }
   ~progress_line() { clear(); }
   progress_line(const progress_line&) = delete;
   progress_line& operator=(const progress_line&) = delete;
@@ -55,12 +57,17 @@ class progress_line {
 
 json to_json_report(const store::verify_report& r) {
   json findings = json::array();
-  for (const auto& f : r.findings) findings.push_back({{"workflow_id", f.workflow_id}, {"run", f.run}, {"seq", f.seq}, {"what", f.what}});
-  return {{"clean", r.clean()}, {"runs", r.runs},         {"open_runs", r.open_runs}, {"events", r.events}, {"heartbeats", r.heartbeats},
-          {"outcomes", r.outcomes}, {"found", r.found}, {"findings", std::move(findings)}};
+  for (const auto& f : r.findings)
+    findings.push_back({{"workflow_id", f.workflow_id}, {"run", f.run}, {"seq", f.seq}, {"what", f.what}});
+  return {{"clean", r.clean()},         {"runs", r.runs},
+          {"open_runs", r.open_runs},   {"events", r.events},
+          {"heartbeats", r.heartbeats}, {"outcomes", r.outcomes},
+          {"found", r.found},           {"findings", std::move(findings)}};
 }
 
-std::string counted(std::uint64_t n, const std::string& what) { return std::to_string(n) + " " + what + (n == 1 ? "" : "s"); }
+std::string counted(std::uint64_t n, const std::string& what) {
+  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+}
 
 }  // namespace
 
@@ -81,12 +88,15 @@ command_result verify_data(const cli_context& c) {
     return report.clean() ? exit_code::ok : exit_code::failed;
   }
   for (const auto& f : report.findings) say(config::printable(f.text()) + "\n");
-  if (report.found > report.findings.size()) say("... and " + std::to_string(report.found - report.findings.size()) + " more\n");
-  say("checked " + counted(report.runs, "run") + " (" + std::to_string(report.open_runs) + " open) with " + counted(report.events, "event") + " in " + elapsed_text(took) +
-      (report.clean() ? ": all is well\n" : "\n"));
+  if (report.found > report.findings.size())
+    say("... and " + std::to_string(report.found - report.findings.size()) + " more\n");
+  say("checked " + counted(report.runs, "run") + " (" + std::to_string(report.open_runs) + " open) with " +
+      counted(report.events, "event") + " in " + elapsed_text(took) + (report.clean() ? ": all is well\n" : "\n"));
   if (report.clean()) return exit_code::ok;
-  return cli_error{exit_code::failed, "the data in " + config::in_quotes(directory) + " is damaged: " + counted(report.found, "finding"),
-                   "Stop the node, keep a copy of the directory, and restore it from a backup", {}};
+  return cli_error{exit_code::failed,
+                   "the data in " + config::in_quotes(directory) + " is damaged: " + counted(report.found, "finding"),
+                   "Stop the node, keep a copy of the directory, and restore it from a backup",
+                   {}};
 }
 
 }  // namespace pawl::node

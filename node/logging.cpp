@@ -95,7 +95,10 @@ std::pair<std::string, std::vector<log_field>> split_log_text(std::string_view t
 }
 
 struct node_log::sink {
-  sink(std::shared_ptr<spdlog::logger> l, bool as_json, std::string name) : out(std::move(l)), is_json(as_json), node(std::move(name)) {}
+  sink(std::shared_ptr<spdlog::logger> l, bool as_json, std::string name)
+      : out(std::move(l)),
+        is_json(as_json),
+        node(std::move(name)) {}
 
   void put(log_level level, std::string_view event, const std::vector<log_field>& fields) const {
     const auto to = to_spdlog(level);
@@ -134,8 +137,11 @@ cli_result<node_log> node_log::open(const config::log_settings& settings, const 
     else
       to = std::make_shared<spdlog::sinks::basic_file_sink_mt>(settings.file);
   } catch (const spdlog::spdlog_ex& e) {
-    return cli_error{exit_code::failed, "log.file: " + config::in_quotes(settings.file) + " cannot be opened: " + config::printable(e.what()),
-                     "Name a file in a directory that this user may write to", {}};
+    return cli_error{
+        exit_code::failed,
+        "log.file: " + config::in_quotes(settings.file) + " cannot be opened: " + config::printable(e.what()),
+        "Name a file in a directory that this user may write to",
+        {}};
   }
   auto logger = std::make_shared<spdlog::logger>("pawl", std::move(to));
   const bool as_json = settings.format == config::log_format::json;

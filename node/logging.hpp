@@ -7,16 +7,16 @@
 // broken in two: control characters are escaped.
 #pragma once
 
+#include <pawl/step_context.hpp>
+
+#include "config/settings.hpp"
+#include "node/cli_error.hpp"
+
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <pawl/step_context.hpp>
-
-#include "config/settings.hpp"
-#include "node/cli_error.hpp"
 
 namespace pawl::node {
 

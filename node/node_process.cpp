@@ -55,15 +55,20 @@ struct node_process::state {
     const auto& settings = options.configuration.values;
     directory.emplace(settings.data.dir);
     if (directory->in_memory())
-      options.log.write(log_level::warn, "the data directory is on a file system in memory: it does not survive the machine", {{"data", directory->path()}});
+      options.log.write(log_level::warn,
+                        "the data directory is on a file system in memory: it does not survive the machine",
+                        {{"data", directory->path()}});
     journal = store::open_embedded(journal_options(settings, directory->path()));
     auto o = to_node_options(settings);
     o.open_view = [j = journal.get()] { return j->open_view(); };
     o.log = [log = options.log](log_level level, std::string_view text) { log.write_text(level, text); };
     o.run_in_child = make_child_runner(o.log, {.name = options.program});
     o.on_broken = [this](const std::string& why) { on_broken(why); };
-    system = std::make_unique<actors::node_system>(options.types, *journal, [j = journal.get()](std::string_view id) { return j->may_exist(id); }, std::move(o));
-    door = std::make_unique<api>(options.types, system.get(), [j = journal.get()] { return j->open_view(); }, door_options(options.configuration, directory->path()));
+    system = std::make_unique<actors::node_system>(
+        options.types, *journal, [j = journal.get()](std::string_view id) { return j->may_exist(id); }, std::move(o));
+    door = std::make_unique<api>(
+        options.types, system.get(), [j = journal.get()] { return j->open_view(); },
+        door_options(options.configuration, directory->path()));
     server = std::make_unique<http_server>(*door, server_options(settings));
   }
 

@@ -1,18 +1,18 @@
 // A node in this process: the data directory and its lock, the journal, the engine, and the door on the Unix socket.
 #pragma once
 
-#include <atomic>
-#include <chrono>
-#include <functional>
-#include <memory>
-#include <string>
-
 #include <pawl/registry.hpp>
 
 #include "config/load.hpp"
 #include "node/api.hpp"
 #include "node/cli_error.hpp"
 #include "node/logging.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
 
 namespace pawl::node {
 
@@ -27,8 +27,8 @@ struct node_process_options {
 /// Thread-safe but for stop() and the destructor.
 class node_process {
  public:
-  /// Takes the directory, recovers, listens. Blocks for as long as that takes. An error names the directory, the file or
-  /// the setting; a directory that another node has is a conflict, with the pid of that node.
+  /// Takes the directory, recovers, listens. Blocks for as long as that takes. An error names the directory, the file
+  /// or the setting; a directory that another node has is a conflict, with the pid of that node.
   static cli_result<std::unique_ptr<node_process>> start(node_process_options options);
   /// Stops without patience.
   ~node_process();
@@ -44,7 +44,7 @@ class node_process {
 
   struct stopped {
     std::size_t interrupted = 0;  ///< attempts that did not end within the grace; they are recorded as interrupted
-    std::size_t hung = 0;         ///< functions still inside the process: it must end by std::_Exit
+    std::size_t hung = 0;  ///< functions still inside the process: it must end by std::_Exit
   };
   /// Refuses what is new, waits `grace` for attempts, records the rest as interrupted, closes everything. `hurry` cuts
   /// the grace short when it turns true. What has been acknowledged is on disk whatever happens here.

@@ -1,10 +1,10 @@
 #include "node/render_bars.hpp"
 
+#include "config/setting.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
-
-#include "config/setting.hpp"
 
 namespace pawl::node {
 namespace {
@@ -16,13 +16,18 @@ constexpr std::size_t gap = 2;
 
 paint color_of(bar_end e) {
   switch (e) {
-    case bar_end::completed: return paint::good;
+    case bar_end::completed:
+      return paint::good;
     case bar_end::failed:
-    case bar_end::timed_out: return paint::bad;
+    case bar_end::timed_out:
+      return paint::bad;
     case bar_end::lost:
-    case bar_end::interrupted: return paint::warn;
-    case bar_end::running: return paint::busy;
-    case bar_end::waiting: break;
+    case bar_end::interrupted:
+      return paint::warn;
+    case bar_end::running:
+      return paint::busy;
+    case bar_end::waiting:
+      break;
   }
   return paint::faint;
 }
@@ -30,13 +35,20 @@ paint color_of(bar_end e) {
 /// What stands in for each end where there are no colours to tell.
 std::string_view word_of(bar_end e) {
   switch (e) {
-    case bar_end::failed: return "failed";
-    case bar_end::timed_out: return "timed out";
-    case bar_end::lost: return "lost";
-    case bar_end::interrupted: return "interrupted";
-    case bar_end::running: return "running";
-    case bar_end::waiting: return "waiting";
-    case bar_end::completed: break;
+    case bar_end::failed:
+      return "failed";
+    case bar_end::timed_out:
+      return "timed out";
+    case bar_end::lost:
+      return "lost";
+    case bar_end::interrupted:
+      return "interrupted";
+    case bar_end::running:
+      return "running";
+    case bar_end::waiting:
+      return "waiting";
+    case bar_end::completed:
+      break;
   }
   return {};
 }
@@ -87,13 +99,15 @@ drawn_bar draw(const bar& b, std::chrono::microseconds total, std::size_t column
   out.before = std::string(s.first, ' ');
   std::size_t used = s.first;
   if (b.end == bar_end::waiting) {
-    const auto until = static_cast<std::size_t>(std::clamp(std::ceil(static_cast<double>(b.to.count()) * scale), 0.0, static_cast<double>(columns)));
+    const auto until = static_cast<std::size_t>(
+        std::clamp(std::ceil(static_cast<double>(b.to.count()) * scale), 0.0, static_cast<double>(columns)));
     for (; used < std::max(until, s.first + 1); ++used) out.dots += "·";
   } else {
     if (s.half) out.body += "▐", ++used;
     for (std::size_t i = 0; i < s.full; ++i, ++used) out.body += b.end == bar_end::lost ? "▒" : "█";
     if (s.eighths > 0) out.body += parts[s.eighths], ++used;
-    const auto until = static_cast<std::size_t>(std::clamp(static_cast<double>(b.waits_until.count()) * scale, 0.0, static_cast<double>(columns)));
+    const auto until = static_cast<std::size_t>(
+        std::clamp(static_cast<double>(b.waits_until.count()) * scale, 0.0, static_cast<double>(columns)));
     for (; used < until; ++used) out.dots += "·";
   }
   out.after = std::string(columns - std::min(used, columns), ' ');
@@ -126,14 +140,17 @@ layout plan(const canvas& c, std::span<const bar> bars) {
   l.note = width >= for_bars + least_note ? std::min(l.note, width - for_bars) : 0;
   const auto with_note = fixed + (l.note > 0 ? l.note + gap : 0);
   l.bar = width > with_note + least_bar ? width - with_note : least_bar;
-  if (l.label + gap + l.bar + 1 + l.duration > width) l.bar = width - std::min(width - 1, l.label + gap + 1 + l.duration);
+  if (l.label + gap + l.bar + 1 + l.duration > width)
+    l.bar = width - std::min(width - 1, l.label + gap + 1 + l.duration);
   return l;
 }
 
 std::string scale_line(const canvas& c, const layout& l, std::chrono::microseconds total) {
   const auto end = elapsed_text(total);
   if (l.duration == 0 || l.bar < end.size() + 3) return {};
-  return painted(c, paint::faint, std::string(l.label + gap, ' ') + "0" + std::string(l.bar - 1 - end.size(), ' ') + end) + "\n";
+  return painted(c, paint::faint,
+                 std::string(l.label + gap, ' ') + "0" + std::string(l.bar - 1 - end.size(), ' ') + end) +
+         "\n";
 }
 
 }  // namespace
@@ -150,12 +167,13 @@ std::string draw_bars(const canvas& c, std::span<const bar> bars, std::chrono::m
   for (const auto& b : bars) {
     const auto label = padded(shortened(config::printable(b.label), l.label), l.label);
     const auto d = draw(b, total, l.bar);
-    std::string line = label + std::string(l.duration > 0 ? gap : 1, ' ') + d.before + painted(c, color_of(b.end), d.body) +
-                       painted(c, paint::faint, d.dots) + d.after;
+    std::string line = label + std::string(l.duration > 0 ? gap : 1, ' ') + d.before +
+                       painted(c, color_of(b.end), d.body) + painted(c, paint::faint, d.dots) + d.after;
     if (l.duration > 0) line += " " + padded(elapsed_text(b.to - b.from), l.duration, true);
     std::string note(word_of(b.end));
     if (!b.note.empty()) note += (note.empty() ? "" : ": ") + config::printable(b.note);
-    if (l.note > 0 && !note.empty()) line += std::string(gap, ' ') + painted(c, color_of(b.end), shortened(note, l.note));
+    if (l.note > 0 && !note.empty())
+      line += std::string(gap, ' ') + painted(c, color_of(b.end), shortened(note, l.note));
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + "\n";
   }

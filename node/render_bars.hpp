@@ -6,13 +6,13 @@
 //     email                           ▐█▌                   101ms
 #pragma once
 
+#include "node/render_text.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
-
-#include "node/render_text.hpp"
 
 namespace pawl::node {
 
@@ -24,13 +24,14 @@ struct bar {
   std::chrono::microseconds from{};
   std::chrono::microseconds to{};  ///< not before `from`
   bar_end end = bar_end::completed;
-  std::chrono::microseconds waits_until{};  ///< dots up to here, for the time until the next attempt; not after `to`: none
+  std::chrono::microseconds
+      waits_until{};  ///< dots up to here, for the time until the next attempt; not after `to`: none
   std::string note;                         ///< behind the duration: why it failed
 };
 
-/// Draws `bars` on a scale from 0 to `total`. Each bar is drawn to an eighth of a column at its end and to half a column
-/// at its beginning, and never vanishes. Labels give way first where it is narrow, then the notes, then the durations.
-/// Lines are never wider than the canvas.
+/// Draws `bars` on a scale from 0 to `total`. Each bar is drawn to an eighth of a column at its end and to half a
+/// column at its beginning, and never vanishes. Labels give way first where it is narrow, then the notes, then the
+/// durations. Lines are never wider than the canvas.
 std::string draw_bars(const canvas& c, std::span<const bar> bars, std::chrono::microseconds total);
 
 /// The bar alone, `columns` wide, without colours.

@@ -1,10 +1,10 @@
 #include "node/render_history.hpp"
 
-#include <algorithm>
-#include <array>
-
 #include "config/setting.hpp"
 #include "node/answer.hpp"
+
+#include <algorithm>
+#include <array>
 
 namespace pawl::node {
 namespace {
@@ -20,7 +20,9 @@ paint color_of(const std::string& kind) {
   const auto has = [&](std::string_view part) { return kind.find(part) != std::string::npos; };
   if (kind == "run_completed" || kind == "attempt_completed" || kind == "step_skipped") return paint::good;
   if (has("failed") || has("exhausted") || has("timed_out") || has("killed") || has("deadline")) return paint::bad;
-  if (has("lost") || has("interrupted") || has("paused") || has("cancel") || has("compensation") || has("warning") || has("waiting")) return paint::warn;
+  if (has("lost") || has("interrupted") || has("paused") || has("cancel") || has("compensation") || has("warning") ||
+      has("waiting"))
+    return paint::warn;
   return paint::plain;
 }
 
@@ -51,7 +53,8 @@ std::string event_details(const json& event, bool wide) {
   }
   if (const auto& order = part_at(event, "order"); order.is_array()) {
     std::string names;
-    for (const auto& o : order) names += (names.empty() ? "" : ", ") + (o.is_string() ? o.get<std::string>() : std::string());
+    for (const auto& o : order)
+      names += (names.empty() ? "" : ", ") + (o.is_string() ? o.get<std::string>() : std::string());
     add(out, "undoes " + (names.empty() ? "nothing" : names));
   }
   if (flag_at(event, "in_child")) add(out, "in a child process");
@@ -68,7 +71,8 @@ std::string draw_event(const canvas& c, const json& event, bool wide) {
   const auto kind = text_at(event, "kind");
   auto step = text_at(event, "step");
   if (!step.empty() && flag_at(event, "undo")) step = "undo " + step;
-  if (const auto attempt = number_at(event, "attempt"); attempt > 1 && !step.empty()) step += " #" + std::to_string(attempt);
+  if (const auto attempt = number_at(event, "attempt"); attempt > 1 && !step.empty())
+    step += " #" + std::to_string(attempt);
   step = config::printable(step);
   const auto at = time_at(event, "at");
   auto time = at ? precise_time_text(*at) : std::string();
@@ -79,7 +83,8 @@ std::string draw_event(const canvas& c, const json& event, bool wide) {
   auto details = config::printable(event_details(event, wide));
   const auto used = display_width(left) + kind_columns + 1 + display_width(step);
   if (c.cut && !wide) details = shortened(details, c.width > used ? c.width - used : 0);
-  std::string line = painted(c, paint::faint, left) + painted(c, color_of(kind), kind) + std::string(kind_columns + 1 - std::min(kind.size(), kind_columns), ' ') + step + details;
+  std::string line = painted(c, paint::faint, left) + painted(c, color_of(kind), kind) +
+                     std::string(kind_columns + 1 - std::min(kind.size(), kind_columns), ' ') + step + details;
   line.erase(line.find_last_not_of(' ') + 1);
   return line + "\n";
 }

@@ -1,10 +1,10 @@
 // Events for people: one line each, in columns that need not know what follows.
 #pragma once
 
-#include <string>
-
 #include "node/json_codec.hpp"
 #include "node/render_text.hpp"
+
+#include <string>
 
 namespace pawl::node {
 

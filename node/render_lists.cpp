@@ -1,11 +1,11 @@
 #include "node/render_lists.hpp"
 
-#include <algorithm>
-
 #include "config/setting.hpp"
 #include "node/answer.hpp"
 #include "node/render_run.hpp"
 #include "node/render_table.hpp"
+
+#include <algorithm>
 
 namespace pawl::node {
 namespace {
@@ -15,7 +15,8 @@ std::string count(const json& object, const char* key) { return std::to_string(n
 std::string joined(const json& names) {
   std::string out;
   if (names.is_array())
-    for (const auto& n : names) out += (out.empty() ? "" : ", ") + (n.is_string() ? n.get<std::string>() : std::string());
+    for (const auto& n : names)
+      out += (out.empty() ? "" : ", ") + (n.is_string() ? n.get<std::string>() : std::string());
   return out;
 }
 
@@ -23,8 +24,10 @@ std::string option_text(const json& options) {
   std::string out;
   if (options.is_object())
     for (const auto& [name, value] : options.items()) {
-      const bool by_default = (name == "where" && value == "pool") || (name == "exhausted" && value == "compensate") || (name == "undo_when" && value == "may_have_run");
-      if (!by_default) out += (out.empty() ? "" : ", ") + name + "=" + (value.is_string() ? value.get<std::string>() : to_text(value));
+      const bool by_default = (name == "where" && value == "pool") || (name == "exhausted" && value == "compensate") ||
+                              (name == "undo_when" && value == "may_have_run");
+      if (!by_default)
+        out += (out.empty() ? "" : ", ") + name + "=" + (value.is_string() ? value.get<std::string>() : to_text(value));
     }
   return out;
 }
@@ -42,10 +45,12 @@ std::string draw_workflows(const canvas& c, const json& answer, std::int64_t now
     const cell state(state_text(row), color_of_state(text_at(row, "state"), flag_at(row, "paused")));
     const cell lasted(closed ? took : "", paint::plain);
     if (wide)
-      t.add({cell(text_at(row, "id")), cell(count(row, "run")), cell(text_at(row, "type")), cell(count(row, "version")), state, cell(started), lasted,
-             cell(count(row, "events")), cell(wakes ? relative_text(*wakes, now) : ""), cell(text_at(row, "run_uid"))});
+      t.add({cell(text_at(row, "id")), cell(count(row, "run")), cell(text_at(row, "type")), cell(count(row, "version")),
+             state, cell(started), lasted, cell(count(row, "events")), cell(wakes ? relative_text(*wakes, now) : ""),
+             cell(text_at(row, "run_uid"))});
     else
-      t.add({cell(text_at(row, "id") + (number_at(row, "run") > 1 ? " (run " + count(row, "run") + ")" : "")), cell(text_at(row, "type")), state, cell(started), lasted});
+      t.add({cell(text_at(row, "id") + (number_at(row, "run") > 1 ? " (run " + count(row, "run") + ")" : "")),
+             cell(text_at(row, "type")), state, cell(started), lasted});
   }
   auto whole = c;
   whole.cut = false;
@@ -56,8 +61,8 @@ std::string draw_types(const canvas& c, const json& answer) {
   table t({"type", ">version", ">steps", "input", "returns"});
   for (const auto& type : part_at(answer, "types"))
     for (const auto& v : part_at(type, "versions"))
-      t.add({cell(text_at(type, "type")), cell(count(v, "version")), cell(std::to_string(part_at(v, "steps").size())), cell(text_at(v, "input")),
-             cell(text_at(v, "returns"))});
+      t.add({cell(text_at(type, "type")), cell(count(v, "version")), cell(std::to_string(part_at(v, "steps").size())),
+             cell(text_at(v, "input")), cell(text_at(v, "returns"))});
   return t.draw(c);
 }
 
@@ -65,16 +70,19 @@ std::string draw_type(const canvas& c, const json& type, bool wide) {
   std::string out;
   for (const auto& v : part_at(type, "versions")) {
     if (!out.empty()) out += "\n";
-    std::vector<std::pair<std::string, cell>> head{{"type", cell(text_at(type, "type"), paint::strong)}, {"version", cell(count(v, "version"))}};
+    std::vector<std::pair<std::string, cell>> head{{"type", cell(text_at(type, "type"), paint::strong)},
+                                                   {"version", cell(count(v, "version"))}};
     head.emplace_back("input", cell(text_at(v, "input")));
-    if (const auto returns = text_at(v, "returns"); !returns.empty()) head.emplace_back("returns", cell("the result of " + returns));
-    if (number_at(v, "deadline_ms") > 0) head.emplace_back("deadline", cell(elapsed_text(std::chrono::milliseconds(number_at(v, "deadline_ms")))));
+    if (const auto returns = text_at(v, "returns"); !returns.empty())
+      head.emplace_back("returns", cell("the result of " + returns));
+    if (number_at(v, "deadline_ms") > 0)
+      head.emplace_back("deadline", cell(elapsed_text(std::chrono::milliseconds(number_at(v, "deadline_ms")))));
     head.emplace_back("digest", cell(text_at(v, "digest")));
     out += draw_pairs(c, head) + "\n";
     table t({"step", "takes", "after", "undo", "options"});
     for (const auto& s : part_at(v, "steps"))
-      t.add({cell(text_at(s, "name")), cell(joined(part_at(s, "arguments"))), cell(joined(part_at(s, "after"))), cell(flag_at(s, "undo") ? "yes" : ""),
-             cell(option_text(part_at(s, "options")))});
+      t.add({cell(text_at(s, "name")), cell(joined(part_at(s, "arguments"))), cell(joined(part_at(s, "after"))),
+             cell(flag_at(s, "undo") ? "yes" : ""), cell(option_text(part_at(s, "options")))});
     out += t.draw(c);
     if (wide) out += "\ninput schema\n" + part_at(v, "input_schema").dump(2) + "\n";
   }
@@ -87,26 +95,35 @@ std::string draw_status(const canvas& c, const json& answer, bool wide) {
   std::vector<std::pair<std::string, cell>> out;
   const bool running = flag_at(answer, "running");
   const bool draining = flag_at(node, "draining");
-  const std::string state = !running ? "no node runs" : draining ? "draining" : flag_at(node, "journal_available") ? "running" : "running, the journal is away";
+  const std::string state = !running                             ? "no node runs"
+                            : draining                           ? "draining"
+                            : flag_at(node, "journal_available") ? "running"
+                                                                 : "running, the journal is away";
   out.emplace_back("node", cell(state, state == "running" ? paint::good : paint::warn));
   out.emplace_back("data", cell(text_at(node, "data_dir")));
   out.emplace_back("version", cell(text_at(node, "version")));
   if (running) {
     out.emplace_back("pid", cell(count(node, "pid")));
     out.emplace_back("up", cell(elapsed_text(std::chrono::milliseconds(number_at(node, "uptime_ms")))));
-    if (const auto trouble = text_at(node, "trouble"); !trouble.empty()) out.emplace_back("trouble", cell(trouble, paint::bad));
+    if (const auto trouble = text_at(node, "trouble"); !trouble.empty())
+      out.emplace_back("trouble", cell(trouble, paint::bad));
   }
-  out.emplace_back("workflows", cell(count(runs, "open") + " open, " + count(runs, "paused") + " of them paused; " + count(runs, "closed") + " closed"));
+  out.emplace_back("workflows", cell(count(runs, "open") + " open, " + count(runs, "paused") + " of them paused; " +
+                                     count(runs, "closed") + " closed"));
   if (!running) return draw_pairs(c, out);
   const auto& p = part_at(answer, "partition");
   const auto& a = part_at(answer, "attempts");
-  out.emplace_back("in memory", cell(count(p, "live") + ", " + count(p, "resting") + " of them resting; " + count(p, "waiters") + " callers wait for results"));
-  out.emplace_back("attempts", cell(count(a, "running") + " under way; since its start " + count(a, "started") + " started, " + count(a, "timed_out") + " timed out, " +
-                                    count(a, "lost") + " lost"));
-  if (number_at(a, "lingering") > 0) out.emplace_back("hanging", cell(count(a, "lingering") + " functions outlived their attempts", paint::warn));
+  out.emplace_back("in memory", cell(count(p, "live") + ", " + count(p, "resting") + " of them resting; " +
+                                     count(p, "waiters") + " callers wait for results"));
+  out.emplace_back("attempts",
+                   cell(count(a, "running") + " under way; since its start " + count(a, "started") + " started, " +
+                        count(a, "timed_out") + " timed out, " + count(a, "lost") + " lost"));
+  if (number_at(a, "lingering") > 0)
+    out.emplace_back("hanging", cell(count(a, "lingering") + " functions outlived their attempts", paint::warn));
   if (wide) {
     out.emplace_back("incarnation", cell(text_at(node, "incarnation")));
-    for (const auto* part : {"partition", "commits", "attempts", "pool"}) out.emplace_back(part, cell(to_text(part_at(answer, part))));
+    for (const auto* part : {"partition", "commits", "attempts", "pool"})
+      out.emplace_back(part, cell(to_text(part_at(answer, part))));
   }
   auto on = c;
   on.cut = c.cut && !wide;

@@ -1,11 +1,11 @@
 // Lists for people: workflows, types, the state of the node.
 #pragma once
 
-#include <cstdint>
-#include <string>
-
 #include "node/json_codec.hpp"
 #include "node/render_text.hpp"
+
+#include <cstdint>
+#include <string>
 
 namespace pawl::node {
 

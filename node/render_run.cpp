@@ -1,11 +1,11 @@
 #include "node/render_run.hpp"
 
-#include <algorithm>
-#include <map>
-
 #include "config/setting.hpp"
 #include "node/answer.hpp"
 #include "node/render_table.hpp"
+
+#include <algorithm>
+#include <map>
 
 namespace pawl::node {
 namespace {
@@ -16,10 +16,10 @@ constexpr std::size_t most_payload = 2000;  // of an input or a result, unless i
 using pairs = std::vector<std::pair<std::string, cell>>;
 
 bar_end end_of(const std::string& outcome) {
-  static const std::map<std::string, bar_end, std::less<>> ends{{"completed", bar_end::completed}, {"skipped", bar_end::completed},
-                                                                {"failed", bar_end::failed},       {"timed_out", bar_end::timed_out},
-                                                                {"lost", bar_end::lost},           {"interrupted", bar_end::interrupted},
-                                                                {"not_begun", bar_end::interrupted}};
+  static const std::map<std::string, bar_end, std::less<>> ends{
+      {"completed", bar_end::completed},  {"skipped", bar_end::completed}, {"failed", bar_end::failed},
+      {"timed_out", bar_end::timed_out},  {"lost", bar_end::lost},         {"interrupted", bar_end::interrupted},
+      {"not_begun", bar_end::interrupted}};
   const auto found = ends.find(outcome);
   return found == ends.end() ? bar_end::running : found->second;
 }
@@ -36,7 +36,8 @@ std::string note_of(const json& entry) {
 
 std::string payload_text(const json& value, bool wide) {
   auto text = to_text(value);
-  if (!wide && text.size() > most_payload) text = text.substr(0, most_payload) + "... (" + std::to_string(text.size()) + " bytes; -o json has all)";
+  if (!wide && text.size() > most_payload)
+    text = text.substr(0, most_payload) + "... (" + std::to_string(text.size()) + " bytes; -o json has all)";
   return text;
 }
 
@@ -48,7 +49,8 @@ std::string at_and_when(const json& run, const char* key, std::int64_t now) {
 pairs head_of(const json& run, std::int64_t now, bool wide) {
   pairs out;
   const auto number = number_at(run, "run");
-  out.emplace_back("id", cell(text_at(run, "id") + (number > 1 || wide ? " (run " + std::to_string(number) + ")" : ""), paint::strong));
+  out.emplace_back("id", cell(text_at(run, "id") + (number > 1 || wide ? " (run " + std::to_string(number) + ")" : ""),
+                              paint::strong));
   out.emplace_back("type", cell(text_at(run, "type") + " version " + std::to_string(number_at(run, "version"))));
   out.emplace_back("state", cell(state_text(run), color_of_state(text_at(run, "state"), flag_at(run, "paused"))));
   out.emplace_back("started", cell(at_and_when(run, "started_at", now)));
@@ -74,12 +76,14 @@ void add_trouble(pairs& out, const json& run) {
     out.emplace_back("paused", cell(std::move(why), paint::warn));
   }
   if (const auto& stopping = part_at(run, "stopping"); stopping.is_object())
-    out.emplace_back(flag_at(stopping, "cancelled") ? "cancelled" : "failing", cell(failure_at(stopping, "error"), paint::bad));
+    out.emplace_back(flag_at(stopping, "cancelled") ? "cancelled" : "failing",
+                     cell(failure_at(stopping, "error"), paint::bad));
   if (const auto error = failure_at(run, "error"); !error.empty()) out.emplace_back("error", cell(error, paint::bad));
   if (const auto broken = text_at(run, "broken"); !broken.empty()) out.emplace_back("broken", cell(broken, paint::bad));
   const auto code = text_at(run, "code");
   if (code == "missing") out.emplace_back("code", cell("this node does not have this type and version", paint::warn));
-  if (code == "changed") out.emplace_back("code", cell("this node has another graph under this type and version", paint::warn));
+  if (code == "changed")
+    out.emplace_back("code", cell("this node has another graph under this type and version", paint::warn));
 }
 
 std::string draw_pending(const canvas& c, const json& pending, std::int64_t now) {
@@ -89,11 +93,13 @@ std::string draw_pending(const canvas& c, const json& pending, std::int64_t now)
     const auto due = time_at(p, "next_retry_at");
     const auto status = text_at(p, "status");
     std::string attempt = std::to_string(number_at(p, "attempt"));
-    if (const auto most = number_at(p, "max_attempts"); most > 0) attempt += ", " + std::to_string(number_at(p, "counted")) + " of " + std::to_string(most) + " used";
+    if (const auto most = number_at(p, "max_attempts"); most > 0)
+      attempt += ", " + std::to_string(number_at(p, "counted")) + " of " + std::to_string(most) + " used";
     auto error = failure_at(p, "last_error");
     if (flag_at(p, "suspect")) error = "(suspect) " + error;
-    t.add({cell(step_label(p)), cell(status, status == "exhausted" ? paint::bad : paint::busy), cell(std::move(attempt)),
-           cell(due ? (*due > now ? relative_text(*due, now) : "now") : ""), cell(std::move(error), paint::bad)});
+    t.add({cell(step_label(p)), cell(status, status == "exhausted" ? paint::bad : paint::busy),
+           cell(std::move(attempt)), cell(due ? (*due > now ? relative_text(*due, now) : "now") : ""),
+           cell(std::move(error), paint::bad)});
   }
   return t.empty() ? std::string() : "\n" + t.draw(c);
 }
@@ -127,7 +133,9 @@ run_bars bars_of(const json& run, std::int64_t now) {
   const bool whole = number_at(entries.front(), "attempt") <= 1 && !time_at(run, "start_at");
   const auto begin = whole ? std::min(time_at(run, "started_at").value_or(*first), *first) : *first;
   auto end = time_at(run, "closed_at").value_or(under_way ? std::max(now, last) : last);
-  const auto relative = [&](std::int64_t at) { return std::chrono::microseconds(std::max<std::int64_t>(0, at - begin)); };
+  const auto relative = [&](std::int64_t at) {
+    return std::chrono::microseconds(std::max<std::int64_t>(0, at - begin));
+  };
 
   std::map<std::string, std::size_t> newest;  // of each step: its row
   for (const auto& e : entries) {
@@ -135,8 +143,12 @@ run_bars bars_of(const json& run, std::int64_t now) {
     const auto attempt = number_at(e, "attempt");
     const auto from = time_at(e, "started_at").value_or(begin);
     const auto to = time_at(e, "ended_at");
-    bar b{label + (attempt > 1 ? " #" + std::to_string(attempt) : ""), relative(from), relative(to.value_or(end)),
-          to ? end_of(text_at(e, "outcome")) : bar_end::running, {}, note_of(e)};
+    bar b{label + (attempt > 1 ? " #" + std::to_string(attempt) : ""),
+          relative(from),
+          relative(to.value_or(end)),
+          to ? end_of(text_at(e, "outcome")) : bar_end::running,
+          {},
+          note_of(e)};
     b.to = std::max(b.to, b.from);
     if (const auto before = newest.find(label); before != newest.end()) out.rows[before->second].waits_until = b.from;
     newest[label] = out.rows.size();
@@ -154,12 +166,15 @@ run_bars bars_of(const json& run, std::int64_t now) {
 std::string draw_run(const canvas& c, const json& run, std::int64_t now, bool wide) {
   auto head = head_of(run, now, wide);
   add_trouble(head, run);
-  if (const auto& input = part_at(run, "input"); !input.is_null()) head.emplace_back("input", cell(payload_text(input, wide)));
-  if (run.is_object() && run.contains("result")) head.emplace_back("result", cell(payload_text(part_at(run, "result"), wide), paint::good));
+  if (const auto& input = part_at(run, "input"); !input.is_null())
+    head.emplace_back("input", cell(payload_text(input, wide)));
+  if (run.is_object() && run.contains("result"))
+    head.emplace_back("result", cell(payload_text(part_at(run, "result"), wide), paint::good));
   auto on = c;
   on.cut = c.cut && !wide;
   std::string out = draw_pairs(on, head);
-  if (const auto& pending = part_at(run, "pending"); pending.is_array() && !pending.empty()) out += draw_pending(on, pending, now);
+  if (const auto& pending = part_at(run, "pending"); pending.is_array() && !pending.empty())
+    out += draw_pending(on, pending, now);
 
   auto bars = bars_of(run, now);
   if (bars.rows.empty()) return out;

@@ -1,12 +1,12 @@
 // One run for people: what it is, what it waits for, and its attempts as bars in time.
 #pragma once
 
+#include "node/json_codec.hpp"
+#include "node/render_bars.hpp"
+
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include "node/json_codec.hpp"
-#include "node/render_bars.hpp"
 
 namespace pawl::node {
 
@@ -17,8 +17,8 @@ struct run_bars {
   std::vector<bar> rows;
   std::chrono::microseconds total{};
 };
-/// The attempts of that answer on the run's own scale: from its start (its first attempt, where the start was delayed) to
-/// its end, or to now as long as something is under way.
+/// The attempts of that answer on the run's own scale: from its start (its first attempt, where the start was delayed)
+/// to its end, or to now as long as something is under way.
 run_bars bars_of(const json& run, std::int64_t now_micros);
 
 /// "completed" in the colour that says how well that is.

@@ -1,8 +1,8 @@
 #include "node/render_table.hpp"
 
-#include <algorithm>
-
 #include "config/setting.hpp"
+
+#include <algorithm>
 
 namespace pawl::node {
 namespace {
@@ -38,7 +38,8 @@ std::string table::draw(const canvas& c) const {
   std::string out;
   const auto put = [&](std::size_t i, const std::string& text, paint p) {
     const bool last = i + 1 == columns;
-    const auto shown = last && c.cut ? shortened(text, std::max<std::size_t>(c.width - std::min(c.width, before_last), 8)) : text;
+    const auto shown =
+        last && c.cut ? shortened(text, std::max<std::size_t>(c.width - std::min(c.width, before_last), 8)) : text;
     const auto room = last && !right_[i] ? 0 : widths[i];
     const auto filled = padded(shown, room, right_[i]);
     // Colour the text only, so that blanks stay blanks.

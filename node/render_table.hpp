@@ -1,10 +1,10 @@
 // Tables for people: columns as wide as their content, two blanks between them, no lines.
 #pragma once
 
+#include "node/render_text.hpp"
+
 #include <string>
 #include <vector>
-
-#include "node/render_text.hpp"
 
 namespace pawl::node {
 

@@ -30,9 +30,17 @@ struct code_range {
   char32_t first, last;
 };
 // The blocks that terminals draw in two columns, and those that they draw over the character before.
-constexpr std::array<code_range, 9> wide{{{0x1100, 0x115f}, {0x2e80, 0x303e}, {0x3041, 0xa4cf}, {0xac00, 0xd7a3}, {0xf900, 0xfaff},
-                                          {0xfe30, 0xfe6f}, {0xff00, 0xff60}, {0x1f300, 0x1faff}, {0x20000, 0x3fffd}}};
-constexpr std::array<code_range, 6> zero{{{0x300, 0x36f}, {0x200b, 0x200f}, {0x1ab0, 0x1aff}, {0x20d0, 0x20ff}, {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}}};
+constexpr std::array<code_range, 9> wide{{{0x1100, 0x115f},
+                                          {0x2e80, 0x303e},
+                                          {0x3041, 0xa4cf},
+                                          {0xac00, 0xd7a3},
+                                          {0xf900, 0xfaff},
+                                          {0xfe30, 0xfe6f},
+                                          {0xff00, 0xff60},
+                                          {0x1f300, 0x1faff},
+                                          {0x20000, 0x3fffd}}};
+constexpr std::array<code_range, 6> zero{
+    {{0x300, 0x36f}, {0x200b, 0x200f}, {0x1ab0, 0x1aff}, {0x20d0, 0x20ff}, {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}}};
 
 std::size_t width_of(char32_t code) {
   const auto in = [code](const code_range& r) { return code >= r.first && code <= r.last; };
@@ -106,8 +114,8 @@ std::string time_text(std::int64_t micros) {
   const year_month_day day(floor<days>(at));
   const hh_mm_ss time(at - floor<days>(at));
   return format("%04d-%02u-%02u %02d:%02d:%02dZ", static_cast<int>(day.year()), static_cast<unsigned>(day.month()),
-                static_cast<unsigned>(day.day()), static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
-                static_cast<int>(time.seconds().count()));
+                static_cast<unsigned>(day.day()), static_cast<int>(time.hours().count()),
+                static_cast<int>(time.minutes().count()), static_cast<int>(time.seconds().count()));
 }
 
 std::string precise_time_text(std::int64_t micros) {

@@ -25,7 +25,7 @@ class held_signals {
  private:
   sigset_t held_{};
   sigset_t before_{};
-  struct sigaction pipe_before_ {};
+  struct sigaction pipe_before_{};
   int signals_ = -1;
   int wake_ = -1;
 };

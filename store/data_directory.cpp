@@ -66,10 +66,11 @@ void make(const std::string& path) {
 }
 
 void check(const std::string& path) {
-  struct stat s {};
+  struct stat s{};
   if (::stat(path.c_str(), &s) != 0) throw store_error("cannot use the data directory " + path + ": " + why());
   if (!S_ISDIR(s.st_mode))
-    throw store_error("the data directory " + path + " is not a directory; move the file away, or choose another with data.dir");
+    throw store_error("the data directory " + path +
+                      " is not a directory; move the file away, or choose another with data.dir");
   if (::access(path.c_str(), R_OK | W_OK | X_OK) != 0)
     throw store_error("the data directory " + path + " is not writable: " + why() +
                       "; give it to the user that the node runs as, or choose another with data.dir");
@@ -78,7 +79,8 @@ void check(const std::string& path) {
 int lock(const std::string& directory) {
   const auto path = directory + "/pawl.lock";
   file f(path, O_RDWR | O_CREAT);
-  if (!f) throw store_error("cannot open " + path + ": " + why() + "; the node must be able to write to its data directory");
+  if (!f)
+    throw store_error("cannot open " + path + ": " + why() + "; the node must be able to write to its data directory");
   // Somebody who only asks who holds it (holder()) has it for an instant: it is tried again for a while.
   int tries = 20;
   while (::flock(f.get(), LOCK_EX | LOCK_NB) != 0) {
@@ -142,7 +144,8 @@ std::string identify(const std::string& directory) {
 
 }  // namespace
 
-data_directory::data_directory(const std::string& path) : path_(std::filesystem::absolute(path).lexically_normal().string()) {
+data_directory::data_directory(const std::string& path)
+    : path_(std::filesystem::absolute(path).lexically_normal().string()) {
   while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
   make(path_);
   check(path_);
@@ -166,7 +169,7 @@ std::optional<pid_t> data_directory::holder(const std::string& path) {
 }
 
 bool data_directory::is_in_memory(const std::string& path) {
-  struct statfs s {};
+  struct statfs s{};
   if (::statfs(path.c_str(), &s) != 0) return false;
   return s.f_type == TMPFS_MAGIC || s.f_type == RAMFS_MAGIC;
 }

@@ -1,9 +1,9 @@
 // The directory that a node keeps everything in: made on first use, locked while a node uses it.
 //
 //     pawl.db, pawl.db-wal, pawl.db-shm   the store
-//     pawl.lock                           the pid of the node that has the directory; flock(2) is the lock, not the file
-//     node_id                             16 hex digits that name this directory's node for ever
-//     pawl.check                          there after an I/O error: the next start checks the store's integrity first
+//     pawl.lock                           the pid of the node that has the directory; flock(2) is the lock, not the
+//     file node_id                             16 hex digits that name this directory's node for ever pawl.check there
+//     after an I/O error: the next start checks the store's integrity first
 #pragma once
 
 #include <sys/types.h>

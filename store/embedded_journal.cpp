@@ -30,19 +30,24 @@ append_result describe(const std::string& file, const sqlite_error& e) {
   switch (e.primary()) {
     case SQLITE_IOERR:
       if (e.code() == SQLITE_IOERR_NOMEM) break;
-      return {append_status::broken, file + ": the disk fails: " + e.what() +
-                                         "; look at the machine's disk and its log, then start the node again: it checks the store first"};
+      return {append_status::broken,
+              file + ": the disk fails: " + e.what() +
+                  "; look at the machine's disk and its log, then start the node again: it checks the store first"};
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return {append_status::broken, file + ": the file is damaged: " + e.what() +
-                                         "; keep a copy, see what `pawl verify` finds, and restore the data directory from a backup"};
+      return {append_status::broken,
+              file + ": the file is damaged: " + e.what() +
+                  "; keep a copy, see what `pawl verify` finds, and restore the data directory from a backup"};
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_CANTOPEN:
-      return {append_status::broken, file + " cannot be written: " + e.what() + "; see that the node's user may write the directory and its files"};
+      return {append_status::broken, file + " cannot be written: " + e.what() +
+                                         "; see that the node's user may write the directory and its files"};
     case SQLITE_BUSY:
-      return {append_status::unknown, file + ": another process holds a lock on it: " + e.what() + "; end that process"};
-    default: break;
+      return {append_status::unknown,
+              file + ": another process holds a lock on it: " + e.what() + "; end that process"};
+    default:
+      break;
   }
   return {append_status::unknown, file + ": " + e.what() + " (SQLite code " + std::to_string(e.code()) + ")"};
 }
@@ -50,7 +55,10 @@ append_result describe(const std::string& file, const sqlite_error& e) {
 }  // namespace
 
 struct embedded_journal::state {
-  explicit state(embedded_options o) : options(std::move(o)), file(database_file(options.directory)), ids(std::make_shared<recent_ids>()) {}
+  explicit state(embedded_options o)
+      : options(std::move(o)),
+        file(database_file(options.directory)),
+        ids(std::make_shared<recent_ids>()) {}
   ~state() {
     stop_reading_ids();
     close();
@@ -108,7 +116,8 @@ void embedded_journal::state::open() {
   refuse_newer(found, newest_schema(), file);
   if (found == 0) db.execute("PRAGMA page_size=" + std::to_string(options.page_size));
   if (db.text("PRAGMA journal_mode=WAL") != "wal")
-    throw store_error(file + " cannot be put into WAL mode; its file system has no shared memory maps: choose a local one");
+    throw store_error(file +
+                      " cannot be put into WAL mode; its file system has no shared memory maps: choose a local one");
   db.execute("PRAGMA secure_delete=OFF");
   db.execute("PRAGMA cache_size=-" + std::to_string(options.cache_bytes / 1024));
   db.execute("PRAGMA journal_size_limit=" + std::to_string(options.wal_limit));
@@ -198,7 +207,8 @@ append_result embedded_journal::state::write(const record& r) {
     begin.run();
   } catch (const sqlite_error& e) {
     if (e.primary() == SQLITE_BUSY)
-      return {append_status::refused, file + ": another process has been writing to it for longer than journal.busy_timeout; end that process"};
+      return {append_status::refused,
+              file + ": another process has been writing to it for longer than journal.busy_timeout; end that process"};
     return fail(e);
   }
   try {
@@ -248,7 +258,8 @@ void embedded_journal::state::checkpoint_if_due() {
   int copied = 0;
   int code = sqlite3_wal_checkpoint_v2(db.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &copied);
   bool whole = code == SQLITE_OK && in_wal == copied;
-  if ((code == SQLITE_OK || code == SQLITE_BUSY) && static_cast<std::uint64_t>(wal_frames) * page_size > options.wal_limit) {
+  if ((code == SQLITE_OK || code == SQLITE_BUSY) &&
+      static_cast<std::uint64_t>(wal_frames) * page_size > options.wal_limit) {
     sqlite3_busy_timeout(db.handle(), 20);
     code = sqlite3_wal_checkpoint_v2(db.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
     sqlite3_busy_timeout(db.handle(), static_cast<int>(options.busy_timeout.count()));
@@ -266,13 +277,15 @@ void embedded_journal::state::checkpoint_if_due() {
   }
   const auto spent = std::chrono::steady_clock::now() - begun;
   checkpoints.fetch_add(1, std::memory_order_relaxed);
-  checkpoint_us.fetch_add(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(spent).count()), std::memory_order_relaxed);
+  checkpoint_us.fetch_add(
+      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(spent).count()),
+      std::memory_order_relaxed);
 }
 
 // ---- ids on disk
 
-// The table's hashes go into the filter; those of the waiting ids, and of everything that is appended meanwhile, are in it
-// already. Small pages, so that no snapshot stays open. After an error the filter just never becomes complete.
+// The table's hashes go into the filter; those of the waiting ids, and of everything that is appended meanwhile, are in
+// it already. Small pages, so that no snapshot stays open. After an error the filter just never becomes complete.
 void embedded_journal::state::read_ids_in_background() {
   stop_reading_ids();
   if (db.integer("SELECT count(*) FROM (SELECT 1 FROM ids LIMIT 1)") == 0) return ids->mark_complete();
@@ -281,7 +294,8 @@ void embedded_journal::state::read_ids_in_background() {
     try {
       database reader(file, database::mode::read_write, options.busy_timeout);
       reader.execute("PRAGMA query_only=1");
-      auto page = reader.prepare("SELECT hash, key FROM ids WHERE (hash, key) > (?1, ?2) ORDER BY hash, key LIMIT 2048");
+      auto page =
+          reader.prepare("SELECT hash, key FROM ids WHERE (hash, key) > (?1, ?2) ORDER BY hash, key LIMIT 2048");
       std::vector<std::uint64_t> hashes;
       std::int64_t hash = INT64_MIN;
       engine::run_key key = INT64_MIN;
@@ -328,7 +342,9 @@ engine::reign embedded_journal::reign() const {
 engine::run_key embedded_journal::next_run_key() const { return state_->next_key.load(std::memory_order_acquire); }
 std::int64_t embedded_journal::last_event_time() const { return state_->last_event_at.load(std::memory_order_acquire); }
 bool embedded_journal::may_exist(std::string_view workflow_id) const { return state_->ids->may_exist(workflow_id); }
-std::unique_ptr<view> embedded_journal::open_view() const { return open_view_with(state_->options.directory, state_->ids); }
+std::unique_ptr<view> embedded_journal::open_view() const {
+  return open_view_with(state_->options.directory, state_->ids);
+}
 
 journal_stats embedded_journal::stats() const {
   const auto& s = *state_;

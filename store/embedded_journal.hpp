@@ -8,9 +8,9 @@
 // before anything new is appended behind it.
 //
 //     disk full                                     no_space   reopen() fails the same way until space returns
-//     I/O error, corrupt file                       broken     pawl.check is left: the next opening checks the integrity
-//     out of memory, a lock that somebody else has  unknown
-//     a constraint, an existing (id, run)           refused    rolled back; the journal is as it was
+//     I/O error, corrupt file                       broken     pawl.check is left: the next opening checks the
+//     integrity out of memory, a lock that somebody else has  unknown a constraint, an existing (id, run) refused
+//     rolled back; the journal is as it was
 #pragma once
 
 #include <chrono>
@@ -83,8 +83,8 @@ class embedded_journal final : public journal {
   std::unique_ptr<state> state_;
 };
 
-/// Makes the store in an existing directory, or opens it, migrates it, and checks its integrity when pawl.check asks for
-/// it. The directory's lock is the caller's business (data_directory.hpp). Throws store_error.
+/// Makes the store in an existing directory, or opens it, migrates it, and checks its integrity when pawl.check asks
+/// for it. The directory's lock is the caller's business (data_directory.hpp). Throws store_error.
 std::unique_ptr<embedded_journal> open_embedded(const embedded_options& options);
 
 }  // namespace pawl::store

@@ -73,7 +73,8 @@ class reader {
       return true;
     }
     unsigned value = 0;
-    if (c != 'u' || rest_.size() < 5 || std::from_chars(rest_.data() + 1, rest_.data() + 5, value, 16).ptr != rest_.data() + 5)
+    if (c != 'u' || rest_.size() < 5 ||
+        std::from_chars(rest_.data() + 1, rest_.data() + 5, value, 16).ptr != rest_.data() + 5)
       return false;
     if (value > 0x7f) return false;
     rest_.remove_prefix(5);

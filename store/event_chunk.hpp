@@ -1,5 +1,5 @@
-// The events that one batch adds to one run are one row: a `heads` text that a person (and SQL's json_each) can read, and
-// the events' bodies one after the other. docs/store.md describes it.
+// The events that one batch adds to one run are one row: a `heads` text that a person (and SQL's json_each) can read,
+// and the events' bodies one after the other. docs/store.md describes it.
 //
 //     [[1,120],[3,45,"reserve",1]]     kind, bytes of the body, and for events of a step: its name, the attempt,
 //                                      and a 1 when it is of the step's undo

@@ -85,10 +85,12 @@ struct record {
 
 enum class append_status : std::uint8_t {
   committed,
-  refused,   ///< nothing of it is durable and the journal is as it was (a conflict, a constraint): a bug or a race; see message
+  refused,  ///< nothing of it is durable and the journal is as it was (a conflict, a constraint): a bug or a race; see
+            ///< message
   no_space,  ///< outcome unknown; reopen and fold; goes on when space returns
-  unknown,   ///< an error of a write or a sync: outcome unknown; reopen and fold
-  broken,    ///< the disk fails (EIO) or the file is corrupt: the node must stop, and check the integrity at the next start
+  unknown,  ///< an error of a write or a sync: outcome unknown; reopen and fold
+  broken,  ///< the disk fails (EIO) or the file is corrupt: the node must stop, and check the integrity at the next
+           ///< start
 };
 
 struct append_result {

@@ -45,7 +45,8 @@ bool id_filter::may_have(std::uint64_t hash) const {
   const auto bits = bits_of(hash);
   return std::any_of(layers_.rbegin(), layers_.rend(), [&](const layer& l) {
     const auto& here = l.lines[(hash >> 32) * l.lines.size() >> 32];
-    return std::all_of(bits.begin(), bits.end(), [&](std::uint16_t b) { return (here[b >> 6] >> (b & 63U) & 1U) != 0; });
+    return std::all_of(bits.begin(), bits.end(),
+                       [&](std::uint16_t b) { return (here[b >> 6] >> (b & 63U) & 1U) != 0; });
   });
 }
 

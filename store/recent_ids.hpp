@@ -1,9 +1,10 @@
 // The workflow ids that are in memory: a filter over all of them, and the ones that the table `ids` does not have yet.
 //
 // Ids are random, so putting each into an index on disk as it comes would rewrite a page of that index an id, more than
-// all the rest of a workflow. Instead the newest ids wait here, and with each record a small range of hashes, the next one
-// of an endless sweep, is moved to the table: the ids of a range lie on few pages. What waits here is lost with the
-// process and found again by reading the rows of `runs` from `state.ids_below` on; every key below that is in the table.
+// all the rest of a workflow. Instead the newest ids wait here, and with each record a small range of hashes, the next
+// one of an endless sweep, is moved to the table: the ids of a range lie on few pages. What waits here is lost with the
+// process and found again by reading the rows of `runs` from `state.ids_below` on; every key below that is in the
+// table.
 #pragma once
 
 #include <array>

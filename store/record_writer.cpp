@@ -28,10 +28,11 @@ record_writer::record_writer(database& db, recent_ids& ids, options o)
       insert_id_(db.prepare("INSERT OR IGNORE INTO ids VALUES(?1,?2)")),
       run_of_key_(db.prepare("SELECT id, run FROM runs WHERE key=?1")),
       runs_of_hash_(db.prepare("SELECT key FROM ids WHERE hash=?1")),
-      insert_heartbeat_(db.prepare("INSERT OR REPLACE INTO heartbeats SELECT ?1,?2,?3,?4 WHERE EXISTS (SELECT 1 FROM runs WHERE key=?1 AND closed_at=0)")),
+      insert_heartbeat_(db.prepare("INSERT OR REPLACE INTO heartbeats SELECT ?1,?2,?3,?4 WHERE EXISTS (SELECT 1 FROM "
+                                   "runs WHERE key=?1 AND closed_at=0)")),
       delete_heartbeats_(db.prepare("DELETE FROM heartbeats WHERE run_key=?1")),
-      insert_outcome_(db.prepare(
-          "INSERT OR IGNORE INTO outcomes(workflow_id, command_id, result, seq, message, at) VALUES(?1,?2,?3,?4,?5,?6)")),
+      insert_outcome_(db.prepare("INSERT OR IGNORE INTO outcomes(workflow_id, command_id, result, seq, message, at) "
+                                 "VALUES(?1,?2,?3,?4,?5,?6)")),
       oldest_outcome_(db.prepare("SELECT number, at FROM outcomes ORDER BY number LIMIT 1")),
       delete_outcome_(db.prepare("DELETE FROM outcomes WHERE number=?1")) {
   read_state();
@@ -51,7 +52,8 @@ void record_writer::read_state() {
   for (auto t = db_.prepare("SELECT name, number FROM types"); t.step();) types_.emplace(t.text(0), t.integer(1));
   reigns_.clear();
   with_heartbeats_.clear();
-  for (auto h = db_.prepare("SELECT DISTINCT run_key FROM heartbeats"); h.step();) with_heartbeats_.insert(h.integer(0));
+  for (auto h = db_.prepare("SELECT DISTINCT run_key FROM heartbeats"); h.step();)
+    with_heartbeats_.insert(h.integer(0));
   staged_ = {};
   staged_.next_key = next_key_;
   staged_.last_event_at = last_event_at_;
@@ -183,16 +185,22 @@ void record_writer::update(const run_change& c) {
 void record_writer::put_events(const run_change& c) {
   const auto& events = c.events;
   if (events.front().seq < 1 || events.back().seq > last_possible_seq)
-    throw refusal{name_of(c) + ": seq " + std::to_string(events.back().seq) + " is above " + std::to_string(last_possible_seq)};
+    throw refusal{name_of(c) + ": seq " + std::to_string(events.back().seq) + " is above " +
+                  std::to_string(last_possible_seq)};
   for (std::size_t first = 0, end = 0; first < events.size(); first = end) {
     // A row has one time.
     for (end = first + 1; end < events.size() && events[end].at == events[first].at; ++end)
       if (events[end].seq != events[end - 1].seq + 1)
-        throw refusal{name_of(c) + ": event " + std::to_string(events[end].seq) + " follows event " + std::to_string(events[end - 1].seq)};
+        throw refusal{name_of(c) + ": event " + std::to_string(events[end].seq) + " follows event " +
+                      std::to_string(events[end - 1].seq)};
     heads_.clear();
     bodies_.clear();
     write_chunk({events.data() + first, end - first}, heads_, bodies_);
-    insert_chunk_.bind(1, event_key(c.key, events[first].seq)).bind(2, events[first].at).bind(3, heads_).bind_blob(4, bodies_).run();
+    insert_chunk_.bind(1, event_key(c.key, events[first].seq))
+        .bind(2, events[first].at)
+        .bind(3, heads_)
+        .bind_blob(4, bodies_)
+        .run();
     staged_.last_event_at = std::max(staged_.last_event_at, events[first].at);
   }
   staged_.changed = true;
@@ -239,7 +247,9 @@ std::int64_t record_writer::type_number(const std::string& name) {
 std::int64_t record_writer::number_of(const engine::reign& r) {
   if (const auto it = reigns_.find(r); it != reigns_.end()) return it->second;
   const auto text = to_text(r);
-  db_.prepare("INSERT OR IGNORE INTO reigns(reign, opened_at) VALUES(?1, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))").bind(1, text).run();
+  db_.prepare("INSERT OR IGNORE INTO reigns(reign, opened_at) VALUES(?1, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))")
+      .bind(1, text)
+      .run();
   auto s = db_.prepare("SELECT number FROM reigns WHERE reign=?1");
   s.bind(1, text);
   if (!s.step()) throw sqlite_error("a reign was not stored", SQLITE_CORRUPT, 0);

@@ -149,7 +149,8 @@ void migrate(database& db, const std::string& file, std::span<const migration> s
     db.execute("BEGIN IMMEDIATE");
     try {
       step.apply(db);
-      db.execute("INSERT INTO schema_version VALUES(" + std::to_string(step.version) + ", strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))");
+      db.execute("INSERT INTO schema_version VALUES(" + std::to_string(step.version) +
+                 ", strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))");
       db.execute("COMMIT");
     } catch (...) {
       sqlite3_exec(db.handle(), "ROLLBACK", nullptr, nullptr, nullptr);

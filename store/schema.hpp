@@ -1,5 +1,5 @@
-// The tables of a store, and how a store written by an older version becomes one of this version. docs/store.md describes
-// the tables.
+// The tables of a store, and how a store written by an older version becomes one of this version. docs/store.md
+// describes the tables.
 #pragma once
 
 #include <span>

@@ -15,18 +15,19 @@ void configure_once() {
 
 int flags_of(database::mode m) {
   switch (m) {
-    case database::mode::create: return SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    case database::mode::read_write: return SQLITE_OPEN_READWRITE;
-    case database::mode::read_only: break;
+    case database::mode::create:
+      return SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    case database::mode::read_write:
+      return SQLITE_OPEN_READWRITE;
+    case database::mode::read_only:
+      break;
   }
   return SQLITE_OPEN_READONLY;
 }
 
 }  // namespace
 
-bool sqlite_error::no_space() const {
-  return primary() == SQLITE_FULL || os_error_ == ENOSPC || os_error_ == EDQUOT;
-}
+bool sqlite_error::no_space() const { return primary() == SQLITE_FULL || os_error_ == ENOSPC || os_error_ == EDQUOT; }
 
 void raise(sqlite3* db, int code) {
   if (!db) throw sqlite_error(sqlite3_errstr(code), code, 0);
@@ -41,7 +42,8 @@ void raise(sqlite3* db, int code) {
 }
 
 statement::statement(sqlite3* db, std::string_view sql) {
-  const int code = sqlite3_prepare_v3(db, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &handle_, nullptr);
+  const int code =
+      sqlite3_prepare_v3(db, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &handle_, nullptr);
   if (code != SQLITE_OK) raise(db, code);
 }
 

@@ -1,7 +1,7 @@
 // SQLite, as thin as it can be held: a connection, a statement, an error. Inside of store/ only.
 //
-// The database file must never be opened in this process by anything but SQLite: POSIX drops a process's locks on a file
-// when any descriptor of it is closed.
+// The database file must never be opened in this process by anything but SQLite: POSIX drops a process's locks on a
+// file when any descriptor of it is closed.
 #pragma once
 
 #include <sqlite3.h>
@@ -19,7 +19,9 @@ namespace pawl::store {
 class sqlite_error : public std::runtime_error {
  public:
   sqlite_error(const std::string& what, int code, int os_error)
-      : std::runtime_error(what), code_(code), os_error_(os_error) {}
+      : std::runtime_error(what),
+        code_(code),
+        os_error_(os_error) {}
   int code() const { return code_; }                  ///< extended
   int primary() const { return code_ & 0xff; }
   int os_error() const { return os_error_; }          ///< errno, 0 when none is known

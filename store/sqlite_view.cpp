@@ -16,11 +16,13 @@ constexpr std::chrono::milliseconds longest_wait{5'000};
 
 // The columns of a run_row, in the order that read_run takes them.
 const std::string run_columns =
-    "SELECT r.key, r.id, r.run, g.reign, r.serial, t.name, r.version, r.phase, r.paused, r.wake_at, r.started_at, r.closed_at, "
+    "SELECT r.key, r.id, r.run, g.reign, r.serial, t.name, r.version, r.phase, r.paused, r.wake_at, r.started_at, "
+    "r.closed_at, "
     "r.start_command, e.key, e.heads ";
 const std::string joined =
     " JOIN reigns g ON g.number = r.reign JOIN types t ON t.number = r.type "
-    "LEFT JOIN events e ON e.key = (SELECT max(key) FROM events WHERE key BETWEEN r.key << 20 AND (r.key << 20) + 1048575) ";
+    "LEFT JOIN events e ON e.key = (SELECT max(key) FROM events WHERE key BETWEEN r.key << 20 AND (r.key << 20) + "
+    "1048575) ";
 
 run_row read_run(const statement& s) {
   run_row out;
@@ -53,7 +55,9 @@ class sqlite_view final : public view {
   sqlite_view(const std::string& directory, std::shared_ptr<const recent_ids> ids);
 
   std::optional<run_row> find(std::string_view workflow_id) override { return find_run(workflow_id, 0); }
-  std::optional<run_row> find(std::string_view workflow_id, std::uint32_t run) override { return find_run(workflow_id, run); }
+  std::optional<run_row> find(std::string_view workflow_id, std::uint32_t run) override {
+    return find_run(workflow_id, run);
+  }
   std::optional<run_row> get(engine::run_key key) override;
   stored_history history(engine::run_key key, std::uint64_t from_seq, std::size_t limit) override;
   std::vector<run_row> due(std::int64_t until, due_cursor after, std::size_t limit) override;
@@ -81,19 +85,24 @@ class sqlite_view final : public view {
 };
 
 sqlite_view::sqlite_view(const std::string& directory, std::shared_ptr<const recent_ids> ids)
-    : file_(database_file(directory)), ids_(std::move(ids)), db_(open_for_reading(directory)) {
+    : file_(database_file(directory)),
+      ids_(std::move(ids)),
+      db_(open_for_reading(directory)) {
   guarded([&] {
     by_key_ = db_.prepare(run_columns + "FROM runs r" + joined + "WHERE r.key = ?1");
-    by_hash_ = db_.prepare(run_columns + "FROM ids i CROSS JOIN runs r ON r.key = i.key" + joined + "WHERE i.hash = ?1 AND r.id = ?2");
-    by_tail_ = db_.prepare(run_columns + "FROM runs r" + joined + "WHERE r.key >= (SELECT ids_below FROM state) AND r.id = ?1");
+    by_hash_ = db_.prepare(run_columns + "FROM ids i CROSS JOIN runs r ON r.key = i.key" + joined +
+                           "WHERE i.hash = ?1 AND r.id = ?2");
+    by_tail_ = db_.prepare(run_columns + "FROM runs r" + joined +
+                           "WHERE r.key >= (SELECT ids_below FROM state) AND r.id = ?1");
     events_ = db_.prepare(
         "SELECT key, at, heads, bodies FROM events WHERE key BETWEEN "
         "coalesce((SELECT max(key) FROM events WHERE key BETWEEN ?1 AND ?2), ?2) AND ?3 ORDER BY key");
     heartbeats_ = db_.prepare("SELECT step, undo, details FROM heartbeats WHERE run_key = ?1 ORDER BY step, undo");
     due_at_ = db_.prepare(run_columns + "FROM runs r INDEXED BY runs_open" + joined +
                           "WHERE r.closed_at = 0 AND r.wake_at = ?1 AND r.key > ?2 ORDER BY r.key LIMIT ?3");
-    due_later_ = db_.prepare(run_columns + "FROM runs r INDEXED BY runs_open" + joined +
-                             "WHERE r.closed_at = 0 AND r.wake_at > ?1 AND r.wake_at < ?2 ORDER BY r.wake_at, r.key LIMIT ?3");
+    due_later_ =
+        db_.prepare(run_columns + "FROM runs r INDEXED BY runs_open" + joined +
+                    "WHERE r.closed_at = 0 AND r.wake_at > ?1 AND r.wake_at < ?2 ORDER BY r.wake_at, r.key LIMIT ?3");
     outcome_ = db_.prepare("SELECT result, seq, message, at FROM outcomes WHERE workflow_id = ?1 AND command_id = ?2");
     counts_ = db_.prepare(
         "SELECT (SELECT runs FROM state), (SELECT count(*) FROM runs INDEXED BY runs_open WHERE closed_at = 0), "
@@ -112,11 +121,13 @@ std::optional<run_row> sqlite_view::find_run(std::string_view workflow_id, std::
         reading s(by_key_.bind(1, key));
         if (s.next() && by_key_.bytes(1) == workflow_id) consider(by_key_, run, best);
       }
-      for (reading s(by_hash_.bind(1, static_cast<std::int64_t>(hash)).bind(2, workflow_id)); s.next();) consider(by_hash_, run, best);
+      for (reading s(by_hash_.bind(1, static_cast<std::int64_t>(hash)).bind(2, workflow_id)); s.next();)
+        consider(by_hash_, run, best);
       return;
     }
     const snapshot same(db_);
-    for (reading s(by_hash_.bind(1, static_cast<std::int64_t>(hash)).bind(2, workflow_id)); s.next();) consider(by_hash_, run, best);
+    for (reading s(by_hash_.bind(1, static_cast<std::int64_t>(hash)).bind(2, workflow_id)); s.next();)
+      consider(by_hash_, run, best);
     for (reading s(by_tail_.bind(1, workflow_id)); s.next();) consider(by_tail_, run, best);
   });
   return best;
@@ -139,7 +150,8 @@ std::optional<run_row> sqlite_view::get(engine::run_key key) {
 void sqlite_view::read_events(engine::run_key key, std::uint64_t from_seq, std::size_t limit, stored_history& out) {
   std::vector<chunk_entry> entries;
   const auto from = std::min(std::max<std::uint64_t>(from_seq, 1), last_possible_seq);
-  reading s(events_.bind(1, event_key(key, 1)).bind(2, event_key(key, from)).bind(3, event_key(key, last_possible_seq)));
+  reading s(
+      events_.bind(1, event_key(key, 1)).bind(2, event_key(key, from)).bind(3, event_key(key, last_possible_seq)));
   while (out.events.size() < limit && s.next()) {
     auto seq = seq_of(events_.integer(0));
     if (auto wrong = read_chunk(events_.bytes(2), events_.bytes(3), entries); !wrong.empty()) {
@@ -155,8 +167,9 @@ void sqlite_view::read_events(engine::run_key key, std::uint64_t from_seq, std::
       e.at = engine::from_micros(events_.integer(1));
       e.attempt = entry.attempt;
       e.name = std::move(entry.step);
-      std::string wrong = entry.kind < 1 || entry.kind > engine::last_event_kind ? "its kind " + std::to_string(entry.kind) + " is not known"
-                                                                              : decode_body(entry.body, e);
+      std::string wrong = entry.kind < 1 || entry.kind > engine::last_event_kind
+                              ? "its kind " + std::to_string(entry.kind) + " is not known"
+                              : decode_body(entry.body, e);
       if (wrong.empty()) continue;
       out.events.pop_back();
       out.error = "event " + std::to_string(n) + ": " + wrong;
@@ -185,10 +198,12 @@ std::vector<run_row> sqlite_view::due(std::int64_t until, due_cursor after, std:
     const snapshot same(db_);
     const auto most = static_cast<std::int64_t>(std::min<std::size_t>(limit, INT64_MAX));
     if (after.wake_at < until)
-      for (reading s(due_at_.bind(1, after.wake_at).bind(2, after.key).bind(3, most)); s.next();) out.push_back(read_run(due_at_));
+      for (reading s(due_at_.bind(1, after.wake_at).bind(2, after.key).bind(3, most)); s.next();)
+        out.push_back(read_run(due_at_));
     const auto left = most - static_cast<std::int64_t>(out.size());
     if (left > 0)
-      for (reading s(due_later_.bind(1, after.wake_at).bind(2, until).bind(3, left)); s.next();) out.push_back(read_run(due_later_));
+      for (reading s(due_later_.bind(1, after.wake_at).bind(2, until).bind(3, left)); s.next();)
+        out.push_back(read_run(due_later_));
     return out;
   });
 }
@@ -216,8 +231,9 @@ std::vector<run_row> sqlite_view::list(const list_filter& f) {
     if (!f.type.empty()) where += " AND r.type = (SELECT number FROM types WHERE name = ?3)";
     if (!f.id_prefix.empty()) where += " AND substr(CAST(r.id AS BLOB), 1, ?5) = CAST(?4 AS BLOB)";
     // First the keys alone: what is joined to them is read for the rows that are shown only.
-    auto s = db_.prepare(run_columns + "FROM (SELECT r.key AS k " + from + " " + where + " ORDER BY r.key DESC LIMIT ?6) CROSS JOIN runs r ON r.key = k" +
-                         joined + "ORDER BY r.key DESC");
+    auto s =
+        db_.prepare(run_columns + "FROM (SELECT r.key AS k " + from + " " + where +
+                    " ORDER BY r.key DESC LIMIT ?6) CROSS JOIN runs r ON r.key = k" + joined + "ORDER BY r.key DESC");
     s.bind(1, f.below);
     if (f.phase) s.bind(2, static_cast<std::int64_t>(*f.phase));
     if (!f.type.empty()) s.bind(3, f.type);
@@ -236,7 +252,9 @@ std::optional<outcome_row> sqlite_view::outcome(std::string_view workflow_id, st
     outcome_row out;
     out.workflow_id = workflow_id;
     out.command_id = command_id;
-    out.outcome = {.result = result_of(outcome_.bytes(0)), .seq = static_cast<std::uint64_t>(outcome_.integer(1)), .message = outcome_.text(2)};
+    out.outcome = {.result = result_of(outcome_.bytes(0)),
+                   .seq = static_cast<std::uint64_t>(outcome_.integer(1)),
+                   .message = outcome_.text(2)};
     out.at = outcome_.integer(3);
     return out;
   });
@@ -275,8 +293,8 @@ database open_for_reading(const std::string& directory) {
     if (found == 0) throw view_error(file + " is empty; start a node, or name another directory with data.dir");
     refuse_newer(found, newest_schema(), file);
     if (found < newest_schema())
-      throw view_error(file + " has the older schema version " + std::to_string(found) + "; start a node, which brings it to version " +
-                       std::to_string(newest_schema()));
+      throw view_error(file + " has the older schema version " + std::to_string(found) +
+                       "; start a node, which brings it to version " + std::to_string(newest_schema()));
     return db;
   } catch (const sqlite_error& e) {
     if (e.primary() == SQLITE_CANTOPEN)

@@ -136,7 +136,10 @@ void verifier::orphans_below(std::int64_t key) {
   while (event_is_there_ && events_.integer(0) < key) {
     const auto run = run_of(events_.integer(0));
     if (told != run)
-      add(finding{.workflow_id = {}, .run = 0, .seq = seq_of(events_.integer(0)), .what = "events of a run that does not exist, run key " + std::to_string(run)});
+      add(finding{.workflow_id = {},
+                  .run = 0,
+                  .seq = seq_of(events_.integer(0)),
+                  .what = "events of a run that does not exist, run key " + std::to_string(run)});
     told = run;
     event_is_there_ = events_.step();
   }
@@ -155,28 +158,39 @@ void verifier::events_of(const run_row& row) {
 
 void verifier::uids() {
   auto s = db_.prepare(
-      "SELECT r.id, r.run FROM runs r JOIN (SELECT reign, serial FROM runs GROUP BY reign, serial HAVING count(*) > 1) d "
+      "SELECT r.id, r.run FROM runs r JOIN (SELECT reign, serial FROM runs GROUP BY reign, serial HAVING count(*) > 1) "
+      "d "
       "ON r.reign = d.reign AND r.serial = d.serial");
   while (s.step())
-    add(finding{.workflow_id = s.text(0), .run = static_cast<std::uint32_t>(s.integer(1)), .seq = 0, .what = "another run has the same run_uid"});
+    add(finding{.workflow_id = s.text(0),
+                .run = static_cast<std::uint32_t>(s.integer(1)),
+                .seq = 0,
+                .what = "another run has the same run_uid"});
 }
 
 void verifier::outcomes() {
   report_.outcomes = static_cast<std::uint64_t>(db_.integer("SELECT count(*) FROM outcomes"));
-  auto s = db_.prepare("SELECT workflow_id, command_id, count(*) FROM outcomes NOT INDEXED GROUP BY workflow_id, command_id HAVING count(*) > 1");
+  auto s = db_.prepare(
+      "SELECT workflow_id, command_id, count(*) FROM outcomes NOT INDEXED GROUP BY workflow_id, command_id HAVING "
+      "count(*) > 1");
   while (s.step())
-    add(finding{.workflow_id = s.text(0), .run = 0, .seq = 0, .what = "command '" + s.text(1) + "' has " + s.text(2) + " outcomes"});
+    add(finding{.workflow_id = s.text(0),
+                .run = 0,
+                .seq = 0,
+                .what = "command '" + s.text(1) + "' has " + s.text(2) + " outcomes"});
 }
 
 void verifier::heartbeats() {
   report_.heartbeats = static_cast<std::uint64_t>(db_.integer("SELECT count(*) FROM heartbeats"));
   auto s = db_.prepare(
-      "SELECT h.run_key, r.id, r.run FROM heartbeats h LEFT JOIN runs r ON r.key = h.run_key WHERE r.key IS NULL OR r.closed_at <> 0");
+      "SELECT h.run_key, r.id, r.run FROM heartbeats h LEFT JOIN runs r ON r.key = h.run_key WHERE r.key IS NULL OR "
+      "r.closed_at <> 0");
   while (s.step())
     add(finding{.workflow_id = s.text(1),
                 .run = static_cast<std::uint32_t>(s.integer(2)),
                 .seq = 0,
-                .what = s.null(1) ? "heartbeats of a run that does not exist, run key " + s.text(0) : "heartbeats of a run that is closed"});
+                .what = s.null(1) ? "heartbeats of a run that does not exist, run key " + s.text(0)
+                                  : "heartbeats of a run that is closed"});
 }
 
 void verifier::state() {
@@ -186,7 +200,8 @@ void verifier::state() {
     add("the newest event is of " + std::to_string(last_event_at_) + ", the table `state` says " + s.text(0));
   if (static_cast<std::uint64_t>(s.integer(1)) != report_.runs)
     add("there are " + std::to_string(report_.runs) + " runs, the table `state` says " + s.text(1));
-  if (s.integer(2) > last_key_ + 1) add("the table `state` says that ids below key " + s.text(2) + " are in the table `ids`, there are fewer runs");
+  if (s.integer(2) > last_key_ + 1)
+    add("the table `state` says that ids below key " + s.text(2) + " are in the table `ids`, there are fewer runs");
 }
 
 }  // namespace
@@ -205,7 +220,8 @@ verify_report verify(const std::string& directory, const verify_progress& progre
     const snapshot same(db);
     return verifier(db, progress).run();
   } catch (const sqlite_error& e) {
-    throw view_error(database_file(directory) + " cannot be read: " + e.what() + "; restore the data directory from a backup");
+    throw view_error(database_file(directory) + " cannot be read: " + e.what() +
+                     "; restore the data directory from a backup");
   }
 }
 

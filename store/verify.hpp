@@ -36,9 +36,10 @@ struct verify_report {
 /// Runs looked at, and how many there are.
 using verify_progress = std::function<void(std::uint64_t done, std::uint64_t of)>;
 
-/// Reads everything once, in one snapshot: about 6 s a million short runs. Memory: of one run at a time, 16 bytes for each
-/// id that is not in the table `ids` yet, and what SQLite's sorter keeps before it uses the disk. May be used beside a
-/// running node, whose WAL grows meanwhile. Throws view_error when there is no store, or one of another schema.
+/// Reads everything once, in one snapshot: about 6 s a million short runs. Memory: of one run at a time, 16 bytes for
+/// each id that is not in the table `ids` yet, and what SQLite's sorter keeps before it uses the disk. May be used
+/// beside a running node, whose WAL grows meanwhile. Throws view_error when there is no store, or one of another
+/// schema.
 verify_report verify(const std::string& directory, const verify_progress& progress = {});
 
 }  // namespace pawl::store

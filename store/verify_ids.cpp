@@ -47,7 +47,8 @@ void id_check::end() {
 }
 
 void id_check::orphans() {
-  auto s = db_.prepare("SELECT i.hash, i.key, r.id FROM ids i LEFT JOIN runs r ON r.key = i.key ORDER BY i.hash, i.key");
+  auto s =
+      db_.prepare("SELECT i.hash, i.key, r.id FROM ids i LEFT JOIN runs r ON r.key = i.key ORDER BY i.hash, i.key");
   while (s.step()) {
     if (!s.null(2) && hash_of(s.bytes(2)) == static_cast<std::uint64_t>(s.integer(0))) continue;
     run_row row;
@@ -92,7 +93,8 @@ void id_check::same_hash() {
     if (s.open.empty()) continue;
     row.header.run = static_cast<std::uint32_t>(s.open.front());
     if (s.open.size() > 1) report_(row, std::to_string(s.open.size()) + " runs of the workflow are live at once");
-    if (s.open.front() != s.newest && s.open.size() == 1) report_(row, "the run is live, but run " + std::to_string(s.newest) + " came after it");
+    if (s.open.front() != s.newest && s.open.size() == 1)
+      report_(row, "the run is live, but run " + std::to_string(s.newest) + " came after it");
   }
 }
 

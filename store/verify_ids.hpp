@@ -1,5 +1,6 @@
-// Checks that ids are found: every run is in the table `ids`, or young enough to be read at the next start; nothing else
-// is; and, with ids of one hash lying side by side, that runs of one id are numbered apart and at most one is live.
+// Checks that ids are found: every run is in the table `ids`, or young enough to be read at the next start; nothing
+// else is; and, with ids of one hash lying side by side, that runs of one id are numbered apart and at most one is
+// live.
 #pragma once
 
 #include <functional>

@@ -20,10 +20,12 @@ std::string words(const std::string& s) { return "'" + s + "'"; }
 std::string words(engine::phase p) { return std::string(to_text(p)); }
 std::string words(const engine::run_uid& u) { return to_text(u); }
 
-std::string step_words(const engine::event& e) { return std::string(e.undo ? "the undo of step '" : "step '") + e.name + "'"; }
+std::string step_words(const engine::event& e) {
+  return std::string(e.undo ? "the undo of step '" : "step '") + e.name + "'";
+}
 
-// What the order of undoing goes by: the event that closed the step; where the run stopped before any did, the end of its
-// newest attempt.
+// What the order of undoing goes by: the event that closed the step; where the run stopped before any did, the end of
+// its newest attempt.
 std::uint64_t closed_at(const engine::step_state& s) { return s.closed_seq > 0 ? s.closed_seq : s.ended_seq; }
 
 bool is_done(const engine::step_state* s) {
@@ -33,11 +35,14 @@ bool is_done(const engine::step_state* s) {
 }  // namespace
 
 run_check::run_check(const run_row& row, report r)
-    : row_(row), report_(std::move(r)), instance_(engine::make_instance(nullptr)) {}
+    : row_(row),
+      report_(std::move(r)),
+      instance_(engine::make_instance(nullptr)) {}
 
 void run_check::chunk(std::uint64_t first_seq, std::int64_t at, std::string_view heads, std::string_view bodies) {
   if (first_seq > expected_) {
-    say(expected_, first_seq == expected_ + 1 ? "the event is missing" : "the events up to " + words(first_seq - 1) + " are missing");
+    say(expected_, first_seq == expected_ + 1 ? "the event is missing"
+                                              : "the events up to " + words(first_seq - 1) + " are missing");
     replayed_ = false;
   } else if (first_seq < expected_) {
     say(first_seq, "the event is there twice");
@@ -98,8 +103,9 @@ void run_check::order_in_time(const engine::event& e) {
 
 void run_check::ends(const engine::event& e) {
   if (terminal_ != 0)
-    say(e.seq, is_terminal(e.kind) ? "a second terminal event, " + words(e.kind) + " (the first is event " + words(terminal_) + ")"
-                                   : words(e.kind) + " follows the terminal event " + words(terminal_));
+    say(e.seq, is_terminal(e.kind)
+                   ? "a second terminal event, " + words(e.kind) + " (the first is event " + words(terminal_) + ")"
+                   : words(e.kind) + " follows the terminal event " + words(terminal_));
   if (is_terminal(e.kind) && terminal_ == 0) terminal_ = e.seq;
 }
 
@@ -126,7 +132,8 @@ void run_check::compensation(const engine::event& e) {
       say(e.seq, "compensation undoes step number " + words(k) + ", which has not run");
       continue;
     }
-    if (closed_at(*s) >= before) say(e.seq, "compensation is not the reverse of the order in which the steps were closed");
+    if (closed_at(*s) >= before)
+      say(e.seq, "compensation is not the reverse of the order in which the steps were closed");
     before = closed_at(*s);
   }
 }
@@ -150,7 +157,8 @@ void run_check::undo_in_turn(const engine::event& e) {
 void run_check::compare_start(const engine::event& e) {
   if (!e.start) return;  // evolve has a word for it
   const auto same = [&](const char* what, const auto& in_row, const auto& in_event) {
-    if (!(in_row == in_event)) say(1, std::string("the row's ") + what + " is " + words(in_row) + ", its first event's is " + words(in_event));
+    if (!(in_row == in_event))
+      say(1, std::string("the row's ") + what + " is " + words(in_row) + ", its first event's is " + words(in_event));
   };
   const auto& h = row_.header;
   same("workflow id", h.workflow_id, e.start->workflow_id);
@@ -174,7 +182,9 @@ void run_check::end() {
 
 void run_check::compare_row() {
   const auto same = [&](const char* what, const auto& in_row, const auto& replayed) {
-    if (!(in_row == replayed)) say(instance_->last_seq, std::string("the row's ") + what + " is " + words(in_row) + ", the history's is " + words(replayed));
+    if (!(in_row == replayed))
+      say(instance_->last_seq,
+          std::string("the row's ") + what + " is " + words(in_row) + ", the history's is " + words(replayed));
   };
   const auto& s = row_.summary;
   same("phase", s.phase, instance_->phase);
@@ -187,13 +197,17 @@ void run_check::wake_rules() {
   const auto& i = *instance_;
   const auto wake = row_.summary.wake_at;
   if (row_.summary.closed_at != 0 || is_closed(i.phase)) return;
-  const auto late = [&](const std::string& why) { say(i.last_seq, "the row's wake_at is " + words(wake) + ", but " + why); };
-  if (i.running_attempts > 0 && wake != wake_now) return late("an attempt is under way, which a restart has to deal with at once");
+  const auto late = [&](const std::string& why) {
+    say(i.last_seq, "the row's wake_at is " + words(wake) + ", but " + why);
+  };
+  if (i.running_attempts > 0 && wake != wake_now)
+    return late("an attempt is under way, which a restart has to deal with at once");
   if (i.lacks_code && wake != wake_now) return late("the run waits for its code, which any start may bring");
   if (i.paused) return;
   if (wake == wake_never) return late("the run is not paused, so that nothing will ever wake it");
   if (i.phase != engine::phase::running) return;
-  if (i.steps.empty() && i.facts.start_at && wake > engine::to_micros(*i.facts.start_at)) return late("the run is to begin before that");
+  if (i.steps.empty() && i.facts.start_at && wake > engine::to_micros(*i.facts.start_at))
+    return late("the run is to begin before that");
   for (const auto& step : i.steps)
     if (!step.undo && step.status == engine::step_status::waiting && wake > engine::to_micros(step.due))
       return late("an attempt of step number " + words(step.step) + " is due before that");

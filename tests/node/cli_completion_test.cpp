@@ -28,22 +28,26 @@ class completion : public ::testing::Test {
     ASSERT_TRUE(script);
     std::ofstream(folder_ / "script") << script.value();
     // Stands in for the binary: says what it was asked.
-    std::ofstream(folder_ / "shop") << "#!/bin/sh\necho \"$*\" >> " << (folder_ / "asked").string() << "\necho name-1; echo name-2\n";
+    std::ofstream(folder_ / "shop") << "#!/bin/sh\necho \"$*\" >> " << (folder_ / "asked").string()
+                                    << "\necho name-1; echo name-2\n";
     std::filesystem::permissions(folder_ / "shop", std::filesystem::perms::owner_all);
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   /// What is offered for the last of the words; the others stand before it.
   std::vector<std::string> offered(const std::string& words, int last) {
-    std::ofstream(folder_ / "test") << "source " << (folder_ / "script").string() << "\ncd " << folder_.string() << "\nCOMP_WORDS=(./shop " << words
-                                    << ")\nCOMP_CWORD=" << last << "\n_complete_shop\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
+    std::ofstream(folder_ / "test") << "source " << (folder_ / "script").string() << "\ncd " << folder_.string()
+                                    << "\nCOMP_WORDS=(./shop " << words << ")\nCOMP_CWORD=" << last
+                                    << "\n_complete_shop\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
     std::vector<std::string> out;
     auto* pipe = ::popen(("bash " + (folder_ / "test").string() + " 2>&1").c_str(), "r");
     if (pipe == nullptr) return {"no bash"};
     std::string text;
     for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) {
-      if (c != '\n') text += static_cast<char>(c);
-      else if (!text.empty()) out.push_back(std::exchange(text, {}));
+      if (c != '\n')
+        text += static_cast<char>(c);
+      else if (!text.empty())
+        out.push_back(std::exchange(text, {}));
     }
     ::pclose(pipe);
     return out;
@@ -57,8 +61,9 @@ class completion : public ::testing::Test {
 };
 
 TEST_F(completion, commands) {
-  EXPECT_THAT(offered("''", 1), IsSupersetOf({"node", "run", "start", "list", "show", "history", "result", "cancel", "kill", "pause", "resume", "skip",
-                                              "status", "types", "verify", "config", "version", "completion"}));
+  EXPECT_THAT(offered("''", 1),
+              IsSupersetOf({"node", "run", "start", "list", "show", "history", "result", "cancel", "kill", "pause",
+                            "resume", "skip", "status", "types", "verify", "config", "version", "completion"}));
   EXPECT_THAT(offered("''", 1), Not(Contains("__names")));
   EXPECT_THAT(offered("re", 1), UnorderedElementsAre("result", "resume"));
   EXPECT_THAT(offered("config s", 2), UnorderedElementsAre("show", "sample"));

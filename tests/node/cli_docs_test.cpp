@@ -1,4 +1,6 @@
 // docs/cli.md has every command and every flag that the parser has.
+#include "node/cli_options.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -6,8 +8,6 @@
 #include <iterator>
 #include <regex>
 #include <set>
-
-#include "node/cli_options.hpp"
 
 namespace pawl::node {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
 #include <unistd.h>
 
 #include <cstdlib>
@@ -39,7 +40,8 @@ class input_file : public ::testing::Test {
 };
 
 TEST(cli_input, json_on_the_command_line) {
-  EXPECT_EQ(read_json_argument("--input", R"({"id":"o-17","n":[1,2.5,null]})", limit).value().dump(), R"({"id":"o-17","n":[1,2.5,null]})");
+  EXPECT_EQ(read_json_argument("--input", R"({"id":"o-17","n":[1,2.5,null]})", limit).value().dump(),
+            R"({"id":"o-17","n":[1,2.5,null]})");
   EXPECT_EQ(read_json_argument("--input", "-5", limit).value(), -5);
 }
 
@@ -52,10 +54,13 @@ TEST(cli_input, what_is_no_json_is_told_with_its_place) {
 }
 
 TEST(cli_input, too_much_on_the_command_line) {
-  EXPECT_THAT(refusal("\"" + std::string(limit * 5, 'x') + "\""), AllOf(HasSubstr("longer than"), HasSubstr("limits.payload")));
+  EXPECT_THAT(refusal("\"" + std::string(limit * 5, 'x') + "\""),
+              AllOf(HasSubstr("longer than"), HasSubstr("limits.payload")));
 }
 
-TEST_F(input_file, is_read) { EXPECT_EQ(read_json_argument("--input", file("\n {\"a\":1}\n"), limit).value().dump(), R"({"a":1})"); }
+TEST_F(input_file, is_read) {
+  EXPECT_EQ(read_json_argument("--input", file("\n {\"a\":1}\n"), limit).value().dump(), R"({"a":1})");
+}
 
 TEST_F(input_file, errors_name_the_file) {
   EXPECT_THAT(refusal(file("{\n  \"a\": nope\n}")), AllOf(HasSubstr("in.json"), HasSubstr("line 2")));
@@ -64,7 +69,9 @@ TEST_F(input_file, errors_name_the_file) {
   EXPECT_THAT(refusal("@"), HasSubstr("No such file"));
 }
 
-TEST_F(input_file, a_file_without_end_is_given_up_early) { EXPECT_THAT(refusal("@/dev/zero"), HasSubstr("longer than")); }
+TEST_F(input_file, a_file_without_end_is_given_up_early) {
+  EXPECT_THAT(refusal("@/dev/zero"), HasSubstr("longer than"));
+}
 
 TEST_F(input_file, standard_input) {
   const int before = ::dup(STDIN_FILENO);

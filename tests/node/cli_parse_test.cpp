@@ -46,8 +46,9 @@ std::string refusal(std::vector<const char*> words) {
 }
 
 TEST(cli_parse, start_has_all_its_flags) {
-  const auto a = args_of<start_args>({"start", "fulfil-order", "--id", "o-17", "--input", "{\"a\":[1,2]}", "--version", "3", "--wait", "--delay",
-                                      "30s", "--deadline", "48h", "--closed-id", "allow_if_failed", "--command-id", "c-1"});
+  const auto a = args_of<start_args>({"start", "fulfil-order", "--id", "o-17", "--input", "{\"a\":[1,2]}", "--version",
+                                      "3", "--wait", "--delay", "30s", "--deadline", "48h", "--closed-id",
+                                      "allow_if_failed", "--command-id", "c-1"});
   EXPECT_FALSE(a.in_process);
   EXPECT_EQ(a.type, "fulfil-order");
   EXPECT_EQ(a.id, "o-17");
@@ -86,8 +87,10 @@ TEST(cli_parse, run_waits_and_has_no_flag_for_it) {
 }
 
 TEST(cli_parse, globals_may_stand_before_and_after_the_command) {
-  for (const auto& words : {std::vector<const char*>{"--data", "d", "-o", "json", "--set", "a.b=1", "--set", "c.d=2", "--no-color", "--config", "f", "list"},
-                            std::vector<const char*>{"list", "--data", "d", "-o", "json", "--set", "a.b=1", "--set", "c.d=2", "--no-color", "--config", "f"}}) {
+  for (const auto& words : {std::vector<const char*>{"--data", "d", "-o", "json", "--set", "a.b=1", "--set", "c.d=2",
+                                                     "--no-color", "--config", "f", "list"},
+                            std::vector<const char*>{"list", "--data", "d", "-o", "json", "--set", "a.b=1", "--set",
+                                                     "c.d=2", "--no-color", "--config", "f"}}) {
     const auto line = line_of(words);
     EXPECT_EQ(line.global.program, "shop");
     EXPECT_EQ(line.global.data_dir, "d");
@@ -103,7 +106,8 @@ TEST(cli_parse, globals_may_stand_before_and_after_the_command) {
 }
 
 TEST(cli_parse, readers) {
-  const auto l = args_of<list_args>({"list", "--type", "t", "--prefix", "o-", "--state", "paused", "--limit", "7", "--cursor", "c"});
+  const auto l = args_of<list_args>(
+      {"list", "--type", "t", "--prefix", "o-", "--state", "paused", "--limit", "7", "--cursor", "c"});
   EXPECT_EQ(std::tie(l.type, l.prefix, l.state, l.limit, l.cursor), std::make_tuple("t", "o-", "paused", 7U, "c"));
   const auto h = args_of<history_args>({"history", "o-17", "--follow", "--run", "2", "--from", "5", "--limit", "9"});
   EXPECT_EQ(h.id, "o-17");
@@ -142,7 +146,8 @@ TEST(cli_parse, config) {
 
 TEST(cli_parse, wrong_names_come_with_the_nearest_known_one) {
   EXPECT_THAT(refusal({"lst"}), AllOf(HasSubstr("no command 'lst'"), HasSubstr("Did you mean list?")));
-  EXPECT_THAT(refusal({"start", "t", "--wiat"}), AllOf(HasSubstr("no flag '--wiat'"), HasSubstr("Did you mean --wait?")));
+  EXPECT_THAT(refusal({"start", "t", "--wiat"}),
+              AllOf(HasSubstr("no flag '--wiat'"), HasSubstr("Did you mean --wait?")));
   EXPECT_THAT(refusal({"start", "t", "--inptu=1"}), AllOf(HasSubstr("'--inptu'"), HasSubstr("Did you mean --input?")));
   EXPECT_THAT(refusal({"list", "--dat", "x"}), HasSubstr("Did you mean --data?"));
   EXPECT_THAT(refusal({"config", "shw"}), HasSubstr("Did you mean show?"));
@@ -178,7 +183,11 @@ TEST(cli_parse, hostile_words_are_shown_escaped_and_cut) {
 }
 
 TEST(cli_parse, help_of_everything_names_the_exit_codes) {
-  for (const auto& words : {std::vector<const char*>{"--help"}, {"-h"}, {"start", "--help"}, {"config", "show", "--help"}, {"config", "-h"}}) {
+  for (const auto& words : {std::vector<const char*>{"--help"},
+                            {"-h"},
+                            {"start", "--help"},
+                            {"config", "show", "--help"},
+                            {"config", "-h"}}) {
     const auto parsed = parse(words);
     ASSERT_TRUE(parsed);
     ASSERT_TRUE(std::holds_alternative<help_text>(parsed.value()));

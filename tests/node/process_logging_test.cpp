@@ -1,13 +1,13 @@
 #include "node/logging.hpp"
 
+#include "node/json_codec.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-
-#include "node/json_codec.hpp"
 
 namespace pawl::node {
 namespace {
@@ -46,7 +46,9 @@ TEST_F(logging, text_is_key_equals_value) {
   open().write(log_level::info, "node is up", {{"pid", "17"}, {"data", "a b"}, {"empty", ""}, {"quote", "say \"x\""}});
   const auto all = lines();
   ASSERT_EQ(all.size(), 1U);
-  EXPECT_THAT(all[0], MatchesRegex(R"(....-..-..T..:..:..\....Z info    node is up pid=17 data="a b" empty="" quote="say \\"x\\"")"));
+  EXPECT_THAT(
+      all[0],
+      MatchesRegex(R"(....-..-..T..:..:..\....Z info    node is up pid=17 data="a b" empty="" quote="say \\"x\\"")"));
 }
 
 TEST_F(logging, json_is_one_object_a_line) {
@@ -92,10 +94,13 @@ TEST_F(logging, a_file_that_cannot_be_opened_is_named) {
 
 TEST(log_text, is_taken_apart) {
   using fields = std::vector<log_field>;
-  EXPECT_EQ(split_log_text("journal is open again generation=2"), std::make_pair(std::string("journal is open again"), fields{{"generation", "2"}}));
-  EXPECT_EQ(split_log_text("workflow=o-1 run=1 step=charge said x=1 and more"),
-            std::make_pair(std::string("said x=1 and more"), fields{{"workflow", "o-1"}, {"run", "1"}, {"step", "charge"}}));
-  EXPECT_EQ(split_log_text("died reason=\"a \\\"b\\\" c\" x=y"), std::make_pair(std::string("died"), fields{{"reason", "a \"b\" c"}, {"x", "y"}}));
+  EXPECT_EQ(split_log_text("journal is open again generation=2"),
+            std::make_pair(std::string("journal is open again"), fields{{"generation", "2"}}));
+  EXPECT_EQ(
+      split_log_text("workflow=o-1 run=1 step=charge said x=1 and more"),
+      std::make_pair(std::string("said x=1 and more"), fields{{"workflow", "o-1"}, {"run", "1"}, {"step", "charge"}}));
+  EXPECT_EQ(split_log_text("died reason=\"a \\\"b\\\" c\" x=y"),
+            std::make_pair(std::string("died"), fields{{"reason", "a \"b\" c"}, {"x", "y"}}));
   EXPECT_EQ(split_log_text("a=\"open"), std::make_pair(std::string(), fields{{"a", "open"}}));
   EXPECT_EQ(split_log_text(""), std::make_pair(std::string(), fields{}));
   EXPECT_EQ(split_log_text("=x y="), std::make_pair(std::string("=x"), fields{{"y", ""}}));

@@ -1,12 +1,12 @@
 // Every setting must reach a part of the node, or be on the list of those that the process itself uses.
 #include "node/settings_map.hpp"
 
+#include "config/setting_table.hpp"
+
 #include <gtest/gtest.h>
 
 #include <set>
 #include <sstream>
-
-#include "config/setting_table.hpp"
 
 namespace pawl::node {
 namespace {
@@ -15,12 +15,15 @@ std::string image(const config::settings& s) {
   const auto o = to_node_options(s);
   std::ostringstream out;
   const auto& l = o.limits;
-  out << l.payload << ' ' << l.decision << ' ' << l.wants << ' ' << l.history_events << ' ' << l.history_bytes << ' ' << l.command_ids << ' ' << l.id_length;
+  out << l.payload << ' ' << l.decision << ' ' << l.wants << ' ' << l.history_events << ' ' << l.history_bytes << ' '
+      << l.command_ids << ' ' << l.id_length;
   const auto& d = o.defaults.step;
-  out << ' ' << d.timeout.count() << ' ' << d.first_delay.count() << ' ' << d.factor << ' ' << d.max_delay.count() << ' ' << d.max_attempts;
+  out << ' ' << d.timeout.count() << ' ' << d.first_delay.count() << ' ' << d.factor << ' ' << d.max_delay.count()
+      << ' ' << d.max_attempts;
   const auto& p = o.partition;
   out << ' ' << p.live << ' ' << p.waiters << ' ' << p.evict << ' ' << p.idle.count() << ' ' << p.horizon.count();
-  out << ' ' << o.pool.max_threads << ' ' << o.pool.written_off_limit << ' ' << o.children << ' ' << o.batch_bytes << ' ' << o.open_starts;
+  out << ' ' << o.pool.max_threads << ' ' << o.pool.written_off_limit << ' ' << o.children << ' ' << o.batch_bytes
+      << ' ' << o.open_starts;
   return out.str();
 }
 
@@ -32,8 +35,9 @@ config::setting_value another(const config::setting& s, const config::setting_va
 
 TEST(settings_map, every_setting_arrives) {
   // Taken by the process: where the data is, its name, the log, the socket, the journal's own options.
-  const std::set<std::string> elsewhere{"data.dir",        "node.name",           "node.drain_grace", "http.listen",       "log.level",         "log.format",
-                                        "log.file",        "journal.wal_limit",   "journal.busy_timeout", "limits.outcomes", "limits.outcome_age"};
+  const std::set<std::string> elsewhere{
+      "data.dir", "node.name",         "node.drain_grace",     "http.listen",     "log.level",         "log.format",
+      "log.file", "journal.wal_limit", "journal.busy_timeout", "limits.outcomes", "limits.outcome_age"};
   const auto before = image({});
   std::size_t mapped = 0;
   for (const auto& row : config::pawl_settings().rows) {

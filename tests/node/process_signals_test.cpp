@@ -1,6 +1,7 @@
 #include "node/signals.hpp"
 
 #include <gtest/gtest.h>
+
 #include <unistd.h>
 
 #include <thread>

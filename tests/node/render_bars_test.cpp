@@ -1,12 +1,12 @@
 #include "node/render_bars.hpp"
 
+#include "node/render_table.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <random>
 #include <sstream>
-
-#include "node/render_table.hpp"
 
 namespace pawl::node {
 namespace {
@@ -53,7 +53,8 @@ TEST(render_bar, waits_are_dots) {
 
 TEST(render_bars, no_line_is_wider_than_the_canvas) {
   const std::vector<bar> bars{{"reserve", 0ms, 212ms, bar_end::completed, {}, ""},
-                              {"ünïcode-日本語-a-very-long-name-that-nobody-would-choose", 213ms, 400ms, bar_end::failed, 700ms, "503: " + std::string(300, 'x')},
+                              {"ünïcode-日本語-a-very-long-name-that-nobody-would-choose", 213ms, 400ms,
+                               bar_end::failed, 700ms, "503: " + std::string(300, 'x')},
                               {"", 700ms, 1200ms, bar_end::timed_out, 1400ms, "no answer"},
                               {"email", 1801ms, 1802ms, bar_end::running, {}, ""},
                               {"x\n\x1b[2J", 2390ms, 2400ms, bar_end::lost, {}, "\x07"}};
@@ -74,11 +75,13 @@ TEST(render_bars, random_bars_keep_to_their_columns) {
   std::mt19937 random(seed);
   SCOPED_TRACE("seed " + std::to_string(seed));
   for (int i = 0; i < 5'000; ++i) {
-    const std::chrono::microseconds total(random() % 10'000), from(random() % 12'000), to(from.count() + random() % 12'000);
+    const std::chrono::microseconds total(random() % 10'000), from(random() % 12'000),
+        to(from.count() + random() % 12'000);
     auto b = make(from, to, static_cast<bar_end>(random() % 7));
     b.waits_until = std::chrono::microseconds(random() % 20'000);
     const std::size_t columns = random() % 60;
-    EXPECT_EQ(display_width(draw_bar(b, total, columns)), columns) << from.count() << " " << to.count() << " of " << total.count();
+    EXPECT_EQ(display_width(draw_bar(b, total, columns)), columns)
+        << from.count() << " " << to.count() << " of " << total.count();
   }
 }
 

@@ -1,15 +1,15 @@
 // What people see of the api's answers. Answers of a newer node, or damaged ones, must be shown as far as they go.
 #include "node/render_run.hpp"
 
+#include "node/answer.hpp"
+#include "node/render_history.hpp"
+#include "node/render_lists.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <random>
 #include <sstream>
-
-#include "node/answer.hpp"
-#include "node/render_history.hpp"
-#include "node/render_lists.hpp"
 
 namespace pawl::node {
 namespace {
@@ -41,8 +41,10 @@ TEST(run_bars, attempts_on_the_scale_of_the_run) {
   EXPECT_EQ(b.total, 10s);  // to now, as the next attempt is still awaited
   EXPECT_EQ(b.rows[0].label, "reserve");
   EXPECT_EQ(std::make_tuple(b.rows[0].from, b.rows[0].to, b.rows[0].end), std::make_tuple(0us, 2s, bar_end::completed));
-  EXPECT_EQ(std::make_tuple(b.rows[1].label, b.rows[1].waits_until, b.rows[1].note), std::make_tuple("charge", 6s, "http_503: busy"));
-  EXPECT_EQ(std::make_tuple(b.rows[2].label, b.rows[2].waits_until, b.rows[2].end), std::make_tuple("charge #2", 10s, bar_end::timed_out));
+  EXPECT_EQ(std::make_tuple(b.rows[1].label, b.rows[1].waits_until, b.rows[1].note),
+            std::make_tuple("charge", 6s, "http_503: busy"));
+  EXPECT_EQ(std::make_tuple(b.rows[2].label, b.rows[2].waits_until, b.rows[2].end),
+            std::make_tuple("charge #2", 10s, bar_end::timed_out));
 }
 
 TEST(run_bars, an_attempt_under_way_lasts_until_now) {
@@ -79,16 +81,19 @@ TEST(draw_run, says_what_it_is_and_waits_for) {
   canvas c;
   c.width = 100;
   const auto text = draw_run(c, running_order(), now, false);
-  EXPECT_THAT(text, AllOf(HasSubstr("fulfil-order version 3"), HasSubstr("2026-05-09 07:29:33Z (10.0s ago)"), HasSubstr("2, 2 of 8 used"),
-                          HasSubstr("in 3.20s"), HasSubstr("http_503: try later"), HasSubstr("deadline"), HasSubstr(R"({"id":"o-17","total":99.5})")));
+  EXPECT_THAT(text, AllOf(HasSubstr("fulfil-order version 3"), HasSubstr("2026-05-09 07:29:33Z (10.0s ago)"),
+                          HasSubstr("2, 2 of 8 used"), HasSubstr("in 3.20s"), HasSubstr("http_503: try later"),
+                          HasSubstr("deadline"), HasSubstr(R"({"id":"o-17","total":99.5})")));
   EXPECT_THAT(text, AllOf(HasSubstr("█"), HasSubstr("···"), HasSubstr("timed out"), Not(HasSubstr("\x1b"))));
 }
 
 TEST(draw_run, a_pause_and_its_cause) {
   auto run = running_order();
   run["paused"] = true;
-  run["pause"] = json::parse(R"({"cause": "step_exhausted", "step": "charge", "undo": true, "error": {"code": "x", "message": "no more"}})");
-  EXPECT_THAT(draw_run({}, run, now, false), AllOf(HasSubstr("running, paused"), HasSubstr("step_exhausted, at undo charge: x: no more")));
+  run["pause"] = json::parse(
+      R"({"cause": "step_exhausted", "step": "charge", "undo": true, "error": {"code": "x", "message": "no more"}})");
+  EXPECT_THAT(draw_run({}, run, now, false),
+              AllOf(HasSubstr("running, paused"), HasSubstr("step_exhausted, at undo charge: x: no more")));
 }
 
 TEST(draw_run, long_payloads_are_cut_unless_wide) {
@@ -108,7 +113,8 @@ TEST(draw_run, many_attempts_are_cut_unless_wide) {
 
 // Every member replaced by something else, one at a time: it is shown, whatever it is.
 void spoil(const json& whole, json& part, const std::function<void(const json&)>& look) {
-  static const std::vector<json> others{nullptr, true, -1, 1.5, "", "x\n\x1b", json::array(), json::object(), json::array({nullptr, 1})};
+  static const std::vector<json> others{
+      nullptr, true, -1, 1.5, "", "x\n\x1b", json::array(), json::object(), json::array({nullptr, 1})};
   for (const auto& other : others) {
     const auto kept = std::exchange(part, other);
     look(whole);
@@ -132,18 +138,24 @@ TEST(draw_run, answers_that_are_not_as_expected_are_shown_as_far_as_they_go) {
 TEST(draw_event, one_line_each_with_what_it_says) {
   canvas c;
   c.width = 200;
-  const auto failed = json::parse(R"({"seq": 5, "at": "2026-05-09T07:29:33.250000Z", "kind": "attempt_failed", "step": "charge", "attempt": 2,
+  const auto failed = json::parse(
+      R"({"seq": 5, "at": "2026-05-09T07:29:33.250000Z", "kind": "attempt_failed", "step": "charge", "attempt": 2,
                                       "error": {"code": "http_503", "message": "busy"}, "next_attempt_at": "2026-05-09T07:29:34.500000Z"})");
-  EXPECT_EQ(draw_event(c, failed, false), "    5  2026-05-09 07:29:33.250Z  attempt_failed       charge #2          http_503: busy  next attempt in 1.25s\n");
-  const auto undo = json::parse(R"({"seq": 6, "at": "2026-05-09T07:29:33Z", "kind": "compensation_started", "cause": "failed", "order": ["b", "a"]})");
+  EXPECT_EQ(draw_event(c, failed, false),
+            "    5  2026-05-09 07:29:33.250Z  attempt_failed       charge #2          http_503: busy  next attempt in "
+            "1.25s\n");
+  const auto undo = json::parse(
+      R"({"seq": 6, "at": "2026-05-09T07:29:33Z", "kind": "compensation_started", "cause": "failed", "order": ["b", "a"]})");
   EXPECT_THAT(draw_event(c, undo, false), HasSubstr("undoes b, a"));
-  EXPECT_THAT(draw_event(c, json::parse(R"({"seq": 1, "kind": "run_started", "input": null})"), false), HasSubstr("input=null"));
+  EXPECT_THAT(draw_event(c, json::parse(R"({"seq": 1, "kind": "run_started", "input": null})"), false),
+              HasSubstr("input=null"));
 }
 
 TEST(draw_event, keeps_to_the_width_of_a_terminal) {
   canvas c;
   c.cut = true;
-  const json event{{"seq", 7}, {"at", "2026-05-09T07:29:33Z"}, {"kind", "attempt_completed"}, {"step", "charge"}, {"attempt", 1}, {"result", std::string(400, 'x')}};
+  const json event{{"seq", 7},     {"at", "2026-05-09T07:29:33Z"},   {"kind", "attempt_completed"}, {"step", "charge"},
+                   {"attempt", 1}, {"result", std::string(400, 'x')}};
   for (c.width = 60; c.width < 200; ++c.width) {
     const auto line = draw_event(c, event, false);
     EXPECT_LE(display_width(line.substr(0, line.size() - 1)), c.width) << line;
@@ -155,12 +167,19 @@ TEST(draw_lists, workflows_types_and_status) {
   const auto list = json{{"workflows", json::array({running_order()})}, {"next", nullptr}};
   EXPECT_THAT(draw_workflows({}, list, now, false), AllOf(HasSubstr("o-17"), HasSubstr("10.0s ago")));
   EXPECT_THAT(draw_workflows({}, list, now, true), HasSubstr("ab-1"));
-  const auto types = json::parse(R"({"types": [{"type": "t", "latest": 2, "versions": [{"version": 2, "digest": "d", "input": "in", "returns": "b", "deadline_ms": null,
+  const auto types = json::parse(
+      R"({"types": [{"type": "t", "latest": 2, "versions": [{"version": 2, "digest": "d", "input": "in", "returns": "b", "deadline_ms": null,
     "input_schema": {"type": "object"}, "steps": [{"name": "a", "arguments": ["input"], "after": [], "undo": true, "options": {"timeout_ms": 5, "where": "pool"}}]}]}]})");
   EXPECT_THAT(draw_types({}, types), AllOf(HasSubstr("t"), HasSubstr("in")));
-  EXPECT_THAT(draw_type({}, types["types"][0], true), AllOf(HasSubstr("timeout_ms=5"), HasSubstr("yes"), HasSubstr("\"object\""), Not(HasSubstr("where"))));
-  EXPECT_THAT(draw_status({}, json::parse(R"({"running": false, "node": {"data_dir": "d"}, "runs": {"open": 1, "paused": 0, "closed": 2}})"), false),
-              AllOf(HasSubstr("no node runs"), HasSubstr("1 open")));
+  EXPECT_THAT(draw_type({}, types["types"][0], true),
+              AllOf(HasSubstr("timeout_ms=5"), HasSubstr("yes"), HasSubstr("\"object\""), Not(HasSubstr("where"))));
+  EXPECT_THAT(
+      draw_status(
+          {},
+          json::parse(
+              R"({"running": false, "node": {"data_dir": "d"}, "runs": {"open": 1, "paused": 0, "closed": 2}})"),
+          false),
+      AllOf(HasSubstr("no node runs"), HasSubstr("1 open")));
   EXPECT_THAT(draw_status({}, nullptr, true), HasSubstr("no node runs"));
 }
 

@@ -28,11 +28,14 @@ std::string wait_for_gate(pawl::step_context& ctx, const job& j) {
 }
 
 std::string fail_at_first(pawl::step_context& ctx, const job& j) {
-  if (ctx.attempt() <= static_cast<std::uint32_t>(j.failures)) throw pawl::step_error("attempt " + std::to_string(ctx.attempt()) + " is meant to fail", "flaky");
+  if (ctx.attempt() <= static_cast<std::uint32_t>(j.failures))
+    throw pawl::step_error("attempt " + std::to_string(ctx.attempt()) + " is meant to fail", "flaky");
   return j.text;
 }
 
-std::string refuse(pawl::step_context&, const job&, const std::string&) { throw pawl::permanent_error("it can not be done", "refused"); }
+std::string refuse(pawl::step_context&, const job&, const std::string&) {
+  throw pawl::permanent_error("it can not be done", "refused");
+}
 void take_back(pawl::step_context&, const job&, const std::optional<std::string>&) {}
 
 std::string hang(pawl::step_context&, const job&) {
@@ -62,7 +65,9 @@ int main(int argc, char** argv) {
   }
   {
     pawl::workflow<job> g{"stuck"};
-    const auto tried = g.step("try", fail_at_first, {.retry = {.max_attempts = 2, .first_delay = 1ms}, .exhausted = pawl::when_exhausted::pause}, g.input());
+    const auto tried =
+        g.step("try", fail_at_first,
+               {.retry = {.max_attempts = 2, .first_delay = 1ms}, .exhausted = pawl::when_exhausted::pause}, g.input());
     g.returns(tried);
     types.add(g);
   }

@@ -2,6 +2,8 @@
 # needs: odd_jobs
 # timeout: 300
 """A node and its command line through signals: a drain, a second signal, a kill, and what is read and goes on after."""
+import contextlib
+import http.client
 import json
 import os
 import signal
@@ -179,6 +181,30 @@ class Kill(Lives):
         self.assertEqual(client.returncode, 5, err)
         self.assertIn("'w-1'", err)
         self.assertIn("odd_jobs", err)
+
+
+class BrokenDisk(Lives):
+    def test_a_disk_that_fails_ends_the_node_and_loses_nothing(self):
+        # No file may grow above 3 MB: a write beyond it fails with EFBIG, which is no lack of space.
+        command = f'trap "" XFSZ; ulimit -f 3000; exec {binary("odd_jobs")} --data {self.node.data} --set journal.wal_limit=64MiB node'
+        with open(self.node.log, "ab") as log:
+            self.node.process = subprocess.Popen(["bash", "-c", command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        eventually(self.node.answers, "the node answers")
+        acknowledged = []
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            for k in range(2_000):
+                status, _ = self.node.begin("gated", f"w-{k}", {"text": "x" * 10_000})
+                if status not in (200, 201):
+                    break
+                acknowledged.append(f"w-{k}")
+        self.assertEqual(self.ended(), 1)
+        self.assertIn("the journal is broken", self.node.tail())
+        self.assertGreater(len(acknowledged), 20)
+        self.assertLess(len(acknowledged), 2_000, "the disk failed")
+        self.start_node("1s")
+        for workflow in acknowledged:
+            self.assertEqual(self.node.result(workflow, wait_ms=20_000)[0], 200, workflow)
+        self.assertIn("all is well", self.cli("verify"))
 
 
 class Run(Lives):

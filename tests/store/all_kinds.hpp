@@ -31,14 +31,19 @@ void append_all_kinds(const Append& append) {
   };
   const auto completed = [](std::uint32_t step, std::uint32_t attempt, bool undo = false) {
     auto e = r::of_step(event_kind::attempt_completed, step, attempt, undo);
-    e.payload = "\xa4" "done";
+    e.payload =
+        "\xa4"
+        "done";
     return e;
   };
 
   auto good = make(1, "o-good");
-  commit(good.add(tick(), {good.started("\x81\xa2id\xa6o-good"), r::of_step(event_kind::step_scheduled, 0), r::of_step(event_kind::step_scheduled, 1)}));
-  commit(good.add(tick(), {r::of_step(event_kind::attempt_started, 0, 1), r::of_step(event_kind::attempt_started, 1, 1)}));
-  commit(good.add(tick(), {completed(1, 1), r::of_step(event_kind::attempt_not_begun, 0, 1), r::of_step(event_kind::attempt_started, 0, 2)}));
+  commit(good.add(tick(), {good.started("\x81\xa2id\xa6o-good"), r::of_step(event_kind::step_scheduled, 0),
+                           r::of_step(event_kind::step_scheduled, 1)}));
+  commit(
+      good.add(tick(), {r::of_step(event_kind::attempt_started, 0, 1), r::of_step(event_kind::attempt_started, 1, 1)}));
+  commit(good.add(tick(), {completed(1, 1), r::of_step(event_kind::attempt_not_begun, 0, 1),
+                           r::of_step(event_kind::attempt_started, 0, 2)}));
   commit(good.add(tick(), {completed(0, 2), r::of(event_kind::history_warning), r::of(event_kind::run_completed)}));
 
   auto bad = make(2, "o-bad");
@@ -47,7 +52,8 @@ void append_all_kinds(const Append& append) {
   commit(bad.add(tick(), {r::failed(1, 1, now + 250'000)}, now + 250'000));
   commit(bad.add(tick(), {r::of_step(event_kind::attempt_started, 1, 2)}));
   auto late = r::of_step(event_kind::attempt_timed_out, 1, 2);
-  late.error = engine::failure{.code = "timeout", .message = "30 s", .permanent = false, .retry_in = std::chrono::milliseconds(5)};
+  late.error = engine::failure{
+      .code = "timeout", .message = "30 s", .permanent = false, .retry_in = std::chrono::milliseconds(5)};
   auto spent = r::of_step(event_kind::step_exhausted, 1, 2);
   spent.error = late.error;
   auto back = r::of(event_kind::compensation_started);
@@ -63,7 +69,8 @@ void append_all_kinds(const Append& append) {
   auto cancelled = make(3, "o-cancelled", 1, "refund");
   commit(cancelled.start(tick()));
   commit(cancelled.add(tick(), {told(event_kind::cancel_requested, "cancel-1")}));
-  commit(cancelled.add(tick(), {r::of_step(event_kind::attempt_interrupted, 0, 1), told(event_kind::run_cancelled, "")}));
+  commit(
+      cancelled.add(tick(), {r::of_step(event_kind::attempt_interrupted, 0, 1), told(event_kind::run_cancelled, "")}));
 
   auto killed = make(4, "o-killed");
   commit(killed.start(tick()));
@@ -75,7 +82,8 @@ void append_all_kinds(const Append& append) {
   first.start->deadline = std::chrono::hours(1);
   commit(again.add(tick(), {first}, now + 55'000'000));
   auto deadline = r::of(event_kind::deadline_passed);
-  deadline.error = engine::failure{.code = "deadline_exceeded", .message = "the run did not end within its deadline", .permanent = true};
+  deadline.error = engine::failure{
+      .code = "deadline_exceeded", .message = "the run did not end within its deadline", .permanent = true};
   commit(again.add(tick(), {deadline, r::of(event_kind::run_failed)}));
 
   auto lost = make(6, "o-paused");
@@ -83,14 +91,19 @@ void append_all_kinds(const Append& append) {
   auto child = r::of_step(event_kind::attempt_lost, 0, 1);
   child.cause = engine::lost_with_child;
   commit(lost.add(tick(), {child, r::of(event_kind::waiting_for_code)}));
-  commit(lost.add(tick(), {r::of(event_kind::code_found), told(event_kind::run_paused, "pause-1", "requested")}, wake_never));
+  commit(lost.add(tick(), {r::of(event_kind::code_found), told(event_kind::run_paused, "pause-1", "requested")},
+                  wake_never));
 
   auto sleeping = make(7, "o-\xc3\xa4\"'\\sleeping");
   commit(sleeping.start(tick()));
   record beats;
   beats.heartbeats.push_back({.key = 7, .step = 0, .undo = false, .details = "\xcc\x80"});
-  beats.outcomes.push_back({.command_id = "resume-1", .workflow_id = "o-good",
-                            .outcome = {.result = engine::command_result::conflict, .seq = 0, .message = "workflow 'o-good' is completed already"}, .at = now});
+  beats.outcomes.push_back({.command_id = "resume-1",
+                            .workflow_id = "o-good",
+                            .outcome = {.result = engine::command_result::conflict,
+                                        .seq = 0,
+                                        .message = "workflow 'o-good' is completed already"},
+                            .at = now});
   append(beats);
   commit(sleeping.add(tick(), {r::failed(0, 1, now + 3'600'000'000)}, now + 3'600'000'000));
 }

@@ -25,7 +25,7 @@ TEST(data_directory, is_made_for_its_owner_alone) {
   const temporary_directory t;
   const data_directory d(t.path() + "/a/b/");
   EXPECT_EQ(d.path(), t.path() + "/a/b");
-  struct stat s {};
+  struct stat s{};
   ASSERT_EQ(::stat(d.path().c_str(), &s), 0);
   EXPECT_EQ(s.st_mode & 0777U, 0700U);
   EXPECT_EQ(d.node_id().size(), 16U);
@@ -46,7 +46,8 @@ TEST(data_directory, is_refused_to_a_second_node_with_the_pid_of_the_first) {
   EXPECT_EQ(data_directory::holder(t.path()), std::nullopt);
   {
     const data_directory first(t.path());
-    EXPECT_EQ(error_of(t.path()), "the data directory " + t.path() + " is in use by another node, pid " + std::to_string(::getpid()) +
+    EXPECT_EQ(error_of(t.path()), "the data directory " + t.path() + " is in use by another node, pid " +
+                                      std::to_string(::getpid()) +
                                       "; stop that one, or choose another directory with data.dir");
     EXPECT_EQ(data_directory::holder(t.path()), ::getpid());
   }
@@ -79,7 +80,8 @@ TEST(data_directory, is_refused_when_it_is_a_file_or_below_one) {
   const temporary_directory t;
   const auto file = t.path() + "/file";
   std::ofstream(file) << "x";
-  EXPECT_EQ(error_of(file), "the data directory " + file + " is not a directory; move the file away, or choose another with data.dir");
+  EXPECT_EQ(error_of(file),
+            "the data directory " + file + " is not a directory; move the file away, or choose another with data.dir");
   EXPECT_NE(error_of(file + "/below").find("cannot make the data directory " + file + "/below"), std::string::npos);
 }
 
@@ -104,11 +106,12 @@ TEST(data_directory, is_refused_when_it_cannot_be_written) {
   ::waitpid(child, nullptr, 0);
   text.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
   EXPECT_EQ(text, "the data directory " + path +
-                      " is not writable: Permission denied; give it to the user that the node runs as, or choose another with data.dir");
+                      " is not writable: Permission denied; give it to the user that the node runs as, or choose "
+                      "another with data.dir");
 }
 
 TEST(data_directory, tells_a_file_system_that_lives_in_memory) {
-  struct stat s {};
+  struct stat s{};
   if (::stat("/dev/shm", &s) == 0) {
     EXPECT_TRUE(data_directory::is_in_memory("/dev/shm"));
   }

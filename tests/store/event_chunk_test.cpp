@@ -7,14 +7,22 @@
 namespace pawl::store {
 namespace {
 
-event_row row(std::uint64_t seq, engine::event_kind kind, std::string step, std::uint32_t attempt, std::string body, bool undo = false) {
-  return {.seq = seq, .at = 1, .kind = kind, .attempt = attempt, .step = std::move(step), .body = std::move(body), .undo = undo};
+event_row row(std::uint64_t seq, engine::event_kind kind, std::string step, std::uint32_t attempt, std::string body,
+              bool undo = false) {
+  return {.seq = seq,
+          .at = 1,
+          .kind = kind,
+          .attempt = attempt,
+          .step = std::move(step),
+          .body = std::move(body),
+          .undo = undo};
 }
 
 TEST(event_chunk, is_what_people_read) {
   std::string heads;
   std::string bodies;
-  write_chunk(std::vector{row(1, engine::event_kind::run_started, "", 0, "abc"), row(2, engine::event_kind::attempt_started, "reserve", 1, ""),
+  write_chunk(std::vector{row(1, engine::event_kind::run_started, "", 0, "abc"),
+                          row(2, engine::event_kind::attempt_started, "reserve", 1, ""),
                           row(3, engine::event_kind::attempt_started, "reserve", 12, "de", true)},
               heads, bodies);
   EXPECT_EQ(heads, R"([[1,3],[3,0,"reserve",1],[3,2,"reserve",12,1]])");
@@ -23,10 +31,13 @@ TEST(event_chunk, is_what_people_read) {
 }
 
 TEST(event_chunk, comes_back_as_it_was_whatever_the_name) {
-  for (const std::string name : {"a", "with \"quotes\"", "back\\slash", "[bracket],[", "line\nbreak\x01", "\xc3\xa4\xc3\xb6", "\xff\xfe"}) {
+  for (const std::string name :
+       {"a", "with \"quotes\"", "back\\slash", "[bracket],[", "line\nbreak\x01", "\xc3\xa4\xc3\xb6", "\xff\xfe"}) {
     std::string heads;
     std::string bodies;
-    write_chunk(std::vector{row(1, engine::event_kind::attempt_started, name, 7, std::string(300, '\0')), row(2, engine::event_kind::run_paused, "", 0, "x")}, heads, bodies);
+    write_chunk(std::vector{row(1, engine::event_kind::attempt_started, name, 7, std::string(300, '\0')),
+                            row(2, engine::event_kind::run_paused, "", 0, "x")},
+                heads, bodies);
     std::vector<chunk_entry> out;
     ASSERT_EQ(read_chunk(heads, bodies, out), "") << heads;
     ASSERT_EQ(out.size(), 2U);
@@ -54,7 +65,9 @@ TEST(event_chunk, says_what_is_wrong) {
 TEST(event_chunk, survives_hostile_bytes) {
   std::string heads;
   std::string bodies;
-  write_chunk(std::vector{row(1, engine::event_kind::run_started, "", 0, "abc"), row(2, engine::event_kind::attempt_started, "re\"serve\n", 1, "")}, heads, bodies);
+  write_chunk(std::vector{row(1, engine::event_kind::run_started, "", 0, "abc"),
+                          row(2, engine::event_kind::attempt_started, "re\"serve\n", 1, "")},
+              heads, bodies);
   std::vector<chunk_entry> out;
   for (std::size_t n = 0; n < heads.size(); ++n) {
     EXPECT_NE(read_chunk(std::string_view(heads).substr(0, n), bodies, out), "") << n;
@@ -65,7 +78,8 @@ TEST(event_chunk, survives_hostile_bytes) {
   std::mt19937_64 random(seed);
   for (int k = 0; k < 20'000; ++k) {
     auto broken = heads;
-    for (std::size_t times = 1 + random() % 3; times > 0; --times) broken[random() % broken.size()] = static_cast<char>(random());
+    for (std::size_t times = 1 + random() % 3; times > 0; --times)
+      broken[random() % broken.size()] = static_cast<char>(random());
     read_chunk(broken, bodies, out);  // any answer will do, as long as one comes
     std::size_t size = 0;
     for (const auto& e : out) size += e.body.size();

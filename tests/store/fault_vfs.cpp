@@ -20,7 +20,9 @@ struct fault_file {
 static_assert(sizeof(fault_file) % 8 == 0, "the file below comes behind it");
 
 sqlite3_vfs* below(sqlite3_vfs* v) { return static_cast<sqlite3_vfs*>(v->pAppData); }
-sqlite3_file* real(sqlite3_file* f) { return reinterpret_cast<sqlite3_file*>(reinterpret_cast<char*>(f) + sizeof(fault_file)); }
+sqlite3_file* real(sqlite3_file* f) {
+  return reinterpret_cast<sqlite3_file*>(reinterpret_cast<char*>(f) + sizeof(fault_file));
+}
 const std::string& path_of(sqlite3_file* f) { return *reinterpret_cast<fault_file*>(f)->path; }
 fault_vfs& faults() { return fault_vfs::get(); }
 
@@ -34,13 +36,19 @@ int x_read(sqlite3_file* f, void* to, int n, sqlite3_int64 at) { return real(f)-
 int x_write(sqlite3_file* f, const void* from, int n, sqlite3_int64 at) {
   const auto* bytes = static_cast<const char*>(from);
   switch (faults().before_write()) {
-    case fault_vfs::answer::full: errno = ENOSPC; return SQLITE_FULL;
-    case fault_vfs::answer::fail: errno = EIO; return SQLITE_IOERR_WRITE;
-    case fault_vfs::answer::half:
-      if (real(f)->pMethods->xWrite(real(f), from, n / 2, at) == SQLITE_OK) faults().wrote(path_of(f), at, bytes, static_cast<std::size_t>(n / 2));
+    case fault_vfs::answer::full:
+      errno = ENOSPC;
+      return SQLITE_FULL;
+    case fault_vfs::answer::fail:
       errno = EIO;
       return SQLITE_IOERR_WRITE;
-    case fault_vfs::answer::pass: break;
+    case fault_vfs::answer::half:
+      if (real(f)->pMethods->xWrite(real(f), from, n / 2, at) == SQLITE_OK)
+        faults().wrote(path_of(f), at, bytes, static_cast<std::size_t>(n / 2));
+      errno = EIO;
+      return SQLITE_IOERR_WRITE;
+    case fault_vfs::answer::pass:
+      break;
   }
   const int code = real(f)->pMethods->xWrite(real(f), from, n, at);
   if (code == SQLITE_OK) faults().wrote(path_of(f), at, bytes, static_cast<std::size_t>(n));
@@ -73,15 +81,18 @@ int x_check_lock(sqlite3_file* f, int* out) { return real(f)->pMethods->xCheckRe
 int x_control(sqlite3_file* f, int op, void* arg) { return real(f)->pMethods->xFileControl(real(f), op, arg); }
 int x_sector(sqlite3_file* f) { return real(f)->pMethods->xSectorSize(real(f)); }
 int x_device(sqlite3_file* f) { return real(f)->pMethods->xDeviceCharacteristics(real(f)); }
-int x_shm_map(sqlite3_file* f, int page, int size, int extend, void volatile** out) {
+int x_shm_map(sqlite3_file* f, int page, int size, int extend, volatile void** out) {
   return real(f)->pMethods->xShmMap(real(f), page, size, extend, out);
 }
-int x_shm_lock(sqlite3_file* f, int offset, int n, int flags) { return real(f)->pMethods->xShmLock(real(f), offset, n, flags); }
+int x_shm_lock(sqlite3_file* f, int offset, int n, int flags) {
+  return real(f)->pMethods->xShmLock(real(f), offset, n, flags);
+}
 void x_shm_barrier(sqlite3_file* f) { real(f)->pMethods->xShmBarrier(real(f)); }
 int x_shm_unmap(sqlite3_file* f, int remove) { return real(f)->pMethods->xShmUnmap(real(f), remove); }
 
-const sqlite3_io_methods methods = {2,        x_close,  x_read,  x_write,   x_truncate, x_sync,     x_file_size,   x_lock,      x_unlock, x_check_lock,
-                                    x_control, x_sector, x_device, x_shm_map, x_shm_lock, x_shm_barrier, x_shm_unmap, nullptr,  nullptr};
+const sqlite3_io_methods methods = {
+    2,         x_close,  x_read,   x_write,   x_truncate, x_sync,        x_file_size, x_lock,  x_unlock, x_check_lock,
+    x_control, x_sector, x_device, x_shm_map, x_shm_lock, x_shm_barrier, x_shm_unmap, nullptr, nullptr};
 
 int x_open(sqlite3_vfs* v, sqlite3_filename name, sqlite3_file* f, int flags, int* out) {
   auto* file = reinterpret_cast<fault_file*>(f);
@@ -111,13 +122,20 @@ std::string content(const std::string& path) {
 
 const char* to_text(fault f) {
   switch (f) {
-    case fault::none: return "none";
-    case fault::write_fails: return "write fails";
-    case fault::short_write: return "short write";
-    case fault::disk_full: return "disk full";
-    case fault::sync_fails: return "sync fails";
-    case fault::truncate_fails: return "truncate fails";
-    case fault::power_cut: return "power cut";
+    case fault::none:
+      return "none";
+    case fault::write_fails:
+      return "write fails";
+    case fault::short_write:
+      return "short write";
+    case fault::disk_full:
+      return "disk full";
+    case fault::sync_fails:
+      return "sync fails";
+    case fault::truncate_fails:
+      return "truncate fails";
+    case fault::power_cut:
+      return "power cut";
   }
   return "?";
 }
@@ -133,12 +151,18 @@ fault_vfs& fault_vfs::get() {
     v.szOsFile = static_cast<int>(sizeof(fault_file)) + below(&v)->szOsFile;
     v.xOpen = x_open;
     v.xDelete = x_delete;
-    v.xAccess = [](sqlite3_vfs* self, const char* path, int flags, int* out) { return below(self)->xAccess(below(self), path, flags, out); };
-    v.xFullPathname = [](sqlite3_vfs* self, const char* path, int n, char* out) { return below(self)->xFullPathname(below(self), path, n, out); };
+    v.xAccess = [](sqlite3_vfs* self, const char* path, int flags, int* out) {
+      return below(self)->xAccess(below(self), path, flags, out);
+    };
+    v.xFullPathname = [](sqlite3_vfs* self, const char* path, int n, char* out) {
+      return below(self)->xFullPathname(below(self), path, n, out);
+    };
     v.xRandomness = [](sqlite3_vfs* self, int n, char* out) { return below(self)->xRandomness(below(self), n, out); };
     v.xSleep = [](sqlite3_vfs* self, int us) { return below(self)->xSleep(below(self), us); };
     v.xCurrentTime = [](sqlite3_vfs* self, double* out) { return below(self)->xCurrentTime(below(self), out); };
-    v.xCurrentTimeInt64 = [](sqlite3_vfs* self, sqlite3_int64* out) { return below(self)->xCurrentTimeInt64(below(self), out); };
+    v.xCurrentTimeInt64 = [](sqlite3_vfs* self, sqlite3_int64* out) {
+      return below(self)->xCurrentTimeInt64(below(self), out);
+    };
     v.xGetLastError = [](sqlite3_vfs*, int, char*) { return errno; };
     return v;
   }();
@@ -168,10 +192,14 @@ bool fault_vfs::fired() const {
 
 std::uint64_t fault_vfs::counters::of(fault f) const {
   switch (f) {
-    case fault::sync_fails: return syncs;
-    case fault::truncate_fails: return truncates;
-    case fault::power_cut: return writes + syncs + truncates;
-    default: return writes;
+    case fault::sync_fails:
+      return syncs;
+    case fault::truncate_fails:
+      return truncates;
+    case fault::power_cut:
+      return writes + syncs + truncates;
+    default:
+      return writes;
   }
 }
 

@@ -14,12 +14,12 @@ namespace pawl::store {
 
 enum class fault : std::uint8_t {
   none,
-  write_fails,     ///< nothing is written
-  short_write,     ///< half is written, then it fails
-  disk_full,       ///< from here on nothing can be written until disarm()
+  write_fails,  ///< nothing is written
+  short_write,  ///< half is written, then it fails
+  disk_full,  ///< from here on nothing can be written until disarm()
   sync_fails,
   truncate_fails,
-  power_cut,       ///< at the n-th write, sync or truncate: from here on everything fails, until crash()
+  power_cut,  ///< at the n-th write, sync or truncate: from here on everything fails, until crash()
 };
 const char* to_text(fault f);
 
@@ -59,7 +59,7 @@ class fault_vfs {
 
  private:
   struct change {
-    std::int64_t at = 0;       // or the new size
+    std::int64_t at = 0;  // or the new size
     std::string bytes;
     bool is_truncate = false;
   };

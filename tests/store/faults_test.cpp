@@ -18,8 +18,11 @@ std::vector<record> make_records() {
   std::vector<record> out;
   std::vector<scripted_run> runs;
   std::int64_t now = first_time;
-  for (int n = 0; n < 3; ++n) runs.emplace_back(n + 1, "o-" + std::to_string(n), engine::run_uid{{7, 8}, static_cast<std::uint64_t>(n)});
-  const auto heavy = [&](scripted_run& r) { return r.add(now, {r.started(std::string(6000, 'x')), scripted_run::of_step(event_kind::attempt_started, 0, 1)}); };
+  for (int n = 0; n < 3; ++n)
+    runs.emplace_back(n + 1, "o-" + std::to_string(n), engine::run_uid{{7, 8}, static_cast<std::uint64_t>(n)});
+  const auto heavy = [&](scripted_run& r) {
+    return r.add(now, {r.started(std::string(6000, 'x')), scripted_run::of_step(event_kind::attempt_started, 0, 1)});
+  };
   for (int n = 0; n < 9; ++n) {
     now += 1000;
     record r;
@@ -51,14 +54,15 @@ class faults_test : public store_test {
     o.vfs = fault_vfs::name;
     o.page_size = 1024;
     o.wal_limit = 40 * 1024;  // several checkpoints
-    o.waiting_ids = 1;        // ids move
+    o.waiting_ids = 1;  // ids move
     return o;
   }
 
   void clear() {
     close();
     fates_.assign(records_.size(), fate::not_tried);
-    for (const auto& entry : std::filesystem::directory_iterator(directory())) std::filesystem::remove_all(entry.path());
+    for (const auto& entry : std::filesystem::directory_iterator(directory()))
+      std::filesystem::remove_all(entry.path());
     fault_vfs::get().forget();
   }
 
@@ -163,7 +167,8 @@ class faults_test : public store_test {
       if (HasFatalFailure()) return;
       close();
     }
-    std::printf("  %s: %llu points, of the records in doubt %d were there and %d were not\n", to_text(f), static_cast<unsigned long long>(all), kept_, lost_);
+    std::printf("  %s: %llu points, of the records in doubt %d were there and %d were not\n", to_text(f),
+                static_cast<unsigned long long>(all), kept_, lost_);
   }
 
   std::vector<record> records_ = make_records();
@@ -236,7 +241,8 @@ TEST_F(faults_test, every_sync_fails_once_and_the_power_is_cut_later) {
     check_and_go_on();
     if (HasFatalFailure()) return;
     for (std::size_t k = 0; k < records_.size(); ++k)  // what is there now has been seen, and must stay
-      if (fates_[k] == fate::unknown) fates_[k] = parts(*journal_->open_view(), k).first > 0 ? fate::committed : fate::not_tried;
+      if (fates_[k] == fate::unknown)
+        fates_[k] = parts(*journal_->open_view(), k).first > 0 ? fate::committed : fate::not_tried;
     const auto last = "after-" + std::to_string(after_);
     // The power is cut while it works: nothing is closed in peace.
     fault_vfs::get().arm(fault::power_cut, 1);

@@ -23,15 +23,16 @@ namespace pawl::store {
 using engine::event;
 using engine::event_kind;
 
-/// In memory where there is room: what a test does to a disk it does in a file layer of its own, and thousands of syncs of
-/// a busy real one would only make it slow.
+/// In memory where there is room: what a test does to a disk it does in a file layer of its own, and thousands of syncs
+/// of a busy real one would only make it slow.
 class temporary_directory {
  public:
   temporary_directory() {
     std::error_code none;
     const auto room = std::filesystem::space("/dev/shm", none);
     const bool roomy = !none && room.available > (std::uintmax_t{256} << 20);
-    path_ = ((roomy ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path()) / "pawl-store-XXXXXX").string();
+    path_ = ((roomy ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path()) / "pawl-store-XXXXXX")
+                .string();
     if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
   }
   ~temporary_directory() { std::filesystem::remove_all(path_); }
@@ -43,12 +44,20 @@ class temporary_directory {
   std::string path_;
 };
 
-/// One run as an actor would keep it: gives the changes that a journal takes, with summaries that follow from the events.
+/// One run as an actor would keep it: gives the changes that a journal takes, with summaries that follow from the
+/// events.
 class scripted_run {
  public:
-  scripted_run(engine::run_key key, std::string workflow_id, engine::run_uid uid, std::uint32_t run = 1, std::string type = "order")
-      : key_(key), instance_(engine::make_instance(nullptr)) {
-    header_ = {.workflow_id = std::move(workflow_id), .run = run, .uid = uid, .type = std::move(type), .version = 1, .started_at = 0,
+  scripted_run(engine::run_key key, std::string workflow_id, engine::run_uid uid, std::uint32_t run = 1,
+               std::string type = "order")
+      : key_(key),
+        instance_(engine::make_instance(nullptr)) {
+    header_ = {.workflow_id = std::move(workflow_id),
+               .run = run,
+               .uid = uid,
+               .type = std::move(type),
+               .version = 1,
+               .started_at = 0,
                .start_command = "start-" + std::to_string(key)};
   }
 
@@ -74,7 +83,9 @@ class scripted_run {
     const bool closed = is_closed(instance_->phase);
     const run_summary s{.phase = instance_->phase,
                         .paused = instance_->paused,
-                        .wake_at = closed ? wake_never : instance_->running_attempts > 0 ? wake_now : wake_at,
+                        .wake_at = closed                            ? wake_never
+                                   : instance_->running_attempts > 0 ? wake_now
+                                                                     : wake_at,
                         .closed_at = closed ? at : 0};
     if (c.created || !(s == summary_)) c.summary = summary_ = s;
     c.last_seq = instance_->last_seq;
@@ -86,8 +97,14 @@ class scripted_run {
     e.kind = event_kind::run_started;
     e.command_id = header_.start_command;
     e.payload = std::move(input);
-    e.start = engine::start_facts{.workflow_id = header_.workflow_id, .type = header_.type, .version = 1, .digest = 77, .run = header_.run,
-                                  .uid = header_.uid, .start_at = {}, .deadline = {}};
+    e.start = engine::start_facts{.workflow_id = header_.workflow_id,
+                                  .type = header_.type,
+                                  .version = 1,
+                                  .digest = 77,
+                                  .run = header_.run,
+                                  .uid = header_.uid,
+                                  .start_at = {},
+                                  .deadline = {}};
     return e;
   }
   static event of(event_kind kind) {
@@ -101,7 +118,8 @@ class scripted_run {
     e.name = step_name(step);
     e.attempt = attempt;
     e.undo = undo;
-    if (kind == event_kind::attempt_started) e.begun = engine::attempt_facts{.policy = {}, .incarnation = 5, .in_child = false, .may_still_run = false};
+    if (kind == event_kind::attempt_started)
+      e.begun = engine::attempt_facts{.policy = {}, .incarnation = 5, .in_child = false, .may_still_run = false};
     return e;
   }
   static event failed(std::uint32_t step, std::uint32_t attempt, std::optional<std::int64_t> due, bool undo = false) {
@@ -115,7 +133,8 @@ class scripted_run {
   // The usual ways.
   run_change start(std::int64_t at) { return add(at, {started(), of_step(event_kind::attempt_started, 0, 1)}); }
   run_change next(std::int64_t at, std::uint32_t step) {
-    return add(at, {of_step(event_kind::attempt_completed, step - 1, 1), of_step(event_kind::attempt_started, step, 1)});
+    return add(at,
+               {of_step(event_kind::attempt_completed, step - 1, 1), of_step(event_kind::attempt_started, step, 1)});
   }
   run_change complete(std::int64_t at, std::uint32_t step) {
     return add(at, {of_step(event_kind::attempt_completed, step, 1), of(event_kind::run_completed)});

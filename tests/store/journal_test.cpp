@@ -24,7 +24,10 @@ TEST_F(journal_test, keeps_a_run_as_it_was_given) {
   EXPECT_EQ(row->header.type, "order");
   EXPECT_EQ(row->header.start_command, r.header().start_command);
   EXPECT_EQ(row->header.started_at, first_time + 1000);
-  EXPECT_EQ(row->summary, (run_summary{.phase = engine::phase::completed, .paused = false, .wake_at = wake_never, .closed_at = first_time + 3000}));
+  EXPECT_EQ(
+      row->summary,
+      (run_summary{
+          .phase = engine::phase::completed, .paused = false, .wake_at = wake_never, .closed_at = first_time + 3000}));
   EXPECT_EQ(row->last_seq, 6U);
   const auto h = view->history(row->key);
   EXPECT_EQ(h.error, "");
@@ -56,7 +59,8 @@ TEST_F(journal_test, a_record_holds_many_runs_and_a_batch_of_several_times) {
   record r;
   std::vector<scripted_run> runs;
   for (int n = 0; n < 300; ++n) {
-    runs.emplace_back(n + 1, "o-" + std::to_string(n), engine::run_uid{journal_->reign(), static_cast<std::uint64_t>(n)});
+    runs.emplace_back(n + 1, "o-" + std::to_string(n),
+                      engine::run_uid{journal_->reign(), static_cast<std::uint64_t>(n)});
     r.runs.push_back(runs.back().start(tick()));
     auto more = runs.back().next(tick(), 1);
     std::move(more.events.begin(), more.events.end(), std::back_inserter(r.runs.back().events));
@@ -170,7 +174,10 @@ TEST_F(journal_test, keeps_the_newest_heartbeat_until_the_run_closes) {
 }
 
 outcome_row refused_command(int n, std::int64_t at) {
-  return {.command_id = "c-" + std::to_string(n), .workflow_id = "o-1", .outcome = {.result = engine::command_result::conflict, .seq = 3, .message = "running already"}, .at = at};
+  return {.command_id = "c-" + std::to_string(n),
+          .workflow_id = "o-1",
+          .outcome = {.result = engine::command_result::conflict, .seq = 3, .message = "running already"},
+          .at = at};
 }
 
 TEST_F(journal_test, the_first_outcome_of_a_command_stays) {
@@ -229,7 +236,8 @@ TEST_F(journal_test, knows_which_ids_are_new) {
   check();
 }
 
-// Ids move to the table bucket by bucket; wherever the process dies, each is found, by the journal's views and by others.
+// Ids move to the table bucket by bucket; wherever the process dies, each is found, by the journal's views and by
+// others.
 TEST_F(journal_test, finds_every_id_while_ids_move_and_after_every_death) {
   auto o = options();
   o.waiting_ids = 32;
@@ -255,7 +263,8 @@ TEST_F(journal_test, finds_every_id_while_ids_move_and_after_every_death) {
   EXPECT_NE(ask("SELECT count(*) FROM ids"), "0");
   open(o);
   for (int k = 0; k < n; ++k) {
-    scripted_run again(journal_->next_run_key(), "o-" + std::to_string(k), {journal_->reign(), 1'000'000U + static_cast<unsigned>(k)});
+    scripted_run again(journal_->next_run_key(), "o-" + std::to_string(k),
+                       {journal_->reign(), 1'000'000U + static_cast<unsigned>(k)});
     ASSERT_EQ(try_append(again.start(tick())).status, append_status::refused) << k;
   }
 }
@@ -268,7 +277,10 @@ TEST_F(journal_test, finds_a_run_whose_key_is_below_the_mark) {
   auto late = make_run("late");
   for (int n = 0; n < 3'000; n += 100) {
     record r;
-    for (int k = n; k < n + 100; ++k) r.runs.push_back(scripted_run(late.key() + 1 + k, "o-" + std::to_string(k), {journal_->reign(), 1000U + static_cast<unsigned>(k)}).start(tick()));
+    for (int k = n; k < n + 100; ++k)
+      r.runs.push_back(scripted_run(late.key() + 1 + k, "o-" + std::to_string(k),
+                                    {journal_->reign(), 1000U + static_cast<unsigned>(k)})
+                           .start(tick()));
     commit(r);
   }
   ASSERT_GT(std::stol(ask("SELECT ids_below FROM state")), late.key()) << "the sweep has not come round";

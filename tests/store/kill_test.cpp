@@ -22,7 +22,9 @@ class kill_test : public store_test {
     open(o);
     for (int n = static_cast<int>(journal_->next_run_key());; n += 4) {
       std::vector<scripted_run> runs;
-      for (int k = 0; k < 4; ++k) runs.emplace_back(n + k, "o-" + std::to_string(n + k), engine::run_uid{journal_->reign(), static_cast<std::uint64_t>(n + k)});
+      for (int k = 0; k < 4; ++k)
+        runs.emplace_back(n + k, "o-" + std::to_string(n + k),
+                          engine::run_uid{journal_->reign(), static_cast<std::uint64_t>(n + k)});
       append(runs, [&](scripted_run& r) { return r.start(tick()); });
       append(runs, [&](scripted_run& r) { return r.next(tick(), 1); });
       append(runs, [&](scripted_run& r) { return r.complete(tick(), 1); });

@@ -44,8 +44,9 @@ std::string dump(const std::string& directory) {
   auto view = open_view(directory);
   for (engine::run_key key = 1; const auto row = view->get(key); ++key) {
     const auto& h = row->header;
-    out << "run " << key << ' ' << h.workflow_id << ' ' << h.run << ' ' << to_text(h.uid) << ' ' << h.type << ' ' << h.version << ' ' << h.started_at << ' '
-        << h.start_command << ": " << to_text(row->summary.phase) << (row->summary.paused ? " paused" : "") << " wake " << row->summary.wake_at << " closed "
+    out << "run " << key << ' ' << h.workflow_id << ' ' << h.run << ' ' << to_text(h.uid) << ' ' << h.type << ' '
+        << h.version << ' ' << h.started_at << ' ' << h.start_command << ": " << to_text(row->summary.phase)
+        << (row->summary.paused ? " paused" : "") << " wake " << row->summary.wake_at << " closed "
         << row->summary.closed_at << " last " << row->last_seq << '\n';
     EXPECT_EQ(view->find(h.workflow_id, h.run)->key, key);
     const auto history = view->history(key);
@@ -53,13 +54,16 @@ std::string dump(const std::string& directory) {
     for (const auto& e : history.events) {
       std::string body;
       engine::encode_body(e, body);
-      out << "  " << e.seq << ' ' << engine::to_micros(e.at) << ' ' << to_text(e.kind) << ' ' << (e.undo ? "undo " : "") << e.name << ' ' << e.attempt << ' '
-          << hex(body) << '\n';
+      out << "  " << e.seq << ' ' << engine::to_micros(e.at) << ' ' << to_text(e.kind) << ' ' << (e.undo ? "undo " : "")
+          << e.name << ' ' << e.attempt << ' ' << hex(body) << '\n';
     }
-    for (const auto& b : history.heartbeats) out << "  heartbeat " << b.step << ' ' << b.undo << ' ' << hex(b.details) << '\n';
+    for (const auto& b : history.heartbeats)
+      out << "  heartbeat " << b.step << ' ' << b.undo << ' ' << hex(b.details) << '\n';
   }
   const auto o = view->outcome("o-good", "resume-1");
-  if (o) out << "outcome " << to_text(o->outcome.result) << ' ' << o->outcome.seq << ' ' << o->at << ' ' << o->outcome.message << '\n';
+  if (o)
+    out << "outcome " << to_text(o->outcome.result) << ' ' << o->outcome.seq << ' ' << o->at << ' '
+        << o->outcome.message << '\n';
   const auto c = view->counts();
   out << "open " << c.open << " paused " << c.paused << " closed " << c.closed << '\n';
   return out.str();
@@ -91,8 +95,8 @@ TEST_F(schema_test, the_golden_workload_has_every_kind_of_event_and_is_clean) {
   expect_clean();
 }
 
-// What version 1 means today: the same text that its golden file gave when it was written. With PAWL_WRITE_GOLDEN set to a
-// folder the files of this version are written there, once, when a version is released (golden/README.md).
+// What version 1 means today: the same text that its golden file gave when it was written. With PAWL_WRITE_GOLDEN set
+// to a folder the files of this version are written there, once, when a version is released (golden/README.md).
 TEST_F(schema_test, what_is_written_today_reads_as_the_golden_text) {
   append_all();
   const auto version = "v" + std::to_string(newest_schema());
@@ -129,8 +133,9 @@ TEST_F(schema_test, a_newer_store_is_refused_and_left_alone) {
   close();
   sql("INSERT INTO schema_version VALUES(99, 'tomorrow'); PRAGMA wal_checkpoint(TRUNCATE)");
   const auto before = content(file());
-  const auto expected = file() + " has schema version 99, this binary knows versions up to " + std::to_string(newest_schema()) +
-                        "; use a binary that knows version 99 (going back to an older one needs the copy of the directory from before)";
+  const auto expected =
+      file() + " has schema version 99, this binary knows versions up to " + std::to_string(newest_schema()) +
+      "; use a binary that knows version 99 (going back to an older one needs the copy of the directory from before)";
   EXPECT_EQ(error_of([&] { open(); }), expected);
   EXPECT_EQ(error_of([&] { open_view(directory()); }), expected);
   EXPECT_EQ(error_of([&] { verify(directory()); }), expected);
@@ -176,21 +181,31 @@ TEST_F(schema_test, migrations_run_in_order_each_whole_or_not_at_all) {
   const migration good[] = {first, {2, second_version}};
   migrate(db, file(), good);  // nothing left to do
   EXPECT_EQ(schema_of(db, file()), 2);
-  EXPECT_NE(error_of([&] { migrate(db, file()); }).find("has schema version 2, this binary knows versions up to 1"), std::string::npos);
+  EXPECT_NE(error_of([&] { migrate(db, file()); }).find("has schema version 2, this binary knows versions up to 1"),
+            std::string::npos);
 }
 
 TEST_F(schema_test, people_read_histories_in_sql) {
   append_all();
-  EXPECT_EQ(ask("SELECT group_concat(seq || ' ' || event || ' ' || step || ' ' || coalesce(attempt, '-'), '; ') FROM history WHERE workflow_id = 'o-bad'"),
-            "1 run_started  -; 2 attempt_started step0 1; 3 attempt_completed step0 1; 4 attempt_started step1 1; 5 attempt_failed step1 1; "
-            "6 attempt_started step1 2; 7 attempt_timed_out step1 2; 8 step_exhausted step1 2; 9 compensation_started  -; 10 attempt_started undo step1 1; "
-            "11 attempt_completed undo step1 1; 12 attempt_started undo step0 1; 13 attempt_failed undo step0 1; 14 run_paused  -; "
+  EXPECT_EQ(ask("SELECT group_concat(seq || ' ' || event || ' ' || step || ' ' || coalesce(attempt, '-'), '; ') FROM "
+                "history WHERE workflow_id = 'o-bad'"),
+            "1 run_started  -; 2 attempt_started step0 1; 3 attempt_completed step0 1; 4 attempt_started step1 1; 5 "
+            "attempt_failed step1 1; "
+            "6 attempt_started step1 2; 7 attempt_timed_out step1 2; 8 step_exhausted step1 2; 9 compensation_started  "
+            "-; 10 attempt_started undo step1 1; "
+            "11 attempt_completed undo step1 1; 12 attempt_started undo step0 1; 13 attempt_failed undo step0 1; 14 "
+            "run_paused  -; "
             "15 step_skipped undo step0 0; 16 run_resumed  -; 17 run_failed  -");
   EXPECT_EQ(ask("SELECT at FROM history WHERE workflow_id = 'o-good' AND seq = 4"), "2023-11-14T22:13:23.000000Z");
-  EXPECT_EQ(ask("SELECT body FROM history WHERE workflow_id = 'o-good' AND event = 'attempt_completed' AND step = 'step1'"), "82000103C405A4646F6E65");
-  EXPECT_EQ(ask("SELECT group_concat(workflow_id || '/' || run || ' ' || type || ' ' || phase || ' ' || paused, '; ') FROM workflows WHERE run_key > 2 AND run_key < 7"),
-            "o-cancelled/1 refund cancelled no; o-killed/1 order killed no; o-killed/2 order failed no; o-paused/1 order running yes");
-  EXPECT_EQ(ask("SELECT wake_at || ' ' || run_uid FROM workflows WHERE run_key = 7"), "2023-11-14T23:13:56.000000Z 0123456789abcdeffedcba9876543210-7");
+  EXPECT_EQ(
+      ask("SELECT body FROM history WHERE workflow_id = 'o-good' AND event = 'attempt_completed' AND step = 'step1'"),
+      "82000103C405A4646F6E65");
+  EXPECT_EQ(ask("SELECT group_concat(workflow_id || '/' || run || ' ' || type || ' ' || phase || ' ' || paused, '; ') "
+                "FROM workflows WHERE run_key > 2 AND run_key < 7"),
+            "o-cancelled/1 refund cancelled no; o-killed/1 order killed no; o-killed/2 order failed no; o-paused/1 "
+            "order running yes");
+  EXPECT_EQ(ask("SELECT wake_at || ' ' || run_uid FROM workflows WHERE run_key = 7"),
+            "2023-11-14T23:13:56.000000Z 0123456789abcdeffedcba9876543210-7");
   EXPECT_EQ(ask("SELECT wake_at FROM workflows WHERE workflow_id = 'o-paused'"), "never");
 }
 

@@ -36,7 +36,8 @@ class verify_test : public store_test {
     ASSERT_TRUE(findings().empty());
   }
   // Adds events to a run as they are, whatever the laws say.
-  void append_raw(engine::run_key key, std::vector<event> events, std::uint64_t seq, std::optional<run_summary> s = {}) {
+  void append_raw(engine::run_key key, std::vector<event> events, std::uint64_t seq,
+                  std::optional<run_summary> s = {}) {
     open();
     run_change c;
     c.key = key;
@@ -107,7 +108,9 @@ TEST_F(verify_test, rows_that_do_not_decode) {
 TEST_F(verify_test, heads_and_bodies_that_disagree) {
   make();
   sql("UPDATE events SET heads = replace(heads, '\"step0\",1]', '\"step0\",1,1]') WHERE " + row(3, 1));
-  expect_finding("workflow 'live' run 1 event 2: the event cannot be decoded: its head and its body disagree on whether it is of an undo");
+  expect_finding(
+      "workflow 'live' run 1 event 2: the event cannot be decoded: its head and its body disagree on whether it is of "
+      "an undo");
 }
 
 TEST_F(verify_test, a_second_terminal_event) {
@@ -124,14 +127,19 @@ TEST_F(verify_test, an_event_after_the_end) {
 
 TEST_F(verify_test, a_second_completion) {
   make();
-  append_raw(3, {r::of_step(event_kind::attempt_completed, 0, 1), r::of_step(event_kind::attempt_started, 0, 2), r::of_step(event_kind::attempt_completed, 0, 2)}, 3);
+  append_raw(3,
+             {r::of_step(event_kind::attempt_completed, 0, 1), r::of_step(event_kind::attempt_started, 0, 2),
+              r::of_step(event_kind::attempt_completed, 0, 2)},
+             3);
   expect_finding("workflow 'live' run 1 event 5: step 'step0' is completed a second time");
 }
 
 TEST_F(verify_test, an_end_of_an_attempt_that_is_not_under_way) {
   make();
   append_raw(3, {r::of_step(event_kind::attempt_completed, 1, 1)}, 3);
-  expect_finding("workflow 'live' run 1 event 3: the history cannot be replayed: event 3 (attempt_completed) ends attempt 1 of step 'step1', which is not running");
+  expect_finding(
+      "workflow 'live' run 1 event 3: the history cannot be replayed: event 3 (attempt_completed) ends attempt 1 of "
+      "step 'step1', which is not running");
 }
 
 TEST_F(verify_test, an_end_with_an_attempt_under_way) {
@@ -177,7 +185,8 @@ TEST_F(compensation_test, in_order) {
 }
 TEST_F(compensation_test, not_in_reverse) {
   make_failing({0, 1}, {undo(0), undone(0), undo(1), undone(1), end()});
-  only_finding("workflow 'o-1' run 1 event 9: compensation is not the reverse of the order in which the steps were closed");
+  only_finding(
+      "workflow 'o-1' run 1 event 9: compensation is not the reverse of the order in which the steps were closed");
 }
 TEST_F(compensation_test, of_a_step_that_has_not_run) {
   make_failing({1, 0}, {});
@@ -201,21 +210,28 @@ TEST_F(compensation_test, that_is_not_finished) {
 
 TEST_F(verify_test, rows_that_differ_from_their_history) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"phase = 5 WHERE key = 1", "workflow 'o-1' run 1 event 8: the row's phase is failed, the history's is completed"},
+      {"phase = 5 WHERE key = 1",
+       "workflow 'o-1' run 1 event 8: the row's phase is failed, the history's is completed"},
       {"paused = 1 WHERE key = 3", "workflow 'live' run 1 event 2: the row's paused is yes, the history's is no"},
       {"closed_at = closed_at + 1 WHERE key = 1",
        "workflow 'o-1' run 1 event 8: the row's closing time is 1700000000004001, the history's is 1700000000004000"},
-      {"closed_at = 0 WHERE key = 1", "workflow 'o-1' run 1 event 8: the row says that the run is open, and there is a terminal event"},
-      {"closed_at = 5 WHERE key = 3", "workflow 'live' run 1: the row says that the run is closed, and there is no terminal event"},
-      {"id = 'other' WHERE key = 1", "workflow 'other' run 1 event 1: the row's workflow id is 'other', its first event's is 'o-1'"},
+      {"closed_at = 0 WHERE key = 1",
+       "workflow 'o-1' run 1 event 8: the row says that the run is open, and there is a terminal event"},
+      {"closed_at = 5 WHERE key = 3",
+       "workflow 'live' run 1: the row says that the run is closed, and there is no terminal event"},
+      {"id = 'other' WHERE key = 1",
+       "workflow 'other' run 1 event 1: the row's workflow id is 'other', its first event's is 'o-1'"},
       {"run = 2 WHERE key = 1", "workflow 'o-1' run 2 event 1: the row's run number is 2, its first event's is 1"},
       {"version = 9 WHERE key = 1", "workflow 'o-1' run 1 event 1: the row's version is 9, its first event's is 1"},
-      {"started_at = 3 WHERE key = 1", "workflow 'o-1' run 1 event 1: the row's start time is 3, its first event's is 1700000000001000"},
-      {"start_command = 'x' WHERE key = 1", "workflow 'o-1' run 1 event 1: the row's start command is 'x', its first event's is 'start-1'"},
+      {"started_at = 3 WHERE key = 1",
+       "workflow 'o-1' run 1 event 1: the row's start time is 3, its first event's is 1700000000001000"},
+      {"start_command = 'x' WHERE key = 1",
+       "workflow 'o-1' run 1 event 1: the row's start command is 'x', its first event's is 'start-1'"},
       {"reign = 99 WHERE key = 1", "workflow 'o-1' run 1: the row's reign is not in the table of reigns"},
       {"type = 99 WHERE key = 1", "workflow 'o-1' run 1: the row's type is not in the table of types"},
       {"wake_at = 77 WHERE key = 3",
-       "workflow 'live' run 1 event 2: the row's wake_at is 77, but an attempt is under way, which a restart has to deal with at once"},
+       "workflow 'live' run 1 event 2: the row's wake_at is 77, but an attempt is under way, which a restart has to "
+       "deal with at once"},
   };
   make();
   for (const auto& [change, text] : cases) {
@@ -241,11 +257,18 @@ TEST_F(verify_test, runs_that_nothing_will_wake) {
   close();
   expect_clean();
   sql("UPDATE runs SET wake_at = 9223372036854775807");
-  expect_finding("workflow 'waiting' run 1 event 3: the row's wake_at is 9223372036854775807, but the run is not paused, so that nothing will ever wake it");
-  expect_finding("workflow 'no-code' run 1 event 2: the row's wake_at is 9223372036854775807, but the run waits for its code, which any start may bring");
+  expect_finding(
+      "workflow 'waiting' run 1 event 3: the row's wake_at is 9223372036854775807, but the run is not paused, so that "
+      "nothing will ever wake it");
+  expect_finding(
+      "workflow 'no-code' run 1 event 2: the row's wake_at is 9223372036854775807, but the run waits for its code, "
+      "which any start may bring");
   sql("UPDATE runs SET wake_at = 1700000099000000");
-  expect_finding("workflow 'waiting' run 1 event 3: the row's wake_at is 1700000099000000, but an attempt of step number 0 is due before that");
-  expect_finding("workflow 'later' run 1 event 1: the row's wake_at is 1700000099000000, but the run is to begin before that");
+  expect_finding(
+      "workflow 'waiting' run 1 event 3: the row's wake_at is 1700000099000000, but an attempt of step number 0 is due "
+      "before that");
+  expect_finding(
+      "workflow 'later' run 1 event 1: the row's wake_at is 1700000099000000, but the run is to begin before that");
 }
 
 TEST_F(verify_test, two_live_runs_of_one_workflow) {
@@ -269,14 +292,16 @@ TEST_F(verify_test, a_live_run_that_is_not_the_newest) {
 
 TEST_F(verify_test, two_runs_of_one_number) {
   make();
-  sql("INSERT INTO runs SELECT 4, id, run, reign, 900, type, version, phase, paused, wake_at, started_at, closed_at, start_command FROM runs WHERE key = 1");
+  sql("INSERT INTO runs SELECT 4, id, run, reign, 900, type, version, phase, paused, wake_at, started_at, closed_at, "
+      "start_command FROM runs WHERE key = 1");
   expect_finding("workflow 'o-1' run 1: there are 2 runs of that number");
   expect_finding("there are 4 runs, the table `state` says 3");
 }
 
 TEST_F(verify_test, two_runs_of_one_uid) {
   make();
-  sql("UPDATE runs SET serial = (SELECT serial FROM runs WHERE key = 1), reign = (SELECT reign FROM runs WHERE key = 1) WHERE key = 2");
+  sql("UPDATE runs SET serial = (SELECT serial FROM runs WHERE key = 1), reign = (SELECT reign FROM runs WHERE key = "
+      "1) WHERE key = 2");
   expect_finding("workflow 'o-1' run 1: another run has the same run_uid");
   expect_finding("workflow 'o-2' run 1: another run has the same run_uid");
 }
@@ -287,7 +312,8 @@ TEST_F(verify_test, ids_that_are_not_found) {
   open(o);
   for (int n = 1; n <= 5'000; n += 100) {
     record rec;
-    for (int k = n; k < n + 100; ++k) rec.runs.push_back(r(k, "o-" + std::to_string(k), {journal_->reign(), static_cast<unsigned>(k)}).start(tick()));
+    for (int k = n; k < n + 100; ++k)
+      rec.runs.push_back(r(k, "o-" + std::to_string(k), {journal_->reign(), static_cast<unsigned>(k)}).start(tick()));
     commit(rec);
   }
   close();
@@ -303,7 +329,8 @@ TEST_F(verify_test, ids_that_are_not_found) {
 
 TEST_F(verify_test, two_outcomes_of_one_command) {
   make();
-  sql("CREATE TABLE o2(number INTEGER PRIMARY KEY, workflow_id TEXT, command_id TEXT, result TEXT, seq INTEGER, message TEXT, at INTEGER);"
+  sql("CREATE TABLE o2(number INTEGER PRIMARY KEY, workflow_id TEXT, command_id TEXT, result TEXT, seq INTEGER, "
+      "message TEXT, at INTEGER);"
       "INSERT INTO o2 VALUES(1, 'o-1', 'c-1', 'conflict', 0, '', 0), (2, 'o-1', 'c-1', 'invalid', 0, '', 0);"
       "DROP TABLE outcomes; ALTER TABLE o2 RENAME TO outcomes");
   only_finding("workflow 'o-1': command 'c-1' has 2 outcomes");
@@ -314,7 +341,8 @@ TEST_F(verify_test, rows_of_nobody) {
   sql("INSERT INTO heartbeats VALUES(99, 0, 0, x''), (1, 0, 0, x'')");
   expect_finding("heartbeats of a run that does not exist, run key 99");
   expect_finding("workflow 'o-1' run 1: heartbeats of a run that is closed");
-  sql("INSERT INTO events VALUES(" + std::to_string(key(0, 3)) + ", 1, '[[1,0]]', x''), (" + std::to_string(key(99, 4)) + ", 1, '[[1,0]]', x'')");
+  sql("INSERT INTO events VALUES(" + std::to_string(key(0, 3)) + ", 1, '[[1,0]]', x''), (" +
+      std::to_string(key(99, 4)) + ", 1, '[[1,0]]', x'')");
   expect_finding("event 3: events of a run that does not exist, run key 0");
   expect_finding("event 4: events of a run that does not exist, run key 99");
 }
@@ -349,7 +377,8 @@ TEST_F(verify_test, a_damaged_database) {
 TEST_F(verify_test, counts_what_it_does_not_list) {
   open();
   record rec;
-  for (int k = 1; k <= 1500; ++k) rec.runs.push_back(r(k, "o-" + std::to_string(k), {journal_->reign(), static_cast<unsigned>(k)}).start(now_));
+  for (int k = 1; k <= 1500; ++k)
+    rec.runs.push_back(r(k, "o-" + std::to_string(k), {journal_->reign(), static_cast<unsigned>(k)}).start(now_));
   commit(rec);
   close();
   sql("UPDATE runs SET phase = 3");

@@ -69,7 +69,8 @@ TEST_F(view_test, lists_by_every_filter_newest_first) {
   commit(paused.add(tick(), {scripted_run::of(event_kind::run_paused)}));
   auto failed = make_run("b-%");
   commit(failed.start(tick()));
-  commit(failed.add(tick(), {scripted_run::failed(0, 1, {}), scripted_run::of_step(event_kind::step_exhausted, 0), scripted_run::of(event_kind::run_failed)}));
+  commit(failed.add(tick(), {scripted_run::failed(0, 1, {}), scripted_run::of_step(event_kind::step_exhausted, 0),
+                             scripted_run::of(event_kind::run_failed)}));
   EXPECT_EQ(ids({}), (names{"b-%", "b-2", "b-1", "a-2", "a-1"}));
   EXPECT_EQ(ids({.type = "refund"}), (names{"b-2", "a-2"}));
   EXPECT_EQ(ids({.type = "nothing"}), names{});
