@@ -23,7 +23,7 @@ constexpr std::chrono::seconds linger_limit{2};
 problem too_large_body(std::size_t limit) {
   return {.status = 413,
           .code = "too_large",
-          .detail = "the body is larger than " + std::to_string(limit) + " bytes, twice limits.payload and a little",
+          .detail = "the body is larger than " + std::to_string(limit) + " bytes, which follows from limits.payload",
           .mend = "put what is large elsewhere and give its address",
           .setting = "limits.payload"};
 }

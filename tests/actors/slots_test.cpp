@@ -159,9 +159,16 @@ TEST_F(slots, two_serve_fifty_workflows_fairly) {
     }, {}, v);
   g.returns(v);
   types.add(g);
+  workflow<int> hold{"hold", {}};
+  hold.step("h", [gt = gate_](step_context&, const int&) { gt->pass(); }, {.timeout = 60s}, hold.input());
+  types.add(hold);
   up(2);
   std::vector<test_node::started> s;
+  for (int i = 0; i < 2; ++i) node->start("hold", "h" + std::to_string(i), i);
+  ASSERT_TRUE(gate_->holds(2));
   for (int i = 0; i < 50; ++i) s.push_back(node->begin("steps", "w" + std::to_string(i), i));
+  ASSERT_TRUE(eventually([&] { return node->status().slots.waiting == 50; }));
+  gate_->open();
   for (int i = 0; i < 50; ++i) EXPECT_EQ(decode<int>(node->get(std::move(s[static_cast<std::size_t>(i)].result)).payload), i + 5);
   EXPECT_LE(*most, 2);
   // Fair: the last to start its first step does so before the first has had its fourth.

@@ -17,6 +17,7 @@ struct weather {
   int threads = 3;
   int operations = 250;
   bool hangs = false;
+  int lives = 1;  ///< nodes, one after the other, over the same journal
 };
 
 struct sent_command {
@@ -74,19 +75,16 @@ class storm {
   }
 
   void run() {
-    actors::node_options o;
-    o.partition.live = weather_.live;
-    o.partition.idle = 3ms;
-    o.partition.load_page = 5;
-    o.partition.horizon = 60ms;
-    o.pool.max_threads = weather_.slots;
-    test_node n(types, store, std::move(o));
-    node = &n;
-    std::vector<std::thread> threads;
     std::vector<std::vector<sent_command>> sent(static_cast<std::size_t>(weather_.threads));
-    for (int t = 0; t < weather_.threads; ++t)
-      threads.emplace_back([this, t, &sent] { hammer(t, sent[static_cast<std::size_t>(t)]); });
-    for (auto& t : threads) t.join();
+    for (int life = 1; life < weather_.lives; ++life) {
+      test_node n(types, store, options());
+      auto threads = hammers(n, sent, life);
+      if (life % 3 != 0) eventually([&] { return log->total() > static_cast<std::size_t>(30 * life); }, 1s);
+      if (life % 2 == 0) n.system->drain(std::chrono::milliseconds(life));
+      for (auto& t : threads) t.join();
+    }
+    test_node n(types, store, options());
+    for (auto& t : hammers(n, sent, 0)) t.join();
     calm = true;
     for (auto& t : sent)
       for (auto& s : t) s.answer = test_node::get(std::move(s.reply));
@@ -108,12 +106,30 @@ class storm {
   static constexpr int ids = 12;
   static std::string id(std::uint64_t n) { return "id" + std::to_string(n % ids); }
 
-  void hammer(int thread, std::vector<sent_command>& out) {
-    std::mt19937 rng(seed_ * 31 + static_cast<std::uint32_t>(thread));
+  actors::node_options options() const {
+    actors::node_options o;
+    o.partition.live = weather_.live;
+    o.partition.idle = 3ms;
+    o.partition.load_page = 5;
+    o.partition.horizon = 60ms;
+    o.pool.max_threads = weather_.slots;
+    return o;
+  }
+
+  std::vector<std::thread> hammers(test_node& n, std::vector<std::vector<sent_command>>& sent, int life) {
+    node = &n;
+    std::vector<std::thread> threads;
+    for (int t = 0; t < weather_.threads; ++t)
+      threads.emplace_back([this, t, life, &sent] { hammer(t, life, sent[static_cast<std::size_t>(t)]); });
+    return threads;
+  }
+
+  void hammer(int thread, int life, std::vector<sent_command>& out) {
+    std::mt19937 rng(seed_ * 31 + static_cast<std::uint32_t>(100 * life + thread));
     for (int i = 0; i < weather_.operations; ++i) {
       sent_command s;
       s.workflow_id = id(rng());
-      s.command_id = "t" + std::to_string(thread) + "-" + std::to_string(i);
+      s.command_id = "t" + std::to_string(thread) + "-" + std::to_string(life) + "-" + std::to_string(i);
       const bool again = i > 0 && rng() % 8 == 0;
       if (again) {
         const auto& old = out[rng() % out.size()];
@@ -238,6 +254,7 @@ void many(weather w, std::uint32_t from, std::uint32_t seeds, std::size_t least_
 TEST(storms, commands_race_with_ends_and_evictions) { many({}, 1, 6, 0); }
 TEST(storms, the_journal_fails_meanwhile) { many({.faults_in_thousand = 60}, 100, 6, 20); }
 TEST(storms, functions_hang_meanwhile) { many({.faults_in_thousand = 20, .hangs = true}, 200, 4, 3); }
+TEST(storms, nodes_come_and_go) { many({.faults_in_thousand = 10, .operations = 80, .hangs = true, .lives = 6}, 400, 2, 2); }
 TEST(storms, memory_is_tiny) { many({.faults_in_thousand = 20, .live = 3, .slots = 1}, 300, 4, 3); }
 
 }  // namespace

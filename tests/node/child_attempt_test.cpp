@@ -63,13 +63,13 @@ class child_test {
         seen = signals_;
         if (attempt_->settle() != attempt::settled::no) kill_();
       }
-      return listener_->end.has_value();
+      return listener_->get(listener_->end).has_value();
     }));
     kill_();
     // A child that was killed is reported as well.
     EXPECT_TRUE(eventually([&] { return is_done_.load(); }));
     EXPECT_EQ(done_calls, 1);
-    return {listener_->end.value_or(engine::attempt_ended{}), died_};
+    return {listener_->get(listener_->end).value_or(engine::attempt_ended{}), died_};
   }
 
   attempt& running() { return *attempt_; }
@@ -86,15 +86,27 @@ class child_test {
     const std::lock_guard lock(mutex_);
     return logged_;
   }
-  std::optional<std::string> details() const { return listener_->details; }
+  std::optional<std::string> details() const { return listener_->get(listener_->details); }
   std::atomic<int> done_calls{0};
 
  private:
   struct listener final : actors::attempt_listener {
-    void ended(const engine::attempt_ended& e) override { end = e; }
-    void heartbeat(std::uint32_t, bool, std::string d) override { details = std::move(d); }
+    void ended(const engine::attempt_ended& e) override {
+      const std::lock_guard lock(mutex);
+      end = e;
+    }
+    void heartbeat(std::uint32_t, bool, std::string d) override {
+      const std::lock_guard lock(mutex);
+      details = std::move(d);
+    }
     void returned() override {}
     std::uint64_t generation() const override { return 1; }
+    template <class T>
+    T get(const T& member) {
+      const std::lock_guard lock(mutex);
+      return member;
+    }
+    std::mutex mutex;
     std::optional<engine::attempt_ended> end;
     std::optional<std::string> details;
   };
