@@ -1,8 +1,4 @@
 // Requests taken apart: encodings, parameters, bodies, command ids.
-#include <sys/random.h>
-
-#include <array>
-#include <cerrno>
 #include <charconv>
 
 #include "node/api_call.hpp"
@@ -66,20 +62,6 @@ bool is_utf8_text(std::string_view text) {
     i += form.size;
   }
   return true;
-}
-
-std::string random_id() {
-  std::array<unsigned char, 16> bytes{};
-  // At most 256 bytes are never cut short; before the kernel's pool is ready it waits.
-  while (::getrandom(bytes.data(), bytes.size(), 0) < 0 && errno == EINTR) {
-  }
-  static constexpr char digits[] = "0123456789abcdef";
-  std::string out;
-  for (const auto b : bytes) {
-    out += digits[b >> 4];
-    out += digits[b & 0x0f];
-  }
-  return out;
 }
 
 // ---- parameters
