@@ -205,6 +205,8 @@ void attempt_table::take_over(engine::run_key key, const std::shared_ptr<attempt
   auto& s = shard_of(key);
   std::vector<entry> dropped;
   const std::lock_guard lock(s.mutex);
+  // What an actor of a generation that is over has read may be older than what its successor has done since.
+  if (listener && listener->generation() < s.generation) return;
   for (auto& l : s.lingering)
     if (l.first.key == key) l.second = listener;
   for (auto it = s.entries.begin(); it != s.entries.end();) {

@@ -6,6 +6,12 @@
 
 namespace pawl::actors {
 
+slot_ask ask_for(const engine::slot_request& r) {
+  slot_ask ask{.in_child = r.in_child, .max_concurrent = r.max_concurrent};
+  if (r.max_concurrent > 0) ask.step = {r.run->definition.get(), 2 * r.step + (r.undo ? 1U : 0U)};
+  return ask;
+}
+
 // Takes slots from the node for one decision; those left in `taken` belong to the decision's attempts, in order.
 class workflow_state::actor_allowance final : public engine::allowance {
  public:
@@ -19,8 +25,7 @@ class workflow_state::actor_allowance final : public engine::allowance {
 
   bool take_slot(const engine::slot_request& r) override {
     if (node_.draining.load(std::memory_order_relaxed)) return false;
-    slot_ask ask{.in_child = r.in_child, .max_concurrent = r.max_concurrent};
-    if (r.max_concurrent > 0) ask.step = {r.run->definition.get(), 2 * r.step + (r.undo ? 1U : 0U)};
+    const auto ask = ask_for(r);
     slot s = granted_ && granted_->serves(ask) ? std::move(*granted_) : node_.slots->try_take(ask);
     if (!s) {
       if (std::find(missing.begin(), missing.end(), ask) == missing.end()) missing.push_back(ask);

@@ -58,6 +58,7 @@ class workflow_state {
   std::shared_ptr<decided> record_of(const std::vector<engine::event>& events);
   void hand_in(std::shared_ptr<decided> d);
   void on_committed(decided& d);
+  slot slot_again(const engine::step_state& s) const;
   void start_attempt(launch& l);
   attempt_call call_for(const engine::step_state& s) const;
   void stop_attempts(engine::phase phase);
@@ -102,6 +103,9 @@ class workflow_state {
   std::vector<std::shared_ptr<describe_request>> descriptions_;  // answered when nothing is in flight
   std::vector<std::shared_ptr<command_request>> bounced_;        // starts of the next run, until this one's end is durable
 };
+
+/// What the ledger is asked for on behalf of a step.
+slot_ask ask_for(const engine::slot_request& r);
 
 /// Spawns the actor of a run.
 caf::actor spawn_workflow(caf::event_based_actor* partition, node_context& node, workflow_origin origin);

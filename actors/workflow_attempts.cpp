@@ -24,9 +24,9 @@ void workflow_state::adopt_attempts() {
       ++node_.attempts_lost;
       gone.push_back(std::move(end));
     } else if (!node_.attempts->adopt({key_, s.step, s.undo, s.attempt}, listener_)) {
-      launch l{.step = s.step, .undo = s.undo, .attempt = s.attempt, .held = node_.slots->try_take({.in_child = s.in_child})};
+      launch l{.step = s.step, .undo = s.undo, .attempt = s.attempt, .held = slot_again(s)};
       end.end = engine::attempt_end::not_begun;
-      if (l.held && instance_->definition)
+      if (l.held)
         never_begun.push_back(std::move(l));
       else
         gone.push_back(std::move(end));
@@ -34,6 +34,15 @@ void workflow_state::adopt_attempts() {
   }
   for (auto& l : never_begun) start_attempt(l);
   for (auto& end : gone) decide({.id = {}, .body = std::move(end)}, {});
+}
+
+// For an attempt on record whose slot went with the actor that had it. None without the code.
+slot workflow_state::slot_again(const engine::step_state& s) const {
+  if (!engine::same_definition(*instance_)) return {};
+  const auto& step = instance_->definition->steps[s.step];
+  const auto& options = s.undo ? step.undo_options : step.options;
+  return node_.slots->try_take(ask_for(
+      {.run = instance_.get(), .step = s.step, .undo = s.undo, .in_child = s.in_child, .max_concurrent = options.max_concurrent}));
 }
 
 // Its arguments are what the steps before it returned; an undo's own result is there when the step is known to be done.

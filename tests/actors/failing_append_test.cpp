@@ -244,6 +244,22 @@ TEST_F(failing_append, a_kill_recorded_without_an_answer_leaves_no_attempt_behin
   expect_empty(*node);
 }
 
+// Its slot is gone with the actor that had it; the one that it gets anew counts towards the step's limit as well.
+TEST_F(failing_append, an_attempt_that_begins_late_keeps_to_the_limit_of_its_step) {
+  one_step({.timeout = 60s, .max_concurrent = 1});
+  fail_at(engine::event_kind::attempt_started, {append_status::unknown, true});
+  EXPECT_EQ(node->start("w", "x", 1).reply.state, reply_status::unknown);
+  EXPECT_EQ(fired(), 1U);
+  ASSERT_TRUE(gate_->holds(1));
+  auto y = node->start("w", "y", 1);
+  EXPECT_EQ(y.reply.state, reply_status::recorded);
+  EXPECT_EQ(node->kinds("y"), (std::vector<std::string>{"run_started", "step_scheduled"}));
+  EXPECT_EQ(log->total(), 1U);
+  gate_->open();
+  EXPECT_EQ(node->get(std::move(y.result)).phase, phase::completed);
+  EXPECT_EQ(node->result("x").phase, phase::completed);
+}
+
 TEST_F(failing_append, a_function_that_was_given_up_is_waited_for_after_a_failure_too) {
   one_step({.timeout = 400ms});
   auto s = node->start("w", "x", 1);
