@@ -12,7 +12,9 @@ engine::failure failure_now() noexcept {
   try {
     throw;
   } catch (const step_error& e) {
-    return {.code = e.code(), .message = e.what(), .permanent = dynamic_cast<const permanent_error*>(&e) != nullptr,
+    return {.code = e.code(),
+            .message = e.what(),
+            .permanent = dynamic_cast<const permanent_error*>(&e) != nullptr,
             .retry_in = e.retry_in()};
   } catch (const std::exception& e) {
     return {.code = "error", .message = e.what()};
@@ -40,7 +42,13 @@ call_result run_function(const attempt_call& c, std::uint32_t step, bool undo, s
 }
 
 attempt::attempt(attempt_id i, attempt_call c, watch w, bool child, slot s, std::shared_ptr<attempt_table> table)
-    : pool_task(w.timeout, w.heartbeat), id(i), call(std::move(c)), limits(w), in_child(child), table_(std::move(table)), slot_(std::move(s)) {}
+    : pool_task(w.timeout, w.heartbeat),
+      id(i),
+      call(std::move(c)),
+      limits(w),
+      in_child(child),
+      table_(std::move(table)),
+      slot_(std::move(s)) {}
 
 void attempt::execute() noexcept {
   began_ = true;
@@ -129,7 +137,8 @@ attempt::settled attempt::settle() {
   const auto ms = silent ? limits.heartbeat.value_or(limits.timeout) : limits.timeout;
   const std::string message = silent ? "no heartbeat for " + std::to_string(ms.count()) + " ms"
                                      : "the function did not return within " + std::to_string(ms.count()) + " ms";
-  const bool mine = give_up(engine::attempt_end::timed_out, {.code = silent ? "heartbeat_timeout" : "timeout", .message = message});
+  const bool mine =
+      give_up(engine::attempt_end::timed_out, {.code = silent ? "heartbeat_timeout" : "timeout", .message = message});
   return mine ? settled::timed_out : settled::before;
 }
 
@@ -165,9 +174,7 @@ std::optional<std::string> attempt::take_details() {
   return std::exchange(unsent_details_, std::nullopt);
 }
 
-void attempt::log(log_level level, std::string_view text) {
-  table_->log(level, call.facts, text);
-}
+void attempt::log(log_level level, std::string_view text) { table_->log(level, call.facts, text); }
 
 bool attempt_table::enter(std::shared_ptr<attempt> a, std::shared_ptr<attempt_listener> listener) {
   auto& s = shard_of(a->id.key);
@@ -190,8 +197,8 @@ bool attempt_table::adopt(const attempt_id& id, std::shared_ptr<attempt_listener
     auto& s = shard_of(id.key);
     const std::lock_guard lock(s.mutex);
     const auto it = s.entries.find(id);
-    // An actor of a generation that is over, which does not know it yet, must not take the attempt from the one that has
-    // its run now.
+    // An actor of a generation that is over, which does not know it yet, must not take the attempt from the one that
+    // has its run now.
     if (it == s.entries.end() || listener->generation() < s.generation) return false;
     it->second.listener = listener;
     end = it->second.end;

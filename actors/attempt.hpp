@@ -120,7 +120,7 @@ class attempt final : public pool_task, public pawl::detail::attempt_port {
   std::atomic<bool> ended_{false};
   std::atomic<bool> returned_{false};
   std::atomic<std::uint8_t> overdue_{0};  // overdue_kind + 1
-  std::mutex mutex_;                      // guards what follows
+  std::mutex mutex_;  // guards what follows
   slot slot_;
   call_result result_;
   std::chrono::steady_clock::time_point details_sent_{};
@@ -135,7 +135,9 @@ class attempt final : public pool_task, public pawl::detail::attempt_port {
 class attempt_table {
  public:
   using log_function = std::function<void(log_level, const pawl::detail::attempt_facts&, std::string_view)>;
-  attempt_table(std::shared_ptr<slot_ledger> slots, log_function log) : slots_(std::move(slots)), log_(std::move(log)) {}
+  attempt_table(std::shared_ptr<slot_ledger> slots, log_function log)
+      : slots_(std::move(slots)),
+        log_(std::move(log)) {}
 
   /// False: it is there already, or the listener's generation is over, so it must not be started by the caller.
   bool enter(std::shared_ptr<attempt> a, std::shared_ptr<attempt_listener> listener);
@@ -170,7 +172,8 @@ class attempt_table {
   friend class attempt;
   struct hash {
     std::size_t operator()(const attempt_id& i) const {
-      return static_cast<std::size_t>(i.key) * 0x9e3779b97f4a7c15ULL + i.step * 8U + i.attempt * 2U + (i.undo ? 1U : 0U);
+      return static_cast<std::size_t>(i.key) * 0x9e3779b97f4a7c15ULL + i.step * 8U + i.attempt * 2U +
+             (i.undo ? 1U : 0U);
     }
   };
   struct entry {

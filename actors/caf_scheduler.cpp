@@ -93,10 +93,15 @@ void caf_scheduler::worker::exec_later(caf::resumable* job) {
 
 void caf_scheduler::worker::resume(caf::resumable* job) {
   switch (job->resume(this, parent_.max_throughput())) {
-    case caf::resumable::resume_later: jobs_.push_back(job); break;
+    case caf::resumable::resume_later:
+      jobs_.push_back(job);
+      break;
     case caf::resumable::done:
-    case caf::resumable::awaiting_message: caf::intrusive_ptr_release(job); break;
-    case caf::resumable::shutdown_execution_unit: break;
+    case caf::resumable::awaiting_message:
+      caf::intrusive_ptr_release(job);
+      break;
+    case caf::resumable::shutdown_execution_unit:
+      break;
   }
 }
 

@@ -1,10 +1,11 @@
-// The scheduler that CAF's actors run on, in place of CAF 0.17's own, which was measured here to cost more than the actors:
-// it wakes its timer thread whenever an actor ends (to cancel time-outs that none of ours has), casts dynamically before
-// every job, sleeps in steps of 50 us and signals a worker for every message of a burst.
+// The scheduler that CAF's actors run on, in place of CAF 0.17's own, which was measured here to cost more than the
+// actors: it wakes its timer thread whenever an actor ends (to cancel time-outs that none of ours has), casts
+// dynamically before every job, sleeps in steps of 50 us and signals a worker for every message of a burst.
 //
-// A worker runs what its own actors send from a list of its own, and everything from outside from a queue that all share;
-// while another worker is idle, what it sends goes to the shared queue as well. One worker without a job looks for some
-// for `spin`, then all of them sleep; a burst wakes one, and another only when the burst is longer than one can chew.
+// A worker runs what its own actors send from a list of its own, and everything from outside from a queue that all
+// share; while another worker is idle, what it sends goes to the shared queue as well. One worker without a job looks
+// for some for `spin`, then all of them sleep; a burst wakes one, and another only when the burst is longer than one
+// can chew.
 #pragma once
 
 #include <atomic>
@@ -25,12 +26,14 @@ namespace pawl::actors {
 
 class caf_scheduler final : public caf::scheduler::abstract_coordinator {
  public:
-  static constexpr std::chrono::microseconds spin{40};
+  static constexpr std::chrono::microseconds spin{10};
   /// Jobs that a worker takes from the shared queue at once.
   static constexpr std::size_t mouthful = 16;
 
   explicit caf_scheduler(caf::actor_system& system) : abstract_coordinator(system) {}
-  static caf::actor_system::module* make(caf::actor_system& system, caf::detail::type_list<>) { return new caf_scheduler(system); }
+  static caf::actor_system::module* make(caf::actor_system& system, caf::detail::type_list<>) {
+    return new caf_scheduler(system);
+  }
 
   void enqueue(caf::resumable* job) override;
   caf::actor_clock& clock() noexcept override { return clock_; }

@@ -1,5 +1,5 @@
-// The thread that makes decisions durable. Actors hand in what they decided; one append is in flight at a time, and what
-// gathers meanwhile is the next one: no timer, no linger.
+// The thread that makes decisions durable. Actors hand in what they decided; one append is in flight at a time, and
+// what gathers meanwhile is the next one: no timer, no linger.
 //
 // Everything handed in carries the generation that it was decided under. When an append fails or its outcome is unknown
 // the generation is over: what waits is failed, whoever held state under it throws it away and folds it again, and what
@@ -25,11 +25,11 @@ namespace pawl::actors {
 /// What came of a command, as its sender hears it.
 struct command_reply {
   enum class status : std::uint8_t {
-    recorded,     ///< `outcome` is durable
-    busy,         ///< refused at the door, nothing is recorded; the same command_id may be sent again
+    recorded,  ///< `outcome` is durable
+    busy,  ///< refused at the door, nothing is recorded; the same command_id may be sent again
     unavailable,  ///< the node is stopping or its journal is away; nothing is recorded
-    unknown,      ///< it may be recorded or not: send it again under the same command_id to learn
-    invalid,      ///< cannot be understood (no such type, an id that is too long); nothing is recorded
+    unknown,  ///< it may be recorded or not: send it again under the same command_id to learn
+    invalid,  ///< cannot be understood (no such type, an id that is too long); nothing is recorded
   };
   status state = status::recorded;
   engine::outcome outcome;
@@ -105,8 +105,9 @@ class commit_queue {
     std::size_t batch_bytes = std::size_t{4} << 20;
     std::size_t batch_decisions = 4096;
   };
-  /// Told on the queue's thread. `failed`: the generation is over and the journal is shut; everything in memory is to be
-  /// discarded. `healed`: the journal is open again under the new generation. `broken`: it will not be; the node stops.
+  /// Told on the queue's thread. `failed`: the generation is over and the journal is shut; everything in memory is to
+  /// be discarded. `healed`: the journal is open again under the new generation. `broken`: it will not be; the node
+  /// stops.
   struct listener {
     std::function<void(std::uint64_t next_generation, const store::append_result& why)> failed;
     std::function<void(std::uint64_t generation)> healed;
@@ -144,7 +145,8 @@ class commit_queue {
   bool sleeping_ = false;
   bool stopping_ = false;
   commit_stats stats_;
-  int failures_in_a_row_ = 0;  // of this thread alone
+  int failures_in_a_row_ = 0;     // of this thread alone, as the next
+  std::size_t last_batch_ = 0;
   std::atomic<std::uint64_t> generation_{1};
   std::atomic<bool> available_{true};
   std::atomic<std::size_t> waiting_{0};

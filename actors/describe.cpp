@@ -3,7 +3,8 @@
 
 namespace pawl::actors {
 
-run_description describe(const engine::instance& i, engine::run_key key, const engine::allowance& a, engine::time_point now) {
+run_description describe(const engine::instance& i, engine::run_key key, const engine::allowance& a,
+                         engine::time_point now) {
   run_description d;
   d.found = true;
   d.key = key;

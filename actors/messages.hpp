@@ -24,8 +24,8 @@ namespace pawl::actors {
 struct request {
   std::shared_ptr<actors::command_request> body;
 };
-/// Wake me at `wake_at` (microseconds; INT64_MAX: never). `idle`: nothing is under way here until then, after `received`
-/// messages from the partition. `life` is of the actor that says so: what its predecessors said is stale.
+/// Wake me at `wake_at` (microseconds; INT64_MAX: never). `idle`: nothing is under way here until then, after
+/// `received` messages from the partition. `life` is of the actor that says so: what its predecessors said is stale.
 struct resting {
   engine::run_key key;
   std::uint64_t life;

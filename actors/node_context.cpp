@@ -19,8 +19,8 @@ void view_pool::give_back(std::unique_ptr<store::view> v) {
   if (v && idle_.size() < kept) idle_.push_back(std::move(v));
 }
 
-std::optional<store::run_row> started_before(store::view& view, std::string_view workflow_id, std::string_view command_id,
-                                             std::uint32_t below) {
+std::optional<store::run_row> started_before(store::view& view, std::string_view workflow_id,
+                                             std::string_view command_id, std::uint32_t below) {
   constexpr std::uint32_t looked_at = 100;
   if (command_id.empty()) return std::nullopt;
   const auto lowest = below > looked_at ? below - looked_at : 1;

@@ -46,11 +46,11 @@ class event_clock {
 };
 
 struct partition_limits {
-  std::size_t live = 20'000;         ///< runs in memory; idle ones above it are evicted, and starts refused when none is idle
-  std::size_t waiters = 100'000;     ///< callers that wait for a result
-  std::size_t queued = 100'000;      ///< requests in the partition's mailbox
-  std::size_t load_page = 1'000;     ///< runs read from disk at a time
-  int restarts = 3;                  ///< of one run's actor within `restart_window`, then the run is paused
+  std::size_t live = 20'000;  ///< runs in memory; idle ones above it are evicted, and starts refused when none is idle
+  std::size_t waiters = 100'000;  ///< callers that wait for a result
+  std::size_t queued = 100'000;  ///< requests in the partition's mailbox
+  std::size_t load_page = 1'000;  ///< runs read from disk at a time
+  int restarts = 3;  ///< of one run's actor within `restart_window`, then the run is paused
   std::chrono::seconds restart_window{60};
   bool evict = true;
   std::chrono::milliseconds idle{10'000};
@@ -59,7 +59,8 @@ struct partition_limits {
 
 /// Runs one attempt in a child process: calls `done` once, on any thread, after it has reported to `a` or the child has
 /// died. Returns how to kill it.
-using child_runner = std::function<std::function<void()>(std::shared_ptr<attempt> a, std::function<void(bool died)> done)>;
+using child_runner =
+    std::function<std::function<void()>(std::shared_ptr<attempt> a, std::function<void(bool died)> done)>;
 
 using log_sink = std::function<void(log_level, std::string_view)>;
 
@@ -94,8 +95,8 @@ class view_pool {
 
 /// The run of the workflow below number `below` that was started by this command, if it is one of the newest hundred:
 /// a start that is repeated late must not start yet another run. May throw store::view_error.
-std::optional<store::run_row> started_before(store::view& view, std::string_view workflow_id, std::string_view command_id,
-                                             std::uint32_t below);
+std::optional<store::run_row> started_before(store::view& view, std::string_view workflow_id,
+                                             std::string_view command_id, std::uint32_t below);
 
 struct node_context {
   const registry& types;

@@ -91,8 +91,9 @@ struct node_system::state {
   state(const registry& t, store::journal& j, std::function<bool(std::string_view)> may_exist, node_options o)
       : options(std::move(o)),
         journal(j),
-        slots(std::make_shared<slot_ledger>(options.pool.max_threads,
-                                            options.children > 0 ? options.children : std::max<std::size_t>(1, options.pool.max_threads / 4))),
+        slots(std::make_shared<slot_ledger>(
+            options.pool.max_threads,
+            options.children > 0 ? options.children : std::max<std::size_t>(1, options.pool.max_threads / 4))),
         pool(clock, options.pool),
         views(options.open_view),
         context{.types = t,
@@ -121,15 +122,16 @@ struct node_system::state {
   attempt_table::log_function attempt_log() {
     return [log = options.log](log_level level, const pawl::detail::attempt_facts& f, std::string_view text) {
       if (log)
-        log(level, "workflow=" + f.workflow_id + " run=" + std::to_string(f.run) + " step=" + f.step + " attempt=" +
-                       std::to_string(f.attempt) + (f.is_undo ? " undo=true " : " ") + std::string(text));
+        log(level, "workflow=" + f.workflow_id + " run=" + std::to_string(f.run) + " step=" + f.step +
+                       " attempt=" + std::to_string(f.attempt) + (f.is_undo ? " undo=true " : " ") + std::string(text));
     };
   }
 
   commit_queue::listener listener() {
     return {.failed =
                 [this](std::uint64_t next, const store::append_result& why) {
-                  caf::anon_send(partition, generation_over{next, why.message, why.status == store::append_status::broken});
+                  caf::anon_send(partition,
+                                 generation_over{next, why.message, why.status == store::append_status::broken});
                 },
             .healed = [this](std::uint64_t generation) { caf::anon_send(partition, generation_healed{generation}); },
             .broken =
@@ -154,7 +156,8 @@ struct node_system::state {
   bool stopped = false;
 };
 
-node_system::node_system(const registry& types, store::journal& journal, std::function<bool(std::string_view)> may_exist, node_options options)
+node_system::node_system(const registry& types, store::journal& journal,
+                         std::function<bool(std::string_view)> may_exist, node_options options)
     : state_(std::make_unique<state>(types, journal, std::move(may_exist), std::move(options))) {}
 
 node_system::~node_system() {
@@ -173,15 +176,17 @@ void node_system::submit(command_request r) {
   if (s.context.draining) return refuse(command_reply::status::unavailable, "the node is stopping");
   if (s.open_requests.fetch_add(1) >= s.options.open_starts) {
     --s.open_requests;
-    return refuse(command_reply::status::busy, "limits.open_starts commands are waiting for the disk (" + std::to_string(s.options.open_starts) + "); try again later");
+    return refuse(command_reply::status::busy, "limits.open_starts commands are waiting for the disk (" +
+                                                   std::to_string(s.options.open_starts) + "); try again later");
   }
   if (auto* start = std::get_if<engine::start_command>(&r.command.body); start && start->facts.version == 0)
     if (const auto latest = s.context.types.latest(start->facts.type)) start->facts.version = latest->options.version;
   if (r.on_result) answer_both(r);
-  r.reply = owed_reply([state = state_.get(), reply = std::make_shared<owed_reply>(std::move(r.reply))](const command_reply& answer) {
-    --state->open_requests;
-    reply->answer(answer);
-  });
+  r.reply = owed_reply(
+      [state = state_.get(), reply = std::make_shared<owed_reply>(std::move(r.reply))](const command_reply& answer) {
+        --state->open_requests;
+        reply->answer(answer);
+      });
   caf::anon_send(s.partition, request{std::make_shared<command_request>(std::move(r))});
 }
 
@@ -219,7 +224,8 @@ void node_system::describe(describe_request r) {
     }
   };
   auto once = owed<run_description>(std::move(answer), {});
-  caf::anon_send(state_->partition, describe_run{std::make_shared<describe_request>(describe_request{std::move(id), std::move(once)})});
+  caf::anon_send(state_->partition,
+                 describe_run{std::make_shared<describe_request>(describe_request{std::move(id), std::move(once)})});
 }
 
 void node_system::status(std::function<void(const node_status&)> f) {
@@ -240,7 +246,9 @@ void node_system::status(std::function<void(const node_status&)> f) {
     out.incarnation = std::to_string(s->context.incarnation);
     f(out);
   };
-  caf::anon_send(state_->partition, ask_status{std::make_shared<status_request>(status_request{owed<partition_status>(std::move(on_status), {})})});
+  caf::anon_send(
+      state_->partition,
+      ask_status{std::make_shared<status_request>(status_request{owed<partition_status>(std::move(on_status), {})})});
 }
 
 view_pool::lease node_system::borrow_view() { return state_->views.borrow(); }
@@ -255,7 +263,8 @@ node_system::drained node_system::drain(std::chrono::milliseconds grace, const s
   s.slots->close();
   const auto until = [&](std::chrono::milliseconds patience, const auto& condition) {
     const auto deadline = std::chrono::steady_clock::now() + patience;
-    while (!condition() && std::chrono::steady_clock::now() < deadline && !(hurry && hurry())) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    while (!condition() && std::chrono::steady_clock::now() < deadline && !(hurry && hurry()))
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
   };
   const auto quiet = [&] { return s.context.attempts->size() == 0; };
   until(grace, quiet);

@@ -51,7 +51,8 @@ struct node_status {
 class node_system {
  public:
   /// Starts everything and begins to recover. `journal` is open; `types` and `journal` must outlive the node.
-  node_system(const registry& types, store::journal& journal, std::function<bool(std::string_view)> may_exist, node_options options);
+  node_system(const registry& types, store::journal& journal, std::function<bool(std::string_view)> may_exist,
+              node_options options);
   ~node_system();
   node_system(const node_system&) = delete;
   node_system& operator=(const node_system&) = delete;
@@ -70,7 +71,7 @@ class node_system {
 
   struct drained {
     std::size_t interrupted = 0;  ///< attempts that did not end within the grace
-    std::size_t hung = 0;         ///< functions that have still not returned; the process must end for them to go
+    std::size_t hung = 0;  ///< functions that have still not returned; the process must end for them to go
   };
   /// Refuses new work, lets attempts under way end for `grace`, records the rest as interrupted, commits, and stops
   /// everything. Blocks. `hurry` cuts the grace short when it turns true.

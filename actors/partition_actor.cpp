@@ -20,12 +20,14 @@ std::string cause_of(const caf::error& reason) {
 }  // namespace
 
 partition_state::partition_state(caf::event_based_actor* self, node_context& node, store::journal& journal)
-    : self_(self), node_(node), journal_(journal), next_key_(journal.next_run_key()), generation_(node.commits->generation()) {}
+    : self_(self),
+      node_(node),
+      journal_(journal),
+      next_key_(journal.next_run_key()),
+      generation_(node.commits->generation()) {}
 
 caf::behavior partition_state::behavior() {
-  self_->set_down_handler([this](caf::down_msg& m) {
-    guard([&] { on_down(m); });
-  });
+  self_->set_down_handler([this](caf::down_msg& m) { guard([&] { on_down(m); }); });
   return {
       [this](request& m) { guard([&] { on_request(m.body); }); },
       [this](resting& m) { guard([&] { on_resting(m); }); },
@@ -58,13 +60,16 @@ void partition_state::guard(Handler handler) {
 
 // ---- lives of runs
 
-partition_state::live_run& partition_state::spawn(engine::run_key key, std::string workflow_id, bool load, std::string broken) {
+partition_state::live_run& partition_state::spawn(engine::run_key key, std::string workflow_id, bool load,
+                                                  std::string broken) {
   if (live_.size() >= node_.partition.live) evict();
   by_id_[workflow_id] = key;
   auto& run = live_[key];
   run.workflow_id = std::move(workflow_id);
   run.life = ++lives_;
-  run.actor = spawn_workflow(self_, node_, {.key = key, .generation = generation_, .life = run.life, .load = load, .broken = std::move(broken)});
+  run.actor = spawn_workflow(
+      self_, node_,
+      {.key = key, .generation = generation_, .life = run.life, .load = load, .broken = std::move(broken)});
   return run;
 }
 
@@ -186,9 +191,9 @@ void partition_state::on_down(const caf::down_msg& m) {
 }
 
 void partition_state::reload_later(engine::run_key key, std::chrono::milliseconds pause) {
-  node_.clock.at(std::chrono::steady_clock::now() + pause, [self = caf::actor_cast<caf::actor>(self_), m = reload{key, generation_, true}] {
-    caf::anon_send(self, m);
-  });
+  node_.clock.at(
+      std::chrono::steady_clock::now() + pause,
+      [self = caf::actor_cast<caf::actor>(self_), m = reload{key, generation_, true}] { caf::anon_send(self, m); });
 }
 
 void partition_state::on_reload(const reload& m) {
@@ -198,7 +203,8 @@ void partition_state::on_reload(const reload& m) {
   const auto now = std::chrono::steady_clock::now();
   auto& times = deaths.times;
   while (!times.empty() && now - times.front() > node_.partition.restart_window) times.pop_front();
-  if (!m.waited && times.size() > 1) return reload_later(m.key, first_death_pause * (1 << std::min<std::size_t>(times.size() - 2, 5)));
+  if (!m.waited && times.size() > 1)
+    return reload_later(m.key, first_death_pause * (1 << std::min<std::size_t>(times.size() - 2, 5)));
   std::optional<store::run_row> row;
   std::optional<run_result> end;
   try {
@@ -218,8 +224,8 @@ void partition_state::on_reload(const reload& m) {
   }
   std::string broken;
   if (times.size() > static_cast<std::size_t>(node_.partition.restarts)) {
-    broken = "its actor died " + std::to_string(times.size()) + " times within " + std::to_string(node_.partition.restart_window.count()) +
-             " s: " + deaths.cause;
+    broken = "its actor died " + std::to_string(times.size()) + " times within " +
+             std::to_string(node_.partition.restart_window.count()) + " s: " + deaths.cause;
     deaths_.erase(m.key);
   }
   auto& run = spawn(m.key, std::move(id), true, std::move(broken));
@@ -307,20 +313,24 @@ void partition_state::scan() {
 void partition_state::arm() {
   const auto now = engine::to_micros(node_.time.now());
   const auto in = [now, steady_now = std::chrono::steady_clock::now()](std::chrono::steady_clock::time_point t) {
-    return now + std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(t - steady_now).count(), 0);
+    return now +
+           std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(t - steady_now).count(), 0);
   };
   auto at = store::wake_never;
   // A scan under way goes on when there is room, which a timer or the end of a run makes.
   if (!more_to_scan_) at = in(next_scan_);
-  if (more_to_scan_ || !backlog_.empty()) at = std::min(at, in(std::max(ailing_until_, std::chrono::steady_clock::now() + ailing_pause)));
+  if (more_to_scan_ || !backlog_.empty())
+    at = std::min(at, in(std::max(ailing_until_, std::chrono::steady_clock::now() + ailing_pause)));
   if (!timers_.empty()) at = std::min(at, timers_.begin()->first);
-  if (!resting_.empty() && node_.partition.evict) at = std::min(at, now + 1000 * std::max<std::int64_t>(node_.partition.idle.count(), 10));
+  if (!resting_.empty() && node_.partition.evict)
+    at = std::min(at, now + 1000 * std::max<std::int64_t>(node_.partition.idle.count(), 10));
   if (at == store::wake_never || (armed_ && at >= armed_for_)) return;
   if (armed_) node_.clock.cancel(armed_);
   armed_for_ = at;
   // A little late rather than early: an early one would find nothing due.
   const auto delay = std::chrono::microseconds(std::max<std::int64_t>(at - now, 0) + 200);
-  armed_ = node_.clock.at(std::chrono::steady_clock::now() + delay, [self = caf::actor_cast<caf::actor>(self_)] { caf::anon_send(self, timer_due{}); });
+  armed_ = node_.clock.at(std::chrono::steady_clock::now() + delay,
+                          [self = caf::actor_cast<caf::actor>(self_)] { caf::anon_send(self, timer_due{}); });
 }
 
 void partition_state::leave_all() {
@@ -335,7 +345,8 @@ void partition_state::on_generation_over(const generation_over& m) {
   trouble_ = m.why;
   generation_ = m.next;
   node_.attempts->begin_generation(m.next);
-  node_.log(log_level::error, "journal failed: everything in memory is discarded and folded again error=\"" + m.why + "\"");
+  node_.log(log_level::error,
+            "journal failed: everything in memory is discarded and folded again error=\"" + m.why + "\"");
   node_.slots->forget_waiting();
   leave_all();
   by_id_.clear();
@@ -413,7 +424,8 @@ namespace {
 class partition final : public caf::event_based_actor {
  public:
   partition(caf::actor_config& cfg, node_context* node, store::journal* journal)
-      : caf::event_based_actor(cfg), state_(this, *node, *journal) {}
+      : caf::event_based_actor(cfg),
+        state_(this, *node, *journal) {}
   const char* name() const override { return "pawl.partition"; }
 
  protected:

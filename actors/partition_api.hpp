@@ -69,7 +69,8 @@ struct describe_request {
   std::function<void(const run_description&)> on_description;  ///< `found` is false for a run that is not in memory
 };
 /// What a run is waiting for, from its state.
-run_description describe(const engine::instance& i, engine::run_key key, const engine::allowance& a, engine::time_point now);
+run_description describe(const engine::instance& i, engine::run_key key, const engine::allowance& a,
+                         engine::time_point now);
 
 struct partition_status {
   std::size_t live = 0;

@@ -10,7 +10,8 @@ constexpr auto unavailable_retry = std::chrono::milliseconds(1000);
 
 }  // namespace
 
-void partition_state::refuse(command_request& r, command_reply::status state, std::string why, std::chrono::milliseconds retry_after) {
+void partition_state::refuse(command_request& r, command_reply::status state, std::string why,
+                             std::chrono::milliseconds retry_after) {
   if (state == command_reply::status::busy) ++counts_.refused_busy;
   command_reply reply;
   reply.state = state;
@@ -24,9 +25,11 @@ std::string partition_state::door_check(const command_request& r) const {
   if (r.workflow_id.empty()) return "the workflow id is empty";
   const auto limit = node_.limits.id_length;
   if (r.workflow_id.size() > limit)
-    return "the workflow id has " + std::to_string(r.workflow_id.size()) + " bytes, limits.id_length is " + std::to_string(limit);
+    return "the workflow id has " + std::to_string(r.workflow_id.size()) + " bytes, limits.id_length is " +
+           std::to_string(limit);
   if (r.command.id.size() > limit)
-    return "the command id has " + std::to_string(r.command.id.size()) + " bytes, limits.id_length is " + std::to_string(limit);
+    return "the command id has " + std::to_string(r.command.id.size()) + " bytes, limits.id_length is " +
+           std::to_string(limit);
   const auto* start = std::get_if<engine::start_command>(&r.command.body);
   if (!start) return {};
   if (!node_.types.find(start->facts.type, start->facts.version))
@@ -34,10 +37,12 @@ std::string partition_state::door_check(const command_request& r) const {
   // What decide would refuse: a run whose start is refused would be in memory without being on record.
   if (start->facts.deadline < engine::milliseconds{0} || start->facts.deadline > engine::longest_duration)
     return "the deadline of a run is between 0 and 2,000 years";
-  if (start->facts.start_at && (engine::to_micros(*start->facts.start_at) < 0 || *start->facts.start_at > engine::latest_time))
+  if (start->facts.start_at &&
+      (engine::to_micros(*start->facts.start_at) < 0 || *start->facts.start_at > engine::latest_time))
     return "the time of a start is after 1970 and before the year 36000";
   if (start->input.size() > node_.limits.payload)
-    return "the input has " + std::to_string(start->input.size()) + " bytes as msgpack, limits.payload is " + std::to_string(node_.limits.payload);
+    return "the input has " + std::to_string(start->input.size()) + " bytes as msgpack, limits.payload is " +
+           std::to_string(node_.limits.payload);
   return {};
 }
 
@@ -49,11 +54,14 @@ bool partition_state::full() const {
 
 void partition_state::on_request(std::shared_ptr<command_request>& r) {
   if (away_ || node_.draining)
-    return refuse(*r, command_reply::status::unavailable, node_.draining ? "the node is stopping" : "the journal is away: " + trouble_, unavailable_retry);
-  if (auto wrong = door_check(*r); !wrong.empty()) return refuse(*r, command_reply::status::invalid, std::move(wrong), {});
+    return refuse(*r, command_reply::status::unavailable,
+                  node_.draining ? "the node is stopping" : "the journal is away: " + trouble_, unavailable_retry);
+  if (auto wrong = door_check(*r); !wrong.empty())
+    return refuse(*r, command_reply::status::invalid, std::move(wrong), {});
   if (const auto id = by_id_.find(r->workflow_id); id != by_id_.end()) {
     if (const auto run = live_.find(id->second); run != live_.end()) return forward(run->second, r);
-    return refuse(*r, command_reply::status::busy, "workflow '" + r->workflow_id + "' is being restarted; try again later", busy_retry);
+    return refuse(*r, command_reply::status::busy,
+                  "workflow '" + r->workflow_id + "' is being restarted; try again later", busy_retry);
   }
   std::optional<store::run_row> row;
   std::optional<engine::outcome> before;
@@ -68,23 +76,29 @@ void partition_state::on_request(std::shared_ptr<command_request>& r) {
   if (start) return begin_run(r, 1);
   if (before && before->result == engine::command_result::applied) before->result = engine::command_result::duplicate;
   if (before) return answer(r, std::move(*before), nullptr, false);
-  answer(r, {.result = engine::command_result::not_found, .message = "there is no workflow '" + r->workflow_id + "'"}, nullptr);
+  answer(r, {.result = engine::command_result::not_found, .message = "there is no workflow '" + r->workflow_id + "'"},
+         nullptr);
 }
 
 void partition_state::begin_run(std::shared_ptr<command_request>& r, std::uint32_t run) {
   if (full())
     return refuse(*r, command_reply::status::busy,
-                  "the node has limits.live_workflows runs under way (" + std::to_string(node_.partition.live) + "); try again later", busy_retry);
+                  "the node has limits.live_workflows runs under way (" + std::to_string(node_.partition.live) +
+                      "); try again later",
+                  busy_retry);
   if (r->on_result && waiting_ >= node_.partition.waiters)
-    return refuse(*r, command_reply::status::busy,
-                  "limits.waiters callers wait for results (" + std::to_string(node_.partition.waiters) + "); try again later", busy_retry);
+    return refuse(
+        *r, command_reply::status::busy,
+        "limits.waiters callers wait for results (" + std::to_string(node_.partition.waiters) + "); try again later",
+        busy_retry);
   auto& start = std::get<engine::start_command>(r->command.body);
   const auto definition = node_.types.find(start.facts.type, start.facts.version);
   start.facts.workflow_id = r->workflow_id;
   start.facts.run = run;
   start.facts.uid = {journal_.reign(), next_serial_++};
   start.facts.digest = definition->digest;
-  if (start.facts.deadline.count() == 0 && definition->options.deadline) start.facts.deadline = *definition->options.deadline;
+  if (start.facts.deadline.count() == 0 && definition->options.deadline)
+    start.facts.deadline = *definition->options.deadline;
   const auto key = next_key_++;
   if (r->on_result) {
     waiters_[key].push_back(std::exchange(r->on_result, nullptr));
@@ -119,24 +133,37 @@ void partition_state::answer_closed(std::shared_ptr<command_request>& r, const s
     if (start && !started) started = started_before(*node_.views.borrow(), r->workflow_id, id, row.header.run);
     if (started) {
       if (start && r->on_result && started->summary.closed_at != 0) r->on_result(result_of(*started));
-      return answer(r, {.result = engine::command_result::duplicate, .seq = 1, .message = "the workflow has been started by this command already"}, &*started);
+      return answer(r,
+                    {.result = engine::command_result::duplicate,
+                     .seq = 1,
+                     .message = "the workflow has been started by this command already"},
+                    &*started);
     }
     if (auto known = known_outcome(*r)) return answer_again(r, std::move(*known), row);
     const bool failed = row.summary.phase != engine::phase::completed;
-    if (start && (r->closed_id == engine::closed_id_policy::allow || (failed && r->closed_id == engine::closed_id_policy::allow_if_failed)))
+    if (start && (r->closed_id == engine::closed_id_policy::allow ||
+                  (failed && r->closed_id == engine::closed_id_policy::allow_if_failed)))
       return begin_run(r, row.header.run + 1);
     if (!id.empty() && !start)
       for (const auto& e : node_.views.borrow()->history(row.key).events)
         if (e.command_id == id)
-          return answer(r, {.result = engine::command_result::duplicate, .seq = e.seq, .message = "the command has been applied already"}, &row);
+          return answer(r,
+                        {.result = engine::command_result::duplicate,
+                         .seq = e.seq,
+                         .message = "the command has been applied already"},
+                        &row);
   } catch (const store::view_error& e) {
     return refuse(*r, command_reply::status::unavailable, e.what(), unavailable_retry);
   }
-  answer(r, {.result = engine::command_result::conflict, .message = "workflow '" + r->workflow_id + "' is " + std::string(to_text(row.summary.phase)) + " already"}, &row);
+  answer(r,
+         {.result = engine::command_result::conflict,
+          .message = "workflow '" + r->workflow_id + "' is " + std::string(to_text(row.summary.phase)) + " already"},
+         &row);
 }
 
 // An outcome that is on record. Of one that was applied only the seq is known, not of which run; reads one event.
-void partition_state::answer_again(std::shared_ptr<command_request>& r, engine::outcome known, const store::run_row& newest) {
+void partition_state::answer_again(std::shared_ptr<command_request>& r, engine::outcome known,
+                                   const store::run_row& newest) {
   if (known.result != engine::command_result::applied) return answer(r, std::move(known), &newest, false);
   const auto event = node_.views.borrow()->history(newest.key, known.seq, 1).events;
   const bool here = !event.empty() && event.front().command_id == r->command.id;
@@ -161,7 +188,8 @@ std::optional<engine::outcome> partition_state::known_outcome(const command_requ
 }
 
 // Answers a command that reaches no run, once its outcome is on record; `fresh`: it is not yet.
-void partition_state::answer(std::shared_ptr<command_request>& r, engine::outcome outcome, const store::run_row* row, bool fresh) {
+void partition_state::answer(std::shared_ptr<command_request>& r, engine::outcome outcome, const store::run_row* row,
+                             bool fresh) {
   auto d = std::make_shared<decided>();
   d->generation = generation_;
   d->answer.outcome = std::move(outcome);
@@ -171,7 +199,10 @@ void partition_state::answer(std::shared_ptr<command_request>& r, engine::outcom
     d->answer.run_uid = to_text(row->header.uid);
   }
   if (fresh && d->answer.outcome.result != engine::command_result::duplicate && !r->command.id.empty()) {
-    d->outcomes.push_back({.command_id = r->command.id, .workflow_id = r->workflow_id, .outcome = d->answer.outcome, .at = engine::to_micros(node_.time.now())});
+    d->outcomes.push_back({.command_id = r->command.id,
+                           .workflow_id = r->workflow_id,
+                           .outcome = d->answer.outcome,
+                           .at = engine::to_micros(node_.time.now())});
     if (answering_.size() >= swept_at_) {
       std::erase_if(answering_, [](const auto& a) { return a.second.expired(); });
       swept_at_ = 2 * answering_.size() + 1024;

@@ -49,11 +49,13 @@ void slot_ledger::cancel(const slot_ask& ask, ticket t) {
   if (line->second.empty()) waiting_.erase(line);
 }
 
-// Under the lock. The first in line whose kind is free: those ahead of it wait for their own step's limit or for a child.
+// Under the lock. The first in line whose kind is free: those ahead of it wait for their own step's limit or for a
+// child.
 bool slot_ledger::next_in_line(slot& granted, grant_function& grant) {
   auto first = waiting_.end();
   for (auto line = waiting_.begin(); line != waiting_.end(); ++line)
-    if (fits(line->first) && (first == waiting_.end() || line->second.begin()->first < first->second.begin()->first)) first = line;
+    if (fits(line->first) && (first == waiting_.end() || line->second.begin()->first < first->second.begin()->first))
+      first = line;
   if (first == waiting_.end()) return false;
   granted = take(first->first);
   grant = std::move(first->second.begin()->second);
@@ -71,8 +73,8 @@ void slot_ledger::give_back(const slot_ask& ask) noexcept {
       const auto it = of_step_.find(ask.step);
       if (--it->second == 0) of_step_.erase(it);
     }
-    // A grant that is dropped comes back here from within the loop below, which then goes on: no recursion, however many
-    // in line are gone.
+    // A grant that is dropped comes back here from within the loop below, which then goes on: no recursion, however
+    // many in line are gone.
     if (std::exchange(granting_, true)) return;
   }
   for (;;) {

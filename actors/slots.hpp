@@ -27,7 +27,7 @@ struct step_key {
 struct slot_ask {
   bool in_child = false;
   std::uint32_t max_concurrent = 0;  ///< 0: no limit of its own
-  step_key step{};                   ///< set with a limit only
+  step_key step{};  ///< set with a limit only
   auto operator<=>(const slot_ask&) const = default;
   bool operator==(const slot_ask&) const = default;
 };

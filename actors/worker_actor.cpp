@@ -7,7 +7,10 @@ namespace {
 class worker_state {
  public:
   worker_state(caf::event_based_actor* self, node_context& node, std::shared_ptr<attempt> a, attempt_place place)
-      : self_(self), node_(node), attempt_(std::move(a)), place_(place) {}
+      : self_(self),
+        node_(node),
+        attempt_(std::move(a)),
+        place_(place) {}
 
   caf::behavior behavior() {
     return {[this](attempt_signal) { on_signal(); }};
@@ -21,9 +24,15 @@ class worker_state {
     });
     if (attempt_->has_ended()) return attempt_->release_slot();  // the node is stopping; the signal is on its way
     switch (place_) {
-      case attempt_place::in_place: attempt_->execute(); break;
-      case attempt_place::child: begin_child(); break;
-      case attempt_place::pool: begin_on_pool(); break;
+      case attempt_place::in_place:
+        attempt_->execute();
+        break;
+      case attempt_place::child:
+        begin_child();
+        break;
+      case attempt_place::pool:
+        begin_on_pool();
+        break;
     }
   }
 
@@ -32,7 +41,8 @@ class worker_state {
     const auto r = node_.pool.submit(attempt_);
     if (r == submit_result::accepted) return;
     attempt_->release_slot();
-    attempt_->give_up(engine::attempt_end::not_begun, {.code = "not_begun", .message = "the pool takes no more functions"});
+    attempt_->give_up(engine::attempt_end::not_begun,
+                      {.code = "not_begun", .message = "the pool takes no more functions"});
   }
 
   void begin_child() {
@@ -45,7 +55,8 @@ class worker_state {
       if (auto worker = caf::actor_cast<caf::actor>(self)) caf::anon_send(worker, attempt_signal{});
     });
     const auto limit = attempt_->limits;
-    timer_ = node_.clock.at(std::chrono::steady_clock::now() + limit.timeout, [a = attempt_] { a->overdue(overdue_kind::timeout); });
+    timer_ = node_.clock.at(std::chrono::steady_clock::now() + limit.timeout,
+                            [a = attempt_] { a->overdue(overdue_kind::timeout); });
   }
 
   void on_signal() {
@@ -81,7 +92,8 @@ class worker_state {
 class worker final : public caf::event_based_actor {
  public:
   worker(caf::actor_config& cfg, node_context* node, std::shared_ptr<attempt> a, attempt_place place)
-      : caf::event_based_actor(cfg), state_(this, *node, std::move(a), place) {}
+      : caf::event_based_actor(cfg),
+        state_(this, *node, std::move(a), place) {}
   const char* name() const override { return "pawl.worker"; }
 
  protected:
@@ -97,7 +109,8 @@ class worker final : public caf::event_based_actor {
 
 }  // namespace
 
-caf::actor spawn_worker(caf::event_based_actor* parent, node_context& node, std::shared_ptr<attempt> a, attempt_place place) {
+caf::actor spawn_worker(caf::event_based_actor* parent, node_context& node, std::shared_ptr<attempt> a,
+                        attempt_place place) {
   return parent->spawn<worker, caf::monitored>(&node, std::move(a), place);
 }
 

@@ -16,7 +16,9 @@ slot_ask ask_for(const engine::slot_request& r) {
 class workflow_state::actor_allowance final : public engine::allowance {
  public:
   actor_allowance(node_context& node, engine::run_key key, std::shared_ptr<slot> granted)
-      : node_(node), key_(key), granted_(std::move(granted)) {
+      : node_(node),
+        key_(key),
+        granted_(std::move(granted)) {
     limits = node.limits;
     defaults = node.defaults;
     incarnation = node.incarnation;
@@ -35,7 +37,9 @@ class workflow_state::actor_allowance final : public engine::allowance {
     return true;
   }
 
-  bool still_running(const engine::instance&, std::uint32_t step) const override { return node_.attempts->lingers(key_, step); }
+  bool still_running(const engine::instance&, std::uint32_t step) const override {
+    return node_.attempts->lingers(key_, step);
+  }
 
   std::vector<slot> taken;
   std::vector<slot_ask> missing;  // one of each kind
@@ -49,8 +53,12 @@ class workflow_state::actor_allowance final : public engine::allowance {
 // Turns what the table says into messages. Holds the actor weakly: the table may outlive it.
 class workflow_state::listener final : public attempt_listener {
  public:
-  listener(caf::event_based_actor* self, std::uint64_t generation) : self_(caf::actor_cast<caf::actor_addr>(self)), generation_(generation) {}
-  void ended(const engine::attempt_ended& end) override { send(attempt_over{std::make_shared<engine::attempt_ended>(end)}); }
+  listener(caf::event_based_actor* self, std::uint64_t generation)
+      : self_(caf::actor_cast<caf::actor_addr>(self)),
+        generation_(generation) {}
+  void ended(const engine::attempt_ended& end) override {
+    send(attempt_over{std::make_shared<engine::attempt_ended>(end)});
+  }
   void heartbeat(std::uint32_t step, bool undo, std::string details) override {
     send(attempt_heartbeat{step, undo, std::move(details)});
   }
@@ -66,7 +74,8 @@ class workflow_state::listener final : public attempt_listener {
   const std::uint64_t generation_;
 };
 
-workflow_state::workflow_state(caf::event_based_actor* self, node_context& node, caf::actor partition, workflow_origin origin)
+workflow_state::workflow_state(caf::event_based_actor* self, node_context& node, caf::actor partition,
+                               workflow_origin origin)
     : self_(self),
       node_(node),
       partition_(std::move(partition)),
@@ -152,7 +161,8 @@ void workflow_state::keep_end(const engine::event& e) {
 // Pauses on record a run whose history cannot be followed, so that people find it; nothing else happens to it until a
 // binary that can follow it is started.
 void workflow_state::quarantine() {
-  node_.log(log_level::error, "workflow cannot be restored run_key=" + std::to_string(key_) + " error=\"" + instance_->broken + "\"");
+  node_.log(log_level::error,
+            "workflow cannot be restored run_key=" + std::to_string(key_) + " error=\"" + instance_->broken + "\"");
   node_.attempts->disown(key_);
   const auto row = node_.views.borrow()->get(key_);
   if (!row || row->summary.closed_at != 0) return;
@@ -232,14 +242,18 @@ std::optional<command_reply> workflow_state::known_outcome(const command_request
     auto view = node_.views.borrow();
     if (auto known = view->outcome(r.workflow_id, id)) {
       if (known->outcome.result != engine::command_result::applied) return answer_to(known->outcome);
-      answer.outcome = {.result = engine::command_result::duplicate, .seq = known->outcome.seq, .message = "the command has been applied to an earlier run"};
+      answer.outcome = {.result = engine::command_result::duplicate,
+                        .seq = known->outcome.seq,
+                        .message = "the command has been applied to an earlier run"};
       answer.message = answer.outcome.message;
       return answer;
     }
     if (!std::holds_alternative<engine::start_command>(r.command.body)) return std::nullopt;
     const auto run = started_before(*view, r.workflow_id, id, instance_->facts.run);
     if (!run) return std::nullopt;
-    answer.outcome = {.result = engine::command_result::duplicate, .seq = 1, .message = "the command started an earlier run of the workflow"};
+    answer.outcome = {.result = engine::command_result::duplicate,
+                      .seq = 1,
+                      .message = "the command started an earlier run of the workflow"};
     answer.message = answer.outcome.message;
     answer.run = run->header.run;
     answer.run_uid = to_text(run->header.uid);
@@ -252,9 +266,10 @@ std::optional<command_reply> workflow_state::known_outcome(const command_request
 
 // Who repeats the start of this run waits for its result like the first who asked.
 void workflow_state::wait_for_result_too(command_request& r) {
-  auto waiter = std::make_shared<result_request>(
-      result_request{.workflow_id = r.workflow_id, .run = instance_->facts.run, .on_result = std::exchange(r.on_result, nullptr)});
-  r.reply = owed_reply([partition = partition_, waiter, reply = std::make_shared<owed_reply>(std::move(r.reply))](const command_reply& a) {
+  auto waiter = std::make_shared<result_request>(result_request{
+      .workflow_id = r.workflow_id, .run = instance_->facts.run, .on_result = std::exchange(r.on_result, nullptr)});
+  r.reply = owed_reply([partition = partition_, waiter,
+                        reply = std::make_shared<owed_reply>(std::move(r.reply))](const command_reply& a) {
     reply->answer(a);
     if (a.state == command_reply::status::recorded) caf::anon_send(partition, await_result{waiter});
   });
@@ -263,7 +278,8 @@ void workflow_state::wait_for_result_too(command_request& r) {
 void workflow_state::ask_for_slot(const slot_ask& ask) {
   if (std::any_of(asked_.begin(), asked_.end(), [&](const auto& a) { return a.first == ask; })) return;
   const auto ticket = node_.slots->wait(ask, [self = caf::actor_cast<caf::actor_addr>(self_)](slot s) {
-    if (auto a = caf::actor_cast<caf::actor>(self)) caf::anon_send(a, slot_granted{std::make_shared<slot>(std::move(s))});
+    if (auto a = caf::actor_cast<caf::actor>(self))
+      caf::anon_send(a, slot_granted{std::make_shared<slot>(std::move(s))});
   });
   asked_.emplace_back(ask, ticket);
 }
@@ -301,12 +317,17 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
   if (in_flight_ == 0) settle_down();
 }
 
-// Of an applied command too, although its event says it: a repeat may come when that run is over and the next one lives.
-// What started a run is said by the run's line.
+// Of an applied command too, although its event says it: a repeat may come when that run is over and the next one
+// lives. What started a run is said by the run's line.
 void workflow_state::record_outcome(const engine::command& c, const engine::outcome& o, decided& d) {
   const bool applied = o.result == engine::command_result::applied;
-  if (c.id.empty() || o.result == engine::command_result::duplicate || (applied && std::holds_alternative<engine::start_command>(c.body))) return;
-  d.outcomes.push_back({.command_id = c.id, .workflow_id = instance_->facts.workflow_id, .outcome = o, .at = engine::to_micros(node_.time.now())});
+  if (c.id.empty() || o.result == engine::command_result::duplicate ||
+      (applied && std::holds_alternative<engine::start_command>(c.body)))
+    return;
+  d.outcomes.push_back({.command_id = c.id,
+                        .workflow_id = instance_->facts.workflow_id,
+                        .outcome = o,
+                        .at = engine::to_micros(node_.time.now())});
   if (applied) return;
   d.refused = c.id;
   refused_[c.id] = o;
@@ -407,13 +428,14 @@ void workflow_state::settle_down() {
   self_->send(partition_, resting{key_, life_, timer, received_, idle});
 }
 
-// Something that waited for a time when it was decided about has become due while that was being committed: no timer will
-// tell.
+// Something that waited for a time when it was decided about has become due while that was being committed: no timer
+// will tell.
 bool workflow_state::became_due() const {
   const auto may_be_due = [](const engine::step_state& s) {
     return s.status == engine::step_status::waiting || s.status == engine::step_status::scheduled;
   };
-  if (instance_->running_attempts > 0 && std::none_of(instance_->steps.begin(), instance_->steps.end(), may_be_due)) return false;
+  if (instance_->running_attempts > 0 && std::none_of(instance_->steps.begin(), instance_->steps.end(), may_be_due))
+    return false;
   const actor_allowance allowance(node_, key_, nullptr);
   return engine::outstanding(*instance_, allowance, node_.time.now()).wants_slot;
 }
@@ -442,14 +464,19 @@ void workflow_state::on_describe(const std::shared_ptr<describe_request>& r) {
     descriptions_.push_back(r);
 }
 
-run_description workflow_state::description() const { return describe(*instance_, key_, actor_allowance(node_, key_, nullptr), node_.time.now()); }
+run_description workflow_state::description() const {
+  return describe(*instance_, key_, actor_allowance(node_, key_, nullptr), node_.time.now());
+}
 
 namespace {
 
 class workflow final : public caf::event_based_actor {
  public:
   workflow(caf::actor_config& cfg, node_context* node, caf::actor partition, workflow_origin origin)
-      : caf::event_based_actor(cfg), node_(node), partition_(std::move(partition)), origin_(std::move(origin)) {}
+      : caf::event_based_actor(cfg),
+        node_(node),
+        partition_(std::move(partition)),
+        origin_(std::move(origin)) {}
   const char* name() const override { return workflow_state::name; }
 
  protected:

@@ -1,5 +1,5 @@
-// One live run: owns its instance, decides what is asked of it, hands decisions to the commit queue, and lets effects and
-// answers out only when what they rest on is committed.
+// One live run: owns its instance, decides what is asked of it, hands decisions to the commit queue, and lets effects
+// and answers out only when what they rest on is committed.
 //
 //     loading --> working <--> resting --leave--> gone
 //                    |--closed and committed--> sends stragglers back --leave--> gone
@@ -93,15 +93,15 @@ class workflow_state {
   std::uint64_t received_ = 0;      // commands and ticks from the partition
   std::int64_t told_wake_ = store::wake_never;
   std::vector<std::pair<slot_ask, slot_ledger::ticket>> asked_;  // slots that are on their way
-  std::unordered_map<std::string, engine::outcome> refused_;     // outcomes in flight that are no events, by command id
+  std::unordered_map<std::string, engine::outcome> refused_;  // outcomes in flight that are no events, by command id
   bool announced_end_ = false;
   bool resting_ = false;
-  bool poked_ = false;              // has asked itself to decide again about what became due, since it last decided something
+  bool poked_ = false;  // has asked itself to decide again about what became due, since it last decided something
   std::shared_ptr<run_result> end_;  // from the terminal event on
   std::shared_ptr<slot> granted_;
   std::vector<std::pair<caf::actor_addr, std::shared_ptr<attempt>>> workers_;
   std::vector<std::shared_ptr<describe_request>> descriptions_;  // answered when nothing is in flight
-  std::vector<std::shared_ptr<command_request>> bounced_;        // starts of the next run, until this one's end is durable
+  std::vector<std::shared_ptr<command_request>> bounced_;  // starts of the next run, until this one's end is durable
 };
 
 /// What the ledger is asked for on behalf of a step.

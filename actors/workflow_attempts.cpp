@@ -10,7 +10,8 @@ namespace pawl::actors {
 void workflow_state::adopt_attempts() {
   node_.attempts->take_over(key_, listener_, [this](const attempt_id& id) {
     const auto* s = instance_->find(id.step, id.undo);
-    return s && s->status == engine::step_status::running && s->attempt == id.attempt && s->incarnation == node_.incarnation;
+    return s && s->status == engine::step_status::running && s->attempt == id.attempt &&
+           s->incarnation == node_.incarnation;
   });
   // Found first, dealt with later: deciding changes what is looked at here.
   std::vector<engine::attempt_ended> gone;
@@ -41,8 +42,11 @@ slot workflow_state::slot_again(const engine::step_state& s) const {
   if (!engine::same_definition(*instance_)) return {};
   const auto& step = instance_->definition->steps[s.step];
   const auto& options = s.undo ? step.undo_options : step.options;
-  return node_.slots->try_take(ask_for(
-      {.run = instance_.get(), .step = s.step, .undo = s.undo, .in_child = s.in_child, .max_concurrent = options.max_concurrent}));
+  return node_.slots->try_take(ask_for({.run = instance_.get(),
+                                        .step = s.step,
+                                        .undo = s.undo,
+                                        .in_child = s.in_child,
+                                        .max_concurrent = options.max_concurrent}));
 }
 
 // Its arguments are what the steps before it returned; an undo's own result is there when the step is known to be done.
@@ -78,30 +82,37 @@ void workflow_state::start_attempt(launch& l) {
   if (!s || s->status != engine::step_status::running || s->attempt != l.attempt || is_closed(i.phase)) return;
   if (node_.draining || (!l.undo && i.phase != engine::phase::running)) {
     // Cancelled since, or the node stops: on record, but its function has not begun and never will.
-    decide({.id = {}, .body = engine::attempt_ended{.step = l.step, .undo = l.undo, .attempt = l.attempt, .end = engine::attempt_end::not_begun}}, {});
+    decide({.id = {},
+            .body =
+                engine::attempt_ended{
+                    .step = l.step, .undo = l.undo, .attempt = l.attempt, .end = engine::attempt_end::not_begun}},
+           {});
     return;
   }
   attempt::watch watch{.timeout = s->policy.timeout};
   if (s->policy.heartbeat.count() > 0) watch.heartbeat = s->policy.heartbeat;
   if (s->policy.deadline.count() > 0) {
-    const auto left = std::chrono::duration_cast<engine::milliseconds>(s->first_scheduled + s->policy.deadline - node_.time.now());
+    const auto left =
+        std::chrono::duration_cast<engine::milliseconds>(s->first_scheduled + s->policy.deadline - node_.time.now());
     watch.timeout = std::clamp(left, engine::milliseconds(1), watch.timeout);
   }
-  auto a = std::make_shared<attempt>(attempt_id{key_, l.step, l.undo, l.attempt}, call_for(*s), watch, s->in_child, std::move(l.held), node_.attempts);
-  // An actor of the generation before may have been quicker; then its worker runs it, and we hear of its end. If ours is
-  // what is over, the actor after us sees to it.
+  auto a = std::make_shared<attempt>(attempt_id{key_, l.step, l.undo, l.attempt}, call_for(*s), watch, s->in_child,
+                                     std::move(l.held), node_.attempts);
+  // An actor of the generation before may have been quicker; then its worker runs it, and we hear of its end. If ours
+  // is what is over, the actor after us sees to it.
   if (!node_.attempts->enter(a, listener_)) return static_cast<void>(node_.attempts->adopt(a->id, listener_));
   node_.attempts_started.fetch_add(1, std::memory_order_relaxed);
   const auto& step = i.definition->steps[l.step];
   const auto where = (l.undo ? step.undo_options : step.options).where;
-  const auto place = s->in_child                ? attempt_place::child
+  const auto place = s->in_child                 ? attempt_place::child
                      : where == run_on::in_place ? attempt_place::in_place
                                                  : attempt_place::pool;
   const auto worker = spawn_worker(self_, node_, a, place);
   workers_.emplace_back(worker->address(), std::move(a));
 }
 
-// It is on record that the run is stopping or closed: whoever still runs is told so. After a kill nobody waits for them.
+// It is on record that the run is stopping or closed: whoever still runs is told so. After a kill nobody waits for
+// them.
 void workflow_state::stop_attempts(engine::phase phase) {
   if (phase == engine::phase::running || phase == engine::phase::completed) return;
   if (is_closed(phase))

@@ -1,5 +1,5 @@
-// What waiting workflows cost in memory: starts N of them with a delay and a 100-byte input, and reads the process's RSS
-// before and after.
+// What waiting workflows cost in memory: starts N of them with a delay and a 100-byte input, and reads the process's
+// RSS before and after.
 //
 //     bench_memory --dir D --count 100000 --keep      eviction off: bytes a live waiting workflow
 //     bench_memory --dir D --count 1000000            eviction on: RSS of the whole process
@@ -56,7 +56,8 @@ int main(int argc, char** argv) {
   options.open_view = [&] { return journal->open_view(); };
   options.partition.evict = !keep;
   if (keep) options.partition.live = count + 1000;
-  pawl::actors::node_system node(types, *journal, [&](std::string_view id) { return journal->may_exist(id); }, std::move(options));
+  pawl::actors::node_system node(
+      types, *journal, [&](std::string_view id) { return journal->may_exist(id); }, std::move(options));
 
   std::atomic<std::size_t> answered{0};
   std::atomic<std::size_t> refused{0};
@@ -67,7 +68,8 @@ int main(int argc, char** argv) {
     pawl::engine::start_command c;
     c.facts.type = "sleeper";
     c.facts.version = 1;
-    c.facts.start_at = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now() + std::chrono::hours(24 * 30));
+    c.facts.start_at = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now() +
+                                                                               std::chrono::hours(24 * 30));
     c.input = pawl::encode(parcel{std::string(93, 'p')});  // 100 bytes of msgpack
     r.command.body = std::move(c);
     r.reply = pawl::actors::owed_reply([&](const pawl::actors::command_reply& a) {
@@ -90,9 +92,10 @@ int main(int argc, char** argv) {
   const auto before = rss_bytes();
   run_to(first, count);
   const auto after = rss_bytes();
-  std::printf("{\"count\":%zu,\"evict\":%s,\"refused\":%zu,\"rss_before_mb\":%.1f,\"rss_after_mb\":%.1f,\"bytes_each\":%.0f}\n", count, keep ? "false" : "true",
-              refused.load(), static_cast<double>(before) / 1e6, static_cast<double>(after) / 1e6,
-              static_cast<double>(after - before) / static_cast<double>(count - first));
+  std::printf(
+      "{\"count\":%zu,\"evict\":%s,\"refused\":%zu,\"rss_before_mb\":%.1f,\"rss_after_mb\":%.1f,\"bytes_each\":%.0f}\n",
+      count, keep ? "false" : "true", refused.load(), static_cast<double>(before) / 1e6,
+      static_cast<double>(after) / 1e6, static_cast<double>(after - before) / static_cast<double>(count - first));
   node.drain(std::chrono::seconds(1));
   return refused == 0 ? 0 : 1;
 }

@@ -1,10 +1,11 @@
-// Closed-loop callers of workflows of S trivial steps, in one process with the engine: default step options (the blocking
-// pool), random workflow and command ids, every result checked, everything on disk before anybody hears of it.
+// Closed-loop callers of workflows of S trivial steps, in one process with the engine: default step options (the
+// blocking pool), random workflow and command ids, every result checked, everything on disk before anybody hears of it.
 //
 //     bench_workflows --dir D [--callers 128] [--steps 3] [--seconds 30] [--warmup 5] [--peer]
 //
 // Prints one JSON line. D must not exist or be empty. Afterwards the store is verified, and a run with an event missing
 // makes the exit code 1. --peer speaks the protocol of a benchmark harness: `measuring`, `measured`, then the line.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <future>
 #include <mutex>
 #include <random>
 #include <string>
@@ -42,8 +44,9 @@ pawl::workflow<std::string> chain(int steps) {
   pawl::workflow<std::string> g{"chain", {}};
   auto last = g.input();
   for (int k = 1; k <= steps; ++k)
-    last = g.step("step" + std::to_string(k), [k](pawl::step_context&, const std::string& before) { return before + "s" + std::to_string(k); },
-                  {}, last);
+    last = g.step(
+        "step" + std::to_string(k),
+        [k](pawl::step_context&, const std::string& before) { return before + "s" + std::to_string(k); }, {}, last);
   g.returns(last);
   return g;
 }
@@ -120,9 +123,11 @@ class load {
 
   void ended(caller& c, const pawl::actors::run_result& result) {
     ++finished_;
-    const bool right = result.phase == pawl::engine::phase::completed && pawl::decode<std::string>(result.payload) == text_;
+    const bool right =
+        result.phase == pawl::engine::phase::completed && pawl::decode<std::string>(result.payload) == text_;
     if (!right) fail(result.error ? result.error->message : "a wrong result");
-    if (right && phase_ == phase::measuring) c.ms.push_back(std::chrono::duration<double, std::milli>(steady::now() - c.begun).count());
+    if (right && phase_ == phase::measuring)
+      c.ms.push_back(std::chrono::duration<double, std::milli>(steady::now() - c.begun).count());
     next(c);
   }
 
@@ -143,7 +148,9 @@ class load {
 };
 
 double quantile(const std::vector<double>& sorted, double q) {
-  return sorted.empty() ? 0 : sorted[std::min(sorted.size() - 1, static_cast<std::size_t>(q * static_cast<double>(sorted.size())))];
+  return sorted.empty()
+             ? 0
+             : sorted[std::min(sorted.size() - 1, static_cast<std::size_t>(q * static_cast<double>(sorted.size())))];
 }
 
 struct figures {
@@ -151,30 +158,50 @@ struct figures {
   std::vector<double> ms;
   long failures = 0;
   long finished = 0;
+  double cpu_us = 0;  // of the process, in the measured seconds, a workflow
+  pawl::actors::commit_stats commits;  // over the whole run, warm-up included, as what follows
+  pawl::store::journal_stats journal;
 };
+
+double cpu_seconds() {
+  rusage u{};
+  ::getrusage(RUSAGE_SELF, &u);
+  return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+         static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
 
 figures measure(const options& o, const pawl::registry& types) {
   figures out;
   std::filesystem::create_directories(o.directory);
-  auto opened = pawl::store::open_embedded({.directory = o.directory});
+  auto opened = pawl::store::open_embedded(
+      {.directory = o.directory,
+       .page_size = std::getenv("PGS") ? static_cast<std::uint32_t>(std::atoi(std::getenv("PGS"))) : 8192U});
   pawl::actors::node_options n;
   n.open_view = [&] { return opened->open_view(); };
-  pawl::actors::node_system node(types, *opened, [&](std::string_view id) { return opened->may_exist(id); }, std::move(n));
+  pawl::actors::node_system node(
+      types, *opened, [&](std::string_view id) { return opened->may_exist(id); }, std::move(n));
   load l(node, o);
   l.start();
   std::this_thread::sleep_for(std::chrono::duration<double>(o.warmup));
   l.set(phase::measuring);
   const auto begun = steady::now();
+  const auto cpu_begun = cpu_seconds();
+  const auto finished_before = l.finished();
   if (o.peer) std::puts("measuring"), std::fflush(stdout);
   std::this_thread::sleep_for(std::chrono::duration<double>(o.seconds));
   l.set(phase::done);
   out.seconds = std::chrono::duration<double>(steady::now() - begun).count();
+  out.cpu_us = (cpu_seconds() - cpu_begun) * 1e6 / static_cast<double>(std::max(1L, l.finished() - finished_before));
   if (o.peer) std::puts("measured"), std::fflush(stdout);
   l.wait();
   out.ms = l.latencies();
   out.failures = l.failures();
   out.finished = l.finished();
   if (out.failures > 0) std::fprintf(stderr, "first failure: %s\n", l.first_failure().c_str());
+  std::promise<pawl::actors::node_status> status;
+  node.status([&](const pawl::actors::node_status& s) { status.set_value(s); });
+  out.commits = status.get_future().get().commits;
+  out.journal = opened->stats();
   node.drain(std::chrono::seconds(5));
   return out;
 }
@@ -196,11 +223,21 @@ int main(int argc, char** argv) {
   const auto f = measure(o, types);
   if (o.peer) std::this_thread::sleep_for(std::chrono::seconds(1));
   const auto report = pawl::store::verify(o.directory);
-  for (std::size_t k = 0; k < std::min<std::size_t>(report.findings.size(), 5); ++k) std::fprintf(stderr, "verify: %s\n", report.findings[k].text().c_str());
+  for (std::size_t k = 0; k < std::min<std::size_t>(report.findings.size(), 5); ++k)
+    std::fprintf(stderr, "verify: %s\n", report.findings[k].text().c_str());
   const auto events = static_cast<std::uint64_t>(f.finished) * (2 + 2 * static_cast<std::uint64_t>(o.steps));
   const bool whole = report.clean() && report.runs == static_cast<std::uint64_t>(f.finished) && report.events == events;
-  std::printf("{\"seconds\":%.2f,\"workflows\":%zu,\"workflows_per_s\":%.0f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"failures\":%ld,\"callers\":%d,\"steps\":%d,\"verified\":%s}\n",
-              f.seconds, f.ms.size(), static_cast<double>(f.ms.size()) / f.seconds, quantile(f.ms, 0.5), quantile(f.ms, 0.99), f.failures, o.callers, o.steps,
-              whole ? "true" : "false");
+  const auto per_commit = [&](double n) {
+    return n / static_cast<double>(std::max<std::uint64_t>(f.commits.commits, 1));
+  };
+  std::printf(
+      "{\"seconds\":%.2f,\"workflows\":%zu,\"workflows_per_s\":%.0f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"failures\":%ld,"
+      "\"callers\":%d,\"steps\":%d,\"verified\":%s,\"cpu_us\":%.1f,\"commits\":%llu,\"decisions_per_commit\":%.1f,"
+      "\"commit_ms\":%.3f,"
+      "\"checkpoint_s\":%.2f}\n",
+      f.seconds, f.ms.size(), static_cast<double>(f.ms.size()) / f.seconds, quantile(f.ms, 0.5), quantile(f.ms, 0.99),
+      f.failures, o.callers, o.steps, whole ? "true" : "false", f.cpu_us,
+      static_cast<unsigned long long>(f.commits.commits), per_commit(static_cast<double>(f.commits.decisions)),
+      per_commit(static_cast<double>(f.commits.busy_ns) / 1e6), static_cast<double>(f.journal.checkpoint_us) / 1e6);
   return whole && f.failures == 0 ? 0 : 1;
 }

@@ -23,7 +23,7 @@ record_writer::record_writer(database& db, recent_ids& ids, options o)
       options_(o),
       insert_run_(db.prepare("INSERT INTO runs VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)")),
       update_run_(db.prepare("UPDATE runs SET phase=?2, paused=?3, wake_at=?4, closed_at=?5 WHERE key=?1")),
-      insert_chunk_(db.prepare("INSERT INTO events VALUES(?1,?2,?3,?4)")),
+      insert_chunk_(db.prepare("INSERT INTO events(key, at, heads, bodies) VALUES(?1,?2,?3,?4)")),
       update_state_(db.prepare("UPDATE state SET last_event_at=?1, runs=?2, ids_below=?3 WHERE one=1")),
       insert_id_(db.prepare("INSERT OR IGNORE INTO ids VALUES(?1,?2)")),
       run_of_key_(db.prepare("SELECT id, run FROM runs WHERE key=?1")),

@@ -54,10 +54,12 @@ CREATE INDEX runs_unsuccessful ON runs(phase) WHERE phase > 4;
 CREATE TABLE ids(hash INTEGER NOT NULL, key INTEGER NOT NULL, PRIMARY KEY(hash, key)) WITHOUT ROWID;
 
 CREATE TABLE events(
-  key    INTEGER PRIMARY KEY,
+  number INTEGER PRIMARY KEY,
+  key    INTEGER NOT NULL,
   at     INTEGER NOT NULL,
   heads  TEXT NOT NULL,
   bodies BLOB NOT NULL);
+CREATE UNIQUE INDEX events_by_key ON events(key);
 
 CREATE TABLE heartbeats(
   run_key INTEGER NOT NULL,

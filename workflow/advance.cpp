@@ -43,7 +43,8 @@ const step_options& options_of(const instance& i, std::uint32_t step, bool undo)
   return undo ? s.undo_options : s.options;
 }
 
-// The deadline that holds for a step which is not running: by the policy on record, or by this binary's before the first.
+// The deadline that holds for a step which is not running: by the policy on record, or by this binary's before the
+// first.
 std::optional<time_point> deadline_of(const instance& i, const step_state& s) {
   const auto d = s.attempt > 0 ? s.policy.deadline : options_of(i, s.step, s.undo).deadline.value_or(milliseconds{0});
   if (d.count() == 0) return std::nullopt;
@@ -63,13 +64,16 @@ std::optional<event> begin(const instance& i, std::uint32_t step, bool undo, boo
   const auto* s = i.find(step, undo);
   const auto& options = options_of(i, step, undo);
   const bool in_child = a.children && s && s->suspect;
-  if (!a.take_slot({.run = &i, .step = step, .undo = undo, .in_child = in_child, .max_concurrent = options.max_concurrent})) {
+  if (!a.take_slot(
+          {.run = &i, .step = step, .undo = undo, .in_child = in_child, .max_concurrent = options.max_concurrent})) {
     if (s) return std::nullopt;
     return of_step(event_kind::step_scheduled, i, step, undo);
   }
   auto e = of_step(event_kind::attempt_started, i, step, undo);
   e.attempt = s ? s->attempt + 1 : 1;
-  e.begun = attempt_facts{.policy = resolve(options, a.defaults), .incarnation = a.incarnation, .in_child = in_child,
+  e.begun = attempt_facts{.policy = resolve(options, a.defaults),
+                          .incarnation = a.incarnation,
+                          .in_child = in_child,
                           .may_still_run = may_still_run};
   if (s) e.payload = s->details;
   return e;
@@ -115,8 +119,7 @@ std::optional<time_point> run_deadline(const instance& i) {
 }
 
 events finish(const instance& i, const want& w) {
-  if (w.kind != want_kind::finish)
-    return {pause(paused_broken, {.code = "broken", .message = std::string(w.message)})};
+  if (w.kind != want_kind::finish) return {pause(paused_broken, {.code = "broken", .message = std::string(w.message)})};
   auto e = plain(event_kind::run_completed);
   const auto& returns = i.definition->returns;
   e.payload = returns && returns->is_input() ? i.input : std::string(w.result);
@@ -127,18 +130,20 @@ events finish(const instance& i, const want& w) {
 event no_room(const instance& i, std::uint32_t step, const step_state* s, const limits& l) {
   auto e = of_step(event_kind::step_exhausted, i, step, false);
   if (s) e.attempt = s->attempt;
-  e.error = failure{.code = "too_large",
-                    .message = "the history has " + std::to_string(i.last_seq) + " events and " + std::to_string(i.history_bytes) +
-                               " bytes; limits.history_events is " + std::to_string(l.history_events) +
-                               ", limits.history_bytes " + std::to_string(l.history_bytes),
-                    .permanent = true};
+  e.error =
+      failure{.code = "too_large",
+              .message = "the history has " + std::to_string(i.last_seq) + " events and " +
+                         std::to_string(i.history_bytes) + " bytes; limits.history_events is " +
+                         std::to_string(l.history_events) + ", limits.history_bytes " + std::to_string(l.history_bytes),
+              .permanent = true};
   return e;
 }
 
 events advance_running(const instance& i, allowance& a, time_point now) {
   if (const auto d = run_deadline(i); d && now >= *d) {
     auto e = plain(event_kind::deadline_passed);
-    e.error = failure{.code = "deadline_exceeded", .message = "the run did not end within its deadline", .permanent = true};
+    e.error =
+        failure{.code = "deadline_exceeded", .message = "the run did not end within its deadline", .permanent = true};
     return {std::move(e)};
   }
   if (i.paused) return {};
@@ -229,17 +234,18 @@ std::optional<event> code_matters(const instance& i) {
   if (!i.definition) {
     if (i.lacks_code) return std::nullopt;
     auto e = plain(event_kind::waiting_for_code);
-    e.error = failure{.code = "waiting_for_code",
-                      .message = "no node has workflow type " + i.facts.type + " version " + std::to_string(i.facts.version)};
+    e.error =
+        failure{.code = "waiting_for_code",
+                .message = "no node has workflow type " + i.facts.type + " version " + std::to_string(i.facts.version)};
     return e;
   }
   if (i.lacks_code) return plain(event_kind::code_found);
-  // A run that is paused already stays as it is: a mismatch on top of it would hide what it was paused for, and the right
-  // definition would then let go on what a person has to look at. It shows when the run is resumed.
+  // A run that is paused already stays as it is: a mismatch on top of it would hide what it was paused for, and the
+  // right definition would then let go on what a person has to look at. It shows when the run is resumed.
   if (!same_definition(i) && !i.paused)
     return pause(paused_mismatch, {.code = std::string(paused_mismatch),
-                                   .message = "the run started with another definition of " + i.facts.type + " version " +
-                                              std::to_string(i.facts.version) +
+                                   .message = "the run started with another definition of " + i.facts.type +
+                                              " version " + std::to_string(i.facts.version) +
                                               " than this binary has (steps, edges or types differ); give the changed "
                                               "definition a new version, or start a binary that has the old one"});
   if (same_definition(i) && i.paused && i.pause_cause == paused_mismatch) {
@@ -269,10 +275,14 @@ std::vector<event> advance(const instance& i, allowance& a, time_point now) {
   if (!i.warned && (i.last_seq >= l.history_events / 2 || i.history_bytes >= l.history_bytes / 2))
     return {plain(event_kind::history_warning)};
   switch (i.phase) {
-    case phase::running: return advance_running(i, a, now);
-    case phase::stopping: return advance_stopping(i);
-    case phase::compensating: return advance_compensating(i, a, now);
-    default: return {};
+    case phase::running:
+      return advance_running(i, a, now);
+    case phase::stopping:
+      return advance_stopping(i);
+    case phase::compensating:
+      return advance_compensating(i, a, now);
+    default:
+      return {};
   }
 }
 

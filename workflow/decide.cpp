@@ -54,8 +54,8 @@ decision decide_start(const instance& i, const start_command& s, const command& 
   if (s.facts.start_at && (to_micros(*s.facts.start_at) < 0 || *s.facts.start_at > latest_time))
     return refuse(command_result::invalid, "the time of a start is after 1970 and before the year 36000");
   if (s.input.size() > a.limits.payload)
-    return refuse(command_result::too_large, "the input has " + std::to_string(s.input.size()) + " bytes, limits.payload is " +
-                                                 std::to_string(a.limits.payload));
+    return refuse(command_result::too_large, "the input has " + std::to_string(s.input.size()) +
+                                                 " bytes, limits.payload is " + std::to_string(a.limits.payload));
   auto e = of_command(event_kind::run_started, c);
   e.payload = s.input;
   e.start = s.facts;
@@ -99,8 +99,10 @@ decision decide_skip(const instance& i, const skip_command& b, const command& c,
     return refuse(command_result::too_large, "the result has " + std::to_string(b.result.size()) +
                                                  " bytes, limits.payload is " + std::to_string(a.limits.payload));
   if (i.history_bytes + b.result.size() > a.limits.history_bytes)
-    return refuse(command_result::too_large, "the history would pass limits.history_bytes, " + std::to_string(a.limits.history_bytes));
-  if (!same_definition(i)) return refuse(command_result::conflict, in_phase(i) + ", and this node does not have its code");
+    return refuse(command_result::too_large,
+                  "the history would pass limits.history_bytes, " + std::to_string(a.limits.history_bytes));
+  if (!same_definition(i))
+    return refuse(command_result::conflict, in_phase(i) + ", and this node does not have its code");
   const auto& steps = i.definition->steps;
   const auto at = std::find_if(steps.begin(), steps.end(), [&](const auto& s) { return s.name == b.step; });
   if (at == steps.end())
@@ -123,13 +125,19 @@ decision decide_skip(const instance& i, const skip_command& b, const command& c,
 
 event_kind kind_of(attempt_end end) {
   switch (end) {
-    case attempt_end::completed: return event_kind::attempt_completed;
-    case attempt_end::failed: return event_kind::attempt_failed;
-    case attempt_end::timed_out: return event_kind::attempt_timed_out;
+    case attempt_end::completed:
+      return event_kind::attempt_completed;
+    case attempt_end::failed:
+      return event_kind::attempt_failed;
+    case attempt_end::timed_out:
+      return event_kind::attempt_timed_out;
     case attempt_end::lost:
-    case attempt_end::child_died: return event_kind::attempt_lost;
-    case attempt_end::interrupted: return event_kind::attempt_interrupted;
-    case attempt_end::not_begun: return event_kind::attempt_not_begun;
+    case attempt_end::child_died:
+      return event_kind::attempt_lost;
+    case attempt_end::interrupted:
+      return event_kind::attempt_interrupted;
+    case attempt_end::not_begun:
+      return event_kind::attempt_not_begun;
   }
   return event_kind::attempt_lost;
 }
@@ -140,7 +148,8 @@ void plan_retry(const instance& i, const step_state& s, event& e, const allowanc
   const bool ends_here = e.error && e.error->permanent;
   const bool wanted = s.undo || i.phase == phase::running;  // a run that is stopping starts nothing again
   if (ends_here || !wanted || failures >= s.policy.max_attempts || history_is_full(i, a.limits)) return;
-  const auto seed = stable_hash(to_text(i.facts.uid), (std::uint64_t{s.step} << 33) + (std::uint64_t{s.attempt} << 1) + (s.undo ? 1 : 0));
+  const auto seed = stable_hash(to_text(i.facts.uid),
+                                (std::uint64_t{s.step} << 33) + (std::uint64_t{s.attempt} << 1) + (s.undo ? 1 : 0));
   const auto due = now + retry_delay(s.policy, failures, seed, e.error ? e.error->retry_in : std::nullopt);
   if (s.policy.deadline.count() > 0 && due >= s.first_scheduled + s.policy.deadline) return;
   e.due = due;
@@ -150,9 +159,10 @@ void plan_retry(const instance& i, const step_state& s, event& e, const allowanc
 std::optional<failure> too_large(const instance& i, const attempt_ended& b, const limits& l) {
   const auto size = b.result.size();
   if (size > l.payload)
-    return failure{.code = "too_large",
-                   .message = "the result has " + std::to_string(size) + " bytes, limits.payload is " + std::to_string(l.payload),
-                   .permanent = true};
+    return failure{
+        .code = "too_large",
+        .message = "the result has " + std::to_string(size) + " bytes, limits.payload is " + std::to_string(l.payload),
+        .permanent = true};
   if (size > 0 && i.history_bytes + size > l.history_bytes)
     return failure{.code = "too_large",
                    .message = "the history would pass limits.history_bytes, " + std::to_string(l.history_bytes),
@@ -199,7 +209,8 @@ decision decide(const instance& i, const command& c, const allowance& a, time_po
     d.outcome.seq = seq;
     return d;
   }
-  if (c.id.size() > a.limits.id_length) return refuse(command_result::too_large, "the command id is longer than limits.id_length");
+  if (c.id.size() > a.limits.id_length)
+    return refuse(command_result::too_large, "the command id is longer than limits.id_length");
   if (const auto* s = std::get_if<start_command>(&c.body)) return decide_start(i, *s, c, a);
   if (const auto* s = std::get_if<attempt_ended>(&c.body))
     return is_closed(i.phase) ? refuse(command_result::late, in_phase(i)) : decide_attempt_ended(i, *s, a, now);
@@ -209,7 +220,8 @@ decision decide(const instance& i, const command& c, const allowance& a, time_po
   if (const auto* s = std::get_if<cancel_command>(&c.body)) return decide_cancel(i, *s, c);
   if (const auto* s = std::get_if<kill_command>(&c.body)) return decide_kill(*s, c);
   if (i.command_ids && i.command_ids->size() >= a.limits.command_ids)
-    return refuse(command_result::too_large, "the run has had limits.command_ids commands, " + std::to_string(a.limits.command_ids));
+    return refuse(command_result::too_large,
+                  "the run has had limits.command_ids commands, " + std::to_string(a.limits.command_ids));
   if (const auto* s = std::get_if<pause_command>(&c.body)) return decide_pause(i, *s, c, a);
   if (const auto* s = std::get_if<skip_command>(&c.body)) return decide_skip(i, *s, c, a);
   return decide_resume(i, c);
@@ -235,7 +247,8 @@ carried carry_out(instance& i, const command& c, allowance& a, time_point now) {
   if (!first.events.empty()) out.outcome.seq = i.last_seq + 1;
   take(first.events);
   if (!i.broken.empty() && !first.events.empty())
-    out.outcome = {.result = command_result::conflict, .seq = 0, .message = "the history cannot be followed: " + i.broken};
+    out.outcome = {
+        .result = command_result::conflict, .seq = 0, .message = "the history cannot be followed: " + i.broken};
   if (out.outcome.result != command_result::applied || i.phase == phase::none || !i.broken.empty()) return out;
   while (out.events.size() < a.limits.wants && bytes < decision_bytes(a.limits)) {
     auto next = advance(i, a, now);

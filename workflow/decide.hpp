@@ -1,8 +1,9 @@
-// decide: what would happen; changes nothing. And `carry_out`, which alternates decide and evolve until nothing follows.
+// decide: what would happen; changes nothing. And `carry_out`, which alternates decide and evolve until nothing
+// follows.
 //
-// A command gives the facts that it causes directly. What follows from a state (the next attempt, a pause, compensation,
-// the end) is never part of a command's answer but always derived from the state by `advance`, so a history that is cut
-// after ANY event goes on from there when it is folded and advanced.
+// A command gives the facts that it causes directly. What follows from a state (the next attempt, a pause,
+// compensation, the end) is never part of a command's answer but always derived from the state by `advance`, so a
+// history that is cut after ANY event goes on from there when it is folded and advanced.
 #pragma once
 
 #include <optional>
@@ -61,8 +62,8 @@ carried carry_out(instance& i, const command& c, allowance& a, time_point now);
 /// Over its limits no step starts anew and no pause is accepted; what ends the run still is.
 bool history_is_full(const instance& i, const limits& l);
 
-/// A decision stops growing here: whatever comes on top of it, one payload each by the command and by the last step that
-/// fitted, is within limits.decision.
+/// A decision stops growing here: whatever comes on top of it, one payload each by the command and by the last step
+/// that fitted, is within limits.decision.
 inline std::size_t decision_bytes(const limits& l) { return l.decision / 4; }
 
 /// What must stand outside of the instance right now.

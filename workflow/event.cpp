@@ -6,43 +6,74 @@ namespace pawl::engine {
 
 std::string_view to_text(event_kind kind) {
   switch (kind) {
-    case event_kind::run_started: return "run_started";
-    case event_kind::step_scheduled: return "step_scheduled";
-    case event_kind::attempt_started: return "attempt_started";
-    case event_kind::attempt_completed: return "attempt_completed";
-    case event_kind::attempt_failed: return "attempt_failed";
-    case event_kind::attempt_timed_out: return "attempt_timed_out";
-    case event_kind::attempt_lost: return "attempt_lost";
-    case event_kind::attempt_interrupted: return "attempt_interrupted";
-    case event_kind::attempt_not_begun: return "attempt_not_begun";
-    case event_kind::step_exhausted: return "step_exhausted";
-    case event_kind::step_skipped: return "step_skipped";
-    case event_kind::cancel_requested: return "cancel_requested";
-    case event_kind::deadline_passed: return "deadline_passed";
-    case event_kind::compensation_started: return "compensation_started";
-    case event_kind::run_paused: return "run_paused";
-    case event_kind::run_resumed: return "run_resumed";
-    case event_kind::waiting_for_code: return "waiting_for_code";
-    case event_kind::code_found: return "code_found";
-    case event_kind::history_warning: return "history_warning";
-    case event_kind::run_completed: return "run_completed";
-    case event_kind::run_failed: return "run_failed";
-    case event_kind::run_cancelled: return "run_cancelled";
-    case event_kind::run_killed: return "run_killed";
+    case event_kind::run_started:
+      return "run_started";
+    case event_kind::step_scheduled:
+      return "step_scheduled";
+    case event_kind::attempt_started:
+      return "attempt_started";
+    case event_kind::attempt_completed:
+      return "attempt_completed";
+    case event_kind::attempt_failed:
+      return "attempt_failed";
+    case event_kind::attempt_timed_out:
+      return "attempt_timed_out";
+    case event_kind::attempt_lost:
+      return "attempt_lost";
+    case event_kind::attempt_interrupted:
+      return "attempt_interrupted";
+    case event_kind::attempt_not_begun:
+      return "attempt_not_begun";
+    case event_kind::step_exhausted:
+      return "step_exhausted";
+    case event_kind::step_skipped:
+      return "step_skipped";
+    case event_kind::cancel_requested:
+      return "cancel_requested";
+    case event_kind::deadline_passed:
+      return "deadline_passed";
+    case event_kind::compensation_started:
+      return "compensation_started";
+    case event_kind::run_paused:
+      return "run_paused";
+    case event_kind::run_resumed:
+      return "run_resumed";
+    case event_kind::waiting_for_code:
+      return "waiting_for_code";
+    case event_kind::code_found:
+      return "code_found";
+    case event_kind::history_warning:
+      return "history_warning";
+    case event_kind::run_completed:
+      return "run_completed";
+    case event_kind::run_failed:
+      return "run_failed";
+    case event_kind::run_cancelled:
+      return "run_cancelled";
+    case event_kind::run_killed:
+      return "run_killed";
   }
   return "unknown";
 }
 
 std::string_view to_text(command_result r) {
   switch (r) {
-    case command_result::applied: return "applied";
-    case command_result::duplicate: return "duplicate";
-    case command_result::conflict: return "conflict";
-    case command_result::not_found: return "not_found";
-    case command_result::invalid: return "invalid";
-    case command_result::too_large: return "too_large";
-    case command_result::late: return "late";
-    case command_result::ignored: return "ignored";
+    case command_result::applied:
+      return "applied";
+    case command_result::duplicate:
+      return "duplicate";
+    case command_result::conflict:
+      return "conflict";
+    case command_result::not_found:
+      return "not_found";
+    case command_result::invalid:
+      return "invalid";
+    case command_result::too_large:
+      return "too_large";
+    case command_result::late:
+      return "late";
+    case command_result::ignored:
+      return "ignored";
   }
   return "unknown";
 }

@@ -79,14 +79,14 @@ struct attempt_facts {
 
 /// Words that stand in `cause`; stored, and shown to people.
 inline constexpr std::string_view lost_with_child = "child_died";              // attempt_lost
-inline constexpr std::string_view failed_too_large = "result_too_large";       // attempt_failed: its function succeeded
-inline constexpr std::string_view paused_exhausted = "step_exhausted";         // run_paused
+inline constexpr std::string_view failed_too_large = "result_too_large";  // attempt_failed: its function succeeded
+inline constexpr std::string_view paused_exhausted = "step_exhausted";  // run_paused
 inline constexpr std::string_view paused_undo_exhausted = "undo_exhausted";
 inline constexpr std::string_view paused_killer = "step_kills_process";
 inline constexpr std::string_view paused_broken = "broken";
 inline constexpr std::string_view paused_mismatch = "definition_changed";
 inline constexpr std::string_view paused_requested = "requested";
-inline constexpr std::string_view resumed_requested = "requested";             // run_resumed
+inline constexpr std::string_view resumed_requested = "requested";  // run_resumed
 inline constexpr std::string_view resumed_by_skip = "skipped";
 inline constexpr std::string_view resumed_by_code = "definition_found";
 
@@ -100,11 +100,11 @@ struct event {
   time_point at{};
   std::uint32_t step = no_step;
   std::uint32_t attempt = 0;
-  std::string name;        ///< of the step
+  std::string name;  ///< of the step
   std::string command_id;  ///< of the command that caused it
-  std::string payload;     ///< msgpack: input, result, heartbeat details
+  std::string payload;  ///< msgpack: input, result, heartbeat details
   std::optional<failure> error{};
-  std::string cause;                ///< a word: why paused, why resumed, why compensating
+  std::string cause;  ///< a word: why paused, why resumed, why compensating
   std::optional<time_point> due{};  ///< when the next attempt may start
   std::optional<start_facts> start{};
   std::optional<attempt_facts> begun{};

@@ -182,20 +182,39 @@ attempt_facts get_begun(const msgpack::object& o) {
 
 void get_member(std::uint64_t k, const msgpack::object& o, event& e) {
   switch (k) {
-    case k_step: e.step = get_u32(o); break;
-    case k_undo: e.undo = get_bool(o); break;
-    case k_command: e.command_id = get_text(o); break;
-    case k_payload: e.payload = get_text(o); break;
-    case k_error: e.error = get_error(o); break;
-    case k_cause: e.cause = get_text(o); break;
-    case k_due: e.due = get_time(o); break;
-    case k_start: e.start = get_start(o); break;
-    case k_begun: e.begun = get_begun(o); break;
+    case k_step:
+      e.step = get_u32(o);
+      break;
+    case k_undo:
+      e.undo = get_bool(o);
+      break;
+    case k_command:
+      e.command_id = get_text(o);
+      break;
+    case k_payload:
+      e.payload = get_text(o);
+      break;
+    case k_error:
+      e.error = get_error(o);
+      break;
+    case k_cause:
+      e.cause = get_text(o);
+      break;
+    case k_due:
+      e.due = get_time(o);
+      break;
+    case k_start:
+      e.start = get_start(o);
+      break;
+    case k_begun:
+      e.begun = get_begun(o);
+      break;
     case k_order:
       if (o.type != msgpack::type::ARRAY) throw malformed{"an array was expected"};
       for (std::uint32_t n = 0; n < o.via.array.size; ++n) e.order.push_back(get_u32(o.via.array.ptr[n]));
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -209,9 +228,9 @@ msgpack::unpack_limit unpack_limits(std::size_t body_size) {
 
 void encode_body(const event& e, std::string& out) {
   const bool has_step = e.step != no_step;
-  const std::uint32_t n = (has_step ? 1U : 0U) + (e.undo ? 1U : 0U) + (e.command_id.empty() ? 0U : 1U) + (e.payload.empty() ? 0U : 1U) +
-                          (e.error ? 1U : 0U) + (e.cause.empty() ? 0U : 1U) + (e.due ? 1U : 0U) + (e.start ? 1U : 0U) +
-                          (e.begun ? 1U : 0U) + (e.order.empty() ? 0U : 1U);
+  const std::uint32_t n = (has_step ? 1U : 0U) + (e.undo ? 1U : 0U) + (e.command_id.empty() ? 0U : 1U) +
+                          (e.payload.empty() ? 0U : 1U) + (e.error ? 1U : 0U) + (e.cause.empty() ? 0U : 1U) +
+                          (e.due ? 1U : 0U) + (e.start ? 1U : 0U) + (e.begun ? 1U : 0U) + (e.order.empty() ? 0U : 1U);
   if (n == 0) return;
   sink s{out};
   packer p{s};
@@ -237,9 +256,9 @@ std::string decode_body(std::string_view body, event& e) {
   try {
     std::size_t offset = 0;
     // Texts and blobs refer to `body` instead of being copied into the zone: everything is copied into `e` below.
-    const auto handle = msgpack::unpack(body.data(), body.size(), offset,
-                                        [](msgpack::type::object_type, std::size_t, void*) { return true; }, nullptr,
-                                        unpack_limits(body.size()));
+    const auto handle = msgpack::unpack(
+        body.data(), body.size(), offset, [](msgpack::type::object_type, std::size_t, void*) { return true; }, nullptr,
+        unpack_limits(body.size()));
     if (offset != body.size()) return "bytes follow the event's body";
     const auto& o = handle.get();
     if (o.type != msgpack::type::MAP) return "an event's body is a map";

@@ -158,36 +158,61 @@ void close(instance& i, phase p) {
 
 void apply(instance& i, const event& e) {
   switch (e.kind) {
-    case event_kind::run_started: return on_started(i, e);
-    case event_kind::step_scheduled: state_of(i, e).status = step_status::scheduled; return;
-    case event_kind::attempt_started: return on_attempt_started(i, e);
-    case event_kind::attempt_completed: return on_completed(i, e);
+    case event_kind::run_started:
+      return on_started(i, e);
+    case event_kind::step_scheduled:
+      state_of(i, e).status = step_status::scheduled;
+      return;
+    case event_kind::attempt_started:
+      return on_attempt_started(i, e);
+    case event_kind::attempt_completed:
+      return on_completed(i, e);
     case event_kind::attempt_failed:
-    case event_kind::attempt_timed_out: return on_counted_end(i, e);
+    case event_kind::attempt_timed_out:
+      return on_counted_end(i, e);
     case event_kind::attempt_lost:
     case event_kind::attempt_interrupted:
-    case event_kind::attempt_not_begun: return on_uncounted_end(i, e);
-    case event_kind::step_exhausted: return on_step_exhausted(i, e);
-    case event_kind::step_skipped: return on_skipped(i, e);
-    case event_kind::cancel_requested: return on_stop(i, e, true);
-    case event_kind::deadline_passed: return on_stop(i, e, false);
+    case event_kind::attempt_not_begun:
+      return on_uncounted_end(i, e);
+    case event_kind::step_exhausted:
+      return on_step_exhausted(i, e);
+    case event_kind::step_skipped:
+      return on_skipped(i, e);
+    case event_kind::cancel_requested:
+      return on_stop(i, e, true);
+    case event_kind::deadline_passed:
+      return on_stop(i, e, false);
     case event_kind::compensation_started:
       i.phase = phase::compensating;
       i.undo_order = e.order;
       return;
-    case event_kind::run_paused: return on_paused(i, e);
-    case event_kind::run_resumed: return on_resumed(i, e);
-    case event_kind::waiting_for_code: i.lacks_code = true; return;
-    case event_kind::code_found: i.lacks_code = false; return;
-    case event_kind::history_warning: i.warned = true; return;
-    case event_kind::run_completed: return close(i, phase::completed);
-    case event_kind::run_failed: return close(i, phase::failed);
-    case event_kind::run_cancelled: return close(i, phase::cancelled);
-    case event_kind::run_killed: return close(i, phase::killed);
+    case event_kind::run_paused:
+      return on_paused(i, e);
+    case event_kind::run_resumed:
+      return on_resumed(i, e);
+    case event_kind::waiting_for_code:
+      i.lacks_code = true;
+      return;
+    case event_kind::code_found:
+      i.lacks_code = false;
+      return;
+    case event_kind::history_warning:
+      i.warned = true;
+      return;
+    case event_kind::run_completed:
+      return close(i, phase::completed);
+    case event_kind::run_failed:
+      return close(i, phase::failed);
+    case event_kind::run_cancelled:
+      return close(i, phase::cancelled);
+    case event_kind::run_killed:
+      return close(i, phase::killed);
   }
 }
 
-std::string at_event(const event& e) { return "event " + std::to_string(e.seq) + " (" + std::string(to_text(e.kind)) + ") "; }
+std::string at_event(const event& e) {
+  return "event " + std::to_string(e.seq) + " (" + std::string(to_text(e.kind)) + ") ";
+}
 
 bool is_of_attempt(event_kind k) { return k >= event_kind::attempt_started && k <= event_kind::attempt_not_begun; }
 
@@ -197,7 +222,9 @@ bool is_of_step(event_kind k) {
 }
 
 // A step is worked on while the run runs, its undo while the run compensates.
-bool is_step_phase(const instance& i, const event& e) { return i.phase == (e.undo ? phase::compensating : phase::running); }
+bool is_step_phase(const instance& i, const event& e) {
+  return i.phase == (e.undo ? phase::compensating : phase::running);
+}
 
 std::string misfit_of_step(const instance& i, const event& e) {
   // Without the right code any step up to the registry's bound may be meant.
@@ -210,18 +237,22 @@ std::string misfit_of_step(const instance& i, const event& e) {
     case event_kind::step_scheduled:
       return !s && is_step_phase(i, e) ? "" : at_event(e) + "of a step that is known already, or in the wrong phase";
     case event_kind::step_exhausted:
-      return (!s || pending || spent) && is_step_phase(i, e) && !e.undo ? "" : at_event(e) + "of a step that is not due to end";
+      return (!s || pending || spent) && is_step_phase(i, e) && !e.undo
+                 ? ""
+                 : at_event(e) + "of a step that is not due to end";
     case event_kind::step_skipped:
       return (pending || spent) && is_step_phase(i, e) ? "" : at_event(e) + "of a step that did not stop the run";
     case event_kind::attempt_started:
       if (!e.begun) return at_event(e) + "without its facts";
       return (!s || pending) && is_step_phase(i, e) && !i.paused && e.attempt == (s ? s->attempt : 0U) + 1
                  ? ""
-                 : at_event(e) + "starts attempt " + std::to_string(e.attempt) + " of a step that is not waiting for it";
+                 : at_event(e) + "starts attempt " + std::to_string(e.attempt) +
+                       " of a step that is not waiting for it";
     default:
       return s && s->status == step_status::running && s->attempt == e.attempt
                  ? ""
-                 : at_event(e) + "ends attempt " + std::to_string(e.attempt) + " of step '" + e.name + "', which is not running";
+                 : at_event(e) + "ends attempt " + std::to_string(e.attempt) + " of step '" + e.name +
+                       "', which is not running";
   }
 }
 
@@ -229,15 +260,23 @@ bool fits_run(const instance& i, const event& e) {
   const bool still = i.running_attempts == 0;
   switch (e.kind) {
     case event_kind::cancel_requested:
-    case event_kind::deadline_passed: return i.phase == phase::running;
-    case event_kind::compensation_started: return i.phase == phase::stopping && still;
-    case event_kind::run_completed: return i.phase == phase::running && still;
+    case event_kind::deadline_passed:
+      return i.phase == phase::running;
+    case event_kind::compensation_started:
+      return i.phase == phase::stopping && still;
+    case event_kind::run_completed:
+      return i.phase == phase::running && still;
     case event_kind::run_failed:
-    case event_kind::run_cancelled: return i.phase != phase::running && still;
-    case event_kind::run_resumed: return i.paused;
-    case event_kind::waiting_for_code: return !i.lacks_code;
-    case event_kind::code_found: return i.lacks_code;
-    default: return true;
+    case event_kind::run_cancelled:
+      return i.phase != phase::running && still;
+    case event_kind::run_resumed:
+      return i.paused;
+    case event_kind::waiting_for_code:
+      return !i.lacks_code;
+    case event_kind::code_found:
+      return i.lacks_code;
+    default:
+      return true;
   }
 }
 
@@ -249,7 +288,8 @@ constexpr std::int64_t last_event_time = std::int64_t{1} << 61;
 std::string misfit(const instance& i, const event& e) {
   if (e.seq != i.last_seq + 1) return at_event(e) + "follows event " + std::to_string(i.last_seq);
   if (e.kind < event_kind::run_started || static_cast<std::uint8_t>(e.kind) > last_event_kind)
-    return at_event(e) + "is of kind " + std::to_string(static_cast<unsigned>(e.kind)) + ", which this binary does not know";
+    return at_event(e) + "is of kind " + std::to_string(static_cast<unsigned>(e.kind)) +
+           ", which this binary does not know";
   if (e.at < i.last_time || to_micros(e.at) > last_event_time) return at_event(e) + "has a time that cannot be";
   if ((e.kind == event_kind::run_started) != (i.phase == phase::none))
     return at_event(e) + "in phase " + std::string(to_text(i.phase));
@@ -259,7 +299,8 @@ std::string misfit(const instance& i, const event& e) {
   if (!fits_run(i, e)) return at_event(e) + "in phase " + std::string(to_text(i.phase)) + (i.paused ? ", paused" : "");
   for (const auto k : e.order) {
     const auto* s = i.find(k, false);
-    if (!s || s->status == step_status::running) return at_event(e) + "undoes step " + std::to_string(k) + ", which has not run";
+    if (!s || s->status == step_status::running)
+      return at_event(e) + "undoes step " + std::to_string(k) + ", which has not run";
   }
   return {};
 }

@@ -33,7 +33,8 @@ void graph_program::start() {
 
 void graph_program::close(const event& e) {
   if (e.step >= closed_.size() || closed_[e.step]) {
-    wants_.assign(1, {.kind = want_kind::broken, .message = "the history ends a step that this graph does not have open"});
+    wants_.assign(1,
+                  {.kind = want_kind::broken, .message = "the history ends a step that this graph does not have open"});
     return;
   }
   closed_[e.step] = true;

@@ -5,7 +5,8 @@
 namespace pawl::engine {
 
 instance::instance(std::shared_ptr<const pawl::detail::graph_definition> d, std::unique_ptr<engine::program> p)
-    : definition(std::move(d)), program(std::move(p)) {}
+    : definition(std::move(d)),
+      program(std::move(p)) {}
 
 std::unique_ptr<instance> make_instance(std::shared_ptr<const pawl::detail::graph_definition> definition) {
   if (!definition) return std::make_unique<instance>(nullptr, nullptr);
@@ -42,27 +43,42 @@ std::size_t size_of(const event& e) {
 
 std::string_view to_text(step_status s) {
   switch (s) {
-    case step_status::scheduled: return "scheduled";
-    case step_status::running: return "running";
-    case step_status::waiting: return "waiting";
-    case step_status::spent: return "spent";
-    case step_status::exhausted: return "exhausted";
-    case step_status::completed: return "completed";
-    case step_status::skipped: return "skipped";
+    case step_status::scheduled:
+      return "scheduled";
+    case step_status::running:
+      return "running";
+    case step_status::waiting:
+      return "waiting";
+    case step_status::spent:
+      return "spent";
+    case step_status::exhausted:
+      return "exhausted";
+    case step_status::completed:
+      return "completed";
+    case step_status::skipped:
+      return "skipped";
   }
   return "unknown";
 }
 
 std::string_view to_text(phase p) {
   switch (p) {
-    case phase::none: return "none";
-    case phase::running: return "running";
-    case phase::stopping: return "stopping";
-    case phase::compensating: return "compensating";
-    case phase::completed: return "completed";
-    case phase::failed: return "failed";
-    case phase::cancelled: return "cancelled";
-    case phase::killed: return "killed";
+    case phase::none:
+      return "none";
+    case phase::running:
+      return "running";
+    case phase::stopping:
+      return "stopping";
+    case phase::compensating:
+      return "compensating";
+    case phase::completed:
+      return "completed";
+    case phase::failed:
+      return "failed";
+    case phase::cancelled:
+      return "cancelled";
+    case phase::killed:
+      return "killed";
   }
   return "unknown";
 }

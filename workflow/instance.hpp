@@ -95,7 +95,7 @@ struct instance {
   std::uint32_t pause_step = no_step;
   bool pause_undo = false;
   bool lacks_code = false;  ///< waiting_for_code is on record
-  bool warned = false;      ///< history_warning is on record
+  bool warned = false;  ///< history_warning is on record
   std::unique_ptr<stop_reason> stop;  ///< null: nothing stops it. Rare, so not kept in place
   std::vector<std::uint32_t> undo_order;
   /// Applied commands and the events that they caused, the start not among them.

@@ -31,12 +31,14 @@ policy resolve(const step_options& o, const policy_defaults& defaults) {
   return p;
 }
 
-milliseconds retry_delay(const policy& p, std::uint32_t failures, std::uint64_t seed, std::optional<milliseconds> asked) {
+milliseconds retry_delay(const policy& p, std::uint32_t failures, std::uint64_t seed,
+                         std::optional<milliseconds> asked) {
   if (asked) return std::clamp(*asked, milliseconds{0}, longest_asked_delay);
   const double exponent = std::min(64.0, static_cast<double>(failures) - 1.0);
   // The factor may have grown to infinity, and a first delay of 0 times that is no number.
   const double power = std::min(std::pow(p.factor, exponent), 1e18);
-  const double cap = std::min(static_cast<double>(p.max_delay.count()), static_cast<double>(p.first_delay.count()) * power);
+  const double cap =
+      std::min(static_cast<double>(p.max_delay.count()), static_cast<double>(p.first_delay.count()) * power);
   const double unit = static_cast<double>(seed >> 11) * 0x1.0p-53;
   return milliseconds{static_cast<std::int64_t>(cap * unit)};
 }

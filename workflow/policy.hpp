@@ -14,7 +14,7 @@ namespace pawl::engine {
 struct policy {
   milliseconds timeout{30'000};
   milliseconds heartbeat{0};  ///< 0: none
-  milliseconds deadline{0};   ///< 0: none
+  milliseconds deadline{0};  ///< 0: none
   std::uint32_t max_attempts = 10;
   milliseconds first_delay{500};
   double factor = 2.0;
@@ -36,7 +36,8 @@ policy resolve(const step_options& options, const policy_defaults& defaults);
 
 /// The wait before the next attempt after `failures` failures (>= 1): full jitter, drawn from `seed`, so that the same
 /// history gives the same wait. `asked` (Retry-After) replaces it, at most 24 hours.
-milliseconds retry_delay(const policy& p, std::uint32_t failures, std::uint64_t seed, std::optional<milliseconds> asked);
+milliseconds retry_delay(const policy& p, std::uint32_t failures, std::uint64_t seed,
+                         std::optional<milliseconds> asked);
 
 /// An error's own delay above this is cut down to it.
 inline constexpr milliseconds longest_asked_delay = std::chrono::hours(24);

@@ -14,8 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 using nlohmann::json;
 
-// Turns what the service said into what the engine should do about it: 429 and 503 are tried again when the service says,
-// other refusals of the request will not get better, and everything else is tried again under the policy.
+// Turns what the service said into what the engine should do about it: 429 and 503 are tried again when the service
+// says, other refusals of the request will not get better, and everything else is tried again under the policy.
 [[noreturn]] void refuse(const std::string& what, const order_http::response& r) {
   const auto parsed = json::parse(r.body, nullptr, false);
   const std::string detail = parsed.is_object() ? parsed.value("detail", parsed.value("title", r.body)) : r.body;
@@ -32,7 +32,8 @@ class service {
 
   // Every request carries the step's idempotency key, so an attempt that is repeated has one effect.
   json post(pawl::step_context& ctx, const std::string& path, const json& body) const {
-    const auto r = order_http::post_json(url_ + path, body.dump(), {{"Idempotency-Key", ctx.idempotency_key()}}, 60s, ctx.stop_token());
+    const auto r = order_http::post_json(url_ + path, body.dump(), {{"Idempotency-Key", ctx.idempotency_key()}}, 60s,
+                                         ctx.stop_token());
     if (r.status != 200 && r.status != 201) refuse(path, r);
     auto answer = json::parse(r.body, nullptr, false);
     if (!answer.is_object()) throw pawl::step_error(path + ": the answer is not a JSON object", "bad_answer");
@@ -47,8 +48,8 @@ class service {
 
 void add_fulfil_order(pawl::registry& types, std::string service_url) {
   const service s(std::move(service_url));
-  const pawl::step_options patient{
-      .timeout = 2s, .retry = {.max_attempts = 25, .first_delay = 50ms, .factor = 1.6, .max_delay = 1s}};
+  const pawl::step_options patient{.timeout = 2s,
+                                   .retry = {.max_attempts = 25, .first_delay = 50ms, .factor = 1.6, .max_delay = 1s}};
 
   pawl::workflow<order> g{"fulfil-order", {.version = 1}};
   auto in = g.input();
@@ -76,14 +77,23 @@ void add_fulfil_order(pawl::registry& types, std::string service_url) {
       },
       patient, in, held);
   g.undo(
-      paid, [s](pawl::step_context& ctx, const order& o, const std::optional<receipt>&) { s.post(ctx, "/refunds", {{"order_id", o.id}}); },
+      paid,
+      [s](pawl::step_context& ctx, const order& o, const std::optional<receipt>&) {
+        s.post(ctx, "/refunds", {{"order_id", o.id}});
+      },
       patient, in);
 
   g.step(
-      "email", [s](pawl::step_context& ctx, const order& o, const receipt& r) { s.post(ctx, "/emails", {{"order_id", o.id}, {"charge_id", r.charge_id}}); },
+      "email",
+      [s](pawl::step_context& ctx, const order& o, const receipt& r) {
+        s.post(ctx, "/emails", {{"order_id", o.id}, {"charge_id", r.charge_id}});
+      },
       patient, in, paid);
   g.step(
-      "ship", [s](pawl::step_context& ctx, const order& o, const receipt& r) { s.post(ctx, "/shipments", {{"order_id", o.id}, {"charge_id", r.charge_id}}); },
+      "ship",
+      [s](pawl::step_context& ctx, const order& o, const receipt& r) {
+        s.post(ctx, "/shipments", {{"order_id", o.id}, {"charge_id", r.charge_id}});
+      },
       patient, in, paid);
   g.returns(paid);
   types.add(g);

@@ -36,8 +36,7 @@ struct source {
 /// and codec_error. Called on any thread, several at once.
 using invoke_function = std::function<bytes(step_context&, byte_views arguments)>;
 /// The undo of a step: the step's result follows the arguments; nullopt when no attempt is known to have completed.
-using undo_function =
-    std::function<void(step_context&, byte_views arguments, std::optional<std::string_view> result)>;
+using undo_function = std::function<void(step_context&, byte_views arguments, std::optional<std::string_view> result)>;
 
 struct step_definition {
   std::string name;
@@ -56,7 +55,7 @@ struct graph_definition {
   workflow_options options;
   const type_descriptor* input = nullptr;
   std::vector<step_definition> steps;  ///< in the order of definition: an argument's source has a lower index
-  std::optional<source> returns;       ///< nothing: the run's result is nil
+  std::optional<source> returns;  ///< nothing: the run's result is nil
   /// Hash over names, edges and type names (not over options): tells that a recorded run was made by this graph.
   std::uint64_t digest = 0;
   /// Filled in by engine::plan_graph when the graph is registered: the steps that wait for step k, and for how many

@@ -16,7 +16,9 @@ class step_error : public std::runtime_error {
   /// `code` is a short word for programs, kept in the history; `retry_in` overrides the policy's delay (Retry-After).
   explicit step_error(const std::string& message, std::string code = "error",
                       std::optional<std::chrono::milliseconds> retry_in = std::nullopt)
-      : std::runtime_error(message), code_(std::move(code)), retry_in_(retry_in) {}
+      : std::runtime_error(message),
+        code_(std::move(code)),
+        retry_in_(retry_in) {}
   const std::string& code() const noexcept { return code_; }
   std::optional<std::chrono::milliseconds> retry_in() const noexcept { return retry_in_; }
 

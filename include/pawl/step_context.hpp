@@ -39,12 +39,14 @@ struct attempt_facts {
 
 }  // namespace detail
 
-/// Handed to every step function. Valid only during the call; its const members and heartbeat() may be used from several
-/// threads. Nothing here blocks.
+/// Handed to every step function. Valid only during the call; its const members and heartbeat() may be used from
+/// several threads. Nothing here blocks.
 class step_context {
  public:
   step_context(const detail::attempt_facts& facts, detail::attempt_port& port, std::stop_token stop)
-      : facts_(facts), port_(port), stop_(std::move(stop)) {}
+      : facts_(facts),
+        port_(port),
+        stop_(std::move(stop)) {}
   step_context(const step_context&) = delete;
   step_context& operator=(const step_context&) = delete;
 
@@ -56,7 +58,8 @@ class step_context {
   const std::string& step() const { return facts_.step; }
   /// 1, 2, ... over the life of the run.
   std::uint32_t attempt() const { return facts_.attempt; }
-  /// The same for every attempt of this step of this run; an undo has one of its own. Send it with every outside effect.
+  /// The same for every attempt of this step of this run; an undo has one of its own. Send it with every outside
+  /// effect.
   const std::string& idempotency_key() const { return facts_.idempotency_key; }
   /// Rises from attempt to attempt: an outside store that keeps the highest one can refuse a late writer.
   std::uint64_t fencing_token() const { return facts_.fencing_token; }

@@ -36,11 +36,14 @@ class attempts : public ::testing::Test {
  protected:
   attempts() {
     workflow<int> g{"w", {}};
-    g.step("s", [this](step_context& c, const int& n) {
-      ++calls;
-      if (body) body(c);
-      return n;
-    }, {}, g.input());
+    g.step(
+        "s",
+        [this](step_context& c, const int& n) {
+          ++calls;
+          if (body) body(c);
+          return n;
+        },
+        {}, g.input());
     types.add(g);
   }
   void TearDown() override { table->silence(); }  // attempts and their table hold each other
@@ -50,7 +53,8 @@ class attempts : public ::testing::Test {
     call.arguments = {encode(5)};
     auto slot = ledger->try_take({});
     EXPECT_TRUE(slot);
-    return std::make_shared<attempt>(attempt_id{key, 0, false, number}, std::move(call), attempt::watch{.timeout = 1s}, false, std::move(slot), table);
+    return std::make_shared<attempt>(attempt_id{key, 0, false, number}, std::move(call), attempt::watch{.timeout = 1s},
+                                     false, std::move(slot), table);
   }
   std::function<void(step_context&)> body;
   std::atomic<int> calls{0};
@@ -185,8 +189,10 @@ TEST_F(attempts, end_once_whoever_is_first) {
     });
     contend([&] { a->settle(); });
     contend([&] {
-      if (i % 2 == 0) a->give_up(attempt_end::interrupted, {});
-      else a->overdue(actors::overdue_kind::timeout), a->settle();
+      if (i % 2 == 0)
+        a->give_up(attempt_end::interrupted, {});
+      else
+        a->overdue(actors::overdue_kind::timeout), a->settle();
     });
     go = true;
     for (auto& t : threads) t.join();

@@ -95,8 +95,10 @@ TEST_F(cancelling, an_undo_waits_once_more_the_timeout_for_a_function_that_never
   node->command("w", engine::cancel_command{"enough"});
   EXPECT_EQ(node->get(std::move(s.result)).phase, phase::cancelled);
   const auto h = node->history("w");
-  const auto timed_out = std::find_if(h.begin(), h.end(), [](const auto& e) { return e.kind == engine::event_kind::attempt_timed_out; });
-  const auto undo = std::find_if(h.begin(), h.end(), [](const auto& e) { return e.kind == engine::event_kind::attempt_started && e.undo; });
+  const auto timed_out =
+      std::find_if(h.begin(), h.end(), [](const auto& e) { return e.kind == engine::event_kind::attempt_timed_out; });
+  const auto undo = std::find_if(h.begin(), h.end(),
+                                 [](const auto& e) { return e.kind == engine::event_kind::attempt_started && e.undo; });
   ASSERT_TRUE(timed_out != h.end() && undo != h.end());
   EXPECT_TRUE(undo->begun->may_still_run);
   EXPECT_GE(undo->at - timed_out->at, 80ms);
@@ -135,7 +137,8 @@ TEST_F(cancelling, a_killed_id_may_be_started_again_while_the_old_function_runs)
 TEST_F(cancelling, cancel_before_the_first_step_began) {
   chain("none");
   up();
-  auto s = node->start("chain", "w", 1, {}, engine::closed_id_policy::reject, std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()) + 1h);
+  auto s = node->start("chain", "w", 1, {}, engine::closed_id_policy::reject,
+                       std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()) + 1h);
   EXPECT_EQ(node->command("w", engine::cancel_command{"enough"}).outcome.result, command_result::applied);
   EXPECT_EQ(node->get(std::move(s.result)).phase, phase::cancelled);
   EXPECT_EQ(log->total(), 0U);
@@ -165,11 +168,14 @@ TEST_F(cancelling, parallel_steps_are_all_told_and_undone_in_reverse_order) {
   std::vector<value<int>> parts;
   auto undo = [l = log](step_context& c, const std::optional<int>&) { l->enter(c); };
   for (const char* name : {"p", "q", "r", "s"}) {
-    parts.push_back(g.step(name, [l = log](step_context& c, const int& n) {
-      l->enter(c);
-      while (!c.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
-      return n;
-    }, {.timeout = 60s}, in));
+    parts.push_back(g.step(
+        name,
+        [l = log](step_context& c, const int& n) {
+          l->enter(c);
+          while (!c.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+          return n;
+        },
+        {.timeout = 60s}, in));
     g.undo(parts.back(), undo);
   }
   types.add(g);

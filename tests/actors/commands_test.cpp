@@ -12,12 +12,15 @@ class commands : public ::testing::Test {
   commands() {
     workflow<int> g{"w", {}};
     auto in = g.input();
-    g.returns(g.step("only", [l = log, gt = gate_](step_context& c, const int& n) {
-      l->enter(c);
-      if (n < 0) throw permanent_error("negative");
-      if (n == 0) gt->pass();
-      return n;
-    }, {.timeout = 60s}, in));
+    g.returns(g.step(
+        "only",
+        [l = log, gt = gate_](step_context& c, const int& n) {
+          l->enter(c);
+          if (n < 0) throw permanent_error("negative");
+          if (n == 0) gt->pass();
+          return n;
+        },
+        {.timeout = 60s}, in));
     types.add(g);
   }
   test_node& up(actors::node_options o = {}) {
@@ -88,7 +91,11 @@ TEST_F(commands, another_start_of_an_open_run_is_a_conflict_and_stays_one) {
 
 TEST_F(commands, a_closed_id_is_started_again_as_the_policy_says) {
   up();
-  struct { int input; phase end; bool reject, if_failed, allow; } cases[] = {
+  struct {
+    int input;
+    phase end;
+    bool reject, if_failed, allow;
+  } cases[] = {
       {1, phase::completed, false, false, true},
       {-1, phase::failed, false, true, true},
   };
@@ -99,7 +106,8 @@ TEST_F(commands, a_closed_id_is_started_again_as_the_policy_says) {
     std::uint32_t run = 1;
     const auto expect = [&](closed_id_policy policy, bool starts) {
       auto x = node->start("w", id, c.input, {}, policy);
-      EXPECT_EQ(x.reply.outcome.result, starts ? command_result::applied : command_result::conflict) << id << " " << static_cast<int>(policy);
+      EXPECT_EQ(x.reply.outcome.result, starts ? command_result::applied : command_result::conflict)
+          << id << " " << static_cast<int>(policy);
       EXPECT_EQ(x.reply.run, starts ? ++run : run);
       if (starts) EXPECT_EQ(node->get(std::move(x.result)).run, run);
     };
@@ -167,7 +175,8 @@ TEST_F(commands, a_refusal_is_recorded_once_and_not_decided_anew) {
   auto s = node->start("w", "a", 0);
   EXPECT_EQ(node->command("a", engine::resume_command{}, "r").outcome.result, command_result::conflict);
   node->command("a", engine::pause_command{"x"}, "p");
-  EXPECT_EQ(node->command("a", engine::resume_command{}, "r").outcome.result, command_result::conflict) << "a repeat gets the outcome that it had";
+  EXPECT_EQ(node->command("a", engine::resume_command{}, "r").outcome.result, command_result::conflict)
+      << "a repeat gets the outcome that it had";
   EXPECT_EQ(outcomes(), 2U);
   EXPECT_EQ(node->command("a", engine::kill_command{}, "k").outcome.result, command_result::applied);
   EXPECT_EQ(node->command("a", engine::kill_command{}, "k2").outcome.result, command_result::conflict);
@@ -177,7 +186,8 @@ TEST_F(commands, a_refusal_is_recorded_once_and_not_decided_anew) {
 
 TEST_F(commands, not_found_is_recorded_once) {
   up();
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(node->command("nobody", engine::kill_command{}, "k").outcome.result, command_result::not_found);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(node->command("nobody", engine::kill_command{}, "k").outcome.result, command_result::not_found);
   EXPECT_EQ(outcomes(), 1U);
   std::vector<std::future<actors::command_reply>> at_once;
   for (int i = 0; i < 100; ++i) at_once.push_back(node->send("nobody", engine::kill_command{}, "k2"));
@@ -221,10 +231,12 @@ TEST_F(commands, nonsense_is_refused_at_the_door_and_not_recorded) {
   EXPECT_EQ(node->start("nope", "a", 1).reply.state, reply_status::invalid);
   EXPECT_EQ(node->start("w", "a", std::string(200, 'x')).reply.state, reply_status::invalid);
   EXPECT_EQ(node->start("w", "a", 1, {}, closed_id_policy::reject, {}, -5ms).reply.state, reply_status::invalid);
-  EXPECT_EQ(node->start("w", "a", 1, {}, closed_id_policy::reject, engine::from_micros(-5)).reply.state, reply_status::invalid);
+  EXPECT_EQ(node->start("w", "a", 1, {}, closed_id_policy::reject, engine::from_micros(-5)).reply.state,
+            reply_status::invalid);
   EXPECT_EQ(node->store->appends, appends);
   auto s = node->start("w", "a", 1);
-  EXPECT_EQ(s.reply.outcome.result, command_result::applied) << "nothing is left of what was refused: " << s.reply.message;
+  EXPECT_EQ(s.reply.outcome.result, command_result::applied)
+      << "nothing is left of what was refused: " << s.reply.message;
   EXPECT_EQ(node->get(std::move(s.result)).phase, phase::completed);
 }
 
@@ -238,7 +250,8 @@ TEST_F(commands, a_full_node_is_busy_and_goes_on_when_there_is_room) {
   EXPECT_EQ(refused.state, reply_status::busy);
   EXPECT_GT(refused.retry_after, 0ms);
   EXPECT_EQ(node->status().partition.refused_busy, 1U);
-  EXPECT_EQ(node->command("a0", engine::pause_command{}).outcome.result, command_result::applied) << "what is here already is served";
+  EXPECT_EQ(node->command("a0", engine::pause_command{}).outcome.result, command_result::applied)
+      << "what is here already is served";
   EXPECT_EQ(node->command("a0", engine::resume_command{}).outcome.result, command_result::applied);
   gate_->open();
   for (auto& x : s) EXPECT_EQ(node->get(std::move(x.result)).phase, phase::completed);

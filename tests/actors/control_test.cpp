@@ -16,20 +16,28 @@ class control : public ::testing::Test {
   void two_steps(step_options of_b) {
     workflow<int> g{"two", {}};
     auto i = g.input();
-    auto a = g.step("a", [l = log, gt = gate_](step_context& c, const int& n) {
-      l->enter(c);
-      if (n < 0) gt->pass();
-      return n + 1;
-    }, {.timeout = 60s}, i);
-    auto b = g.step("b", [l = log, bad = broken](step_context& c, const int& n) {
-      l->enter(c);
-      if (*bad) throw std::runtime_error("broken");
-      return n * 10;
-    }, of_b, a);
-    g.undo(a, [l = log, bad = undo_broken](step_context& c, const std::optional<int>&) {
-      l->enter(c);
-      if (*bad) throw std::runtime_error("undo broken");
-    }, {.retry = {.max_attempts = 2, .first_delay = 1ms}});
+    auto a = g.step(
+        "a",
+        [l = log, gt = gate_](step_context& c, const int& n) {
+          l->enter(c);
+          if (n < 0) gt->pass();
+          return n + 1;
+        },
+        {.timeout = 60s}, i);
+    auto b = g.step(
+        "b",
+        [l = log, bad = broken](step_context& c, const int& n) {
+          l->enter(c);
+          if (*bad) throw std::runtime_error("broken");
+          return n * 10;
+        },
+        of_b, a);
+    g.undo(a,
+           [l = log, bad = undo_broken](step_context& c, const std::optional<int>&) {
+             l->enter(c);
+             if (*bad) throw std::runtime_error("undo broken");
+           },
+           {.retry = {.max_attempts = 2, .first_delay = 1ms}});
     g.returns(b);
     types.add(g);
     node = std::make_unique<test_node>(types);
@@ -84,9 +92,12 @@ TEST_F(control, an_exhausted_step_may_be_skipped_with_a_result) {
   *broken = true;
   auto s = node->start("two", "w", 1);
   ASSERT_TRUE(pauses("w"));
-  EXPECT_EQ(node->command("w", engine::skip_command{.step = "a", .result = encode(1)}).outcome.result, command_result::conflict);
-  EXPECT_EQ(node->command("w", engine::skip_command{.step = "nope", .result = encode(1)}).outcome.result, command_result::invalid);
-  EXPECT_EQ(node->command("w", engine::skip_command{.step = "b", .result = encode(7)}).outcome.result, command_result::applied);
+  EXPECT_EQ(node->command("w", engine::skip_command{.step = "a", .result = encode(1)}).outcome.result,
+            command_result::conflict);
+  EXPECT_EQ(node->command("w", engine::skip_command{.step = "nope", .result = encode(1)}).outcome.result,
+            command_result::invalid);
+  EXPECT_EQ(node->command("w", engine::skip_command{.step = "b", .result = encode(7)}).outcome.result,
+            command_result::applied);
   EXPECT_EQ(decode<int>(node->get(std::move(s.result)).payload), 7);
 }
 
@@ -140,9 +151,12 @@ TEST_F(control, the_deadline_of_a_run_passes_while_it_is_paused) {
 TEST_F(control, the_deadline_of_a_run_stops_a_function_that_runs) {
   workflow<int> g{"listens", {.version = 1, .deadline = 100ms}};
   auto i = g.input();
-  g.step("a", [](step_context& c, const int&) {
-    while (!c.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
-  }, {.timeout = 60s}, i);
+  g.step(
+      "a",
+      [](step_context& c, const int&) {
+        while (!c.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+      },
+      {.timeout = 60s}, i);
   types.add(g);
   two_steps({});
   auto s = node->start("listens", "w", 1);

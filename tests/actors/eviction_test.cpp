@@ -16,11 +16,14 @@ class evicting : public ::testing::Test {
  protected:
   evicting() {
     workflow<int> g{"w", {}};
-    g.returns(g.step("only", [l = log](step_context& c, const int& n) {
-      l->enter(c);
-      if (static_cast<int>(c.attempt()) < n) throw step_error("again", "again", 30ms);
-      return n;
-    }, {.retry = {.max_attempts = 100}}, g.input()));
+    g.returns(g.step(
+        "only",
+        [l = log](step_context& c, const int& n) {
+          l->enter(c);
+          if (static_cast<int>(c.attempt()) < n) throw step_error("again", "again", 30ms);
+          return n;
+        },
+        {.retry = {.max_attempts = 100}}, g.input()));
     types.add(g);
     options.partition.live = 20;
     options.partition.idle = 10ms;
@@ -97,7 +100,8 @@ TEST_F(evicting, commands_wake_those_that_sleep) {
   }
   EXPECT_LE(node->status().partition.live, 21U);
   EXPECT_TRUE(node->describe("w0").found);
-  for (int i = 0; i < runs; ++i) EXPECT_EQ(node->command("w" + std::to_string(i), engine::cancel_command{}).outcome.result, command_result::applied);
+  for (int i = 0; i < runs; ++i)
+    EXPECT_EQ(node->command("w" + std::to_string(i), engine::cancel_command{}).outcome.result, command_result::applied);
   for (auto& x : s) EXPECT_EQ(node->get(std::move(x.result)).phase, phase::cancelled);
 }
 
@@ -176,7 +180,8 @@ TEST_F(evicting, closed_runs_leave_no_timers) {
   std::vector<test_node::started> s;
   for (int i = 0; i < 100; ++i) {
     for (;;) {
-      auto x = node->start("w", "w" + std::to_string(i), 1, "c" + std::to_string(i), engine::closed_id_policy::reject, {}, 10min);
+      auto x = node->start("w", "w" + std::to_string(i), 1, "c" + std::to_string(i), engine::closed_id_policy::reject,
+                           {}, 10min);
       if (x.reply.state != reply_status::recorded) continue;
       s.push_back(std::move(x));
       break;

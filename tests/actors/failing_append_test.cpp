@@ -8,7 +8,8 @@ using namespace std::chrono_literals;
 using store::append_status;
 
 std::string describe_fault(std::size_t at, planned_failure f) {
-  return "append " + std::to_string(at) + " fails with status " + std::to_string(static_cast<int>(f.status)) + (f.written ? ", written" : ", not written");
+  return "append " + std::to_string(at) + " fails with status " + std::to_string(static_cast<int>(f.status)) +
+         (f.written ? ", written" : ", not written");
 }
 
 class workload {
@@ -16,21 +17,30 @@ class workload {
   workload() {
     workflow<int> g{"flow", {}};
     auto in = g.input();
-    auto a = g.step("a", [l = log](step_context& c, const int& n) {
-      l->enter(c);
-      c.heartbeat(n);
-      return n + 1;
-    }, {}, in);
-    auto b = g.step("b", [l = log](step_context& c, const int& n) {
-      l->enter(c);
-      if (c.attempt() == 1) throw std::runtime_error("again");
-      return n * 2;
-    }, {.retry = {.first_delay = 2ms, .max_delay = 4ms}}, a);
-    auto d = g.step("c", [l = log](step_context& c, const int& n, const int& m) {
-      l->enter(c);
-      if (m == 7) throw permanent_error("seven");
-      return n + m;
-    }, {}, b, in);
+    auto a = g.step(
+        "a",
+        [l = log](step_context& c, const int& n) {
+          l->enter(c);
+          c.heartbeat(n);
+          return n + 1;
+        },
+        {}, in);
+    auto b = g.step(
+        "b",
+        [l = log](step_context& c, const int& n) {
+          l->enter(c);
+          if (c.attempt() == 1) throw std::runtime_error("again");
+          return n * 2;
+        },
+        {.retry = {.first_delay = 2ms, .max_delay = 4ms}}, a);
+    auto d = g.step(
+        "c",
+        [l = log](step_context& c, const int& n, const int& m) {
+          l->enter(c);
+          if (m == 7) throw permanent_error("seven");
+          return n + m;
+        },
+        {}, b, in);
     g.undo(a, [l = log](step_context& c, const std::optional<int>&) { l->enter(c); });
     g.undo(b, [l = log](step_context& c, const std::optional<int>&) { l->enter(c); });
     g.returns(d);
@@ -56,16 +66,24 @@ class workload {
     const std::vector<std::pair<std::string, int>> runs{{"one", 1}, {"seven", 7}, {"cancelled", 3}};
     bool unknown = false;
     for (const auto& [id, input] : runs) {
-      const auto reply = insist([&, in = input, i = id] { return node.start("flow", i, in, "start-" + i).reply; }, unknown);
-      EXPECT_TRUE(reply.outcome.result == command_result::applied || (unknown && reply.outcome.result == command_result::duplicate))
+      const auto reply =
+          insist([&, in = input, i = id] { return node.start("flow", i, in, "start-" + i).reply; }, unknown);
+      EXPECT_TRUE(reply.outcome.result == command_result::applied ||
+                  (unknown && reply.outcome.result == command_result::duplicate))
           << id << ": " << to_text(reply.outcome.result);
       EXPECT_FALSE(node.history(id).empty()) << "what is answered is on record";
     }
-    const auto cancel = insist([&] { return node.command("cancelled", engine::cancel_command{"x"}, "cancel"); }, unknown);
-    EXPECT_EQ(insist([&] { return node.command("cancelled", engine::cancel_command{"x"}, "cancel"); }, unknown).outcome.seq, cancel.outcome.seq);
-    EXPECT_EQ(insist([&] { return node.command("nobody", engine::cancel_command{"x"}, "lost"); }, unknown).outcome.result, command_result::not_found);
+    const auto cancel =
+        insist([&] { return node.command("cancelled", engine::cancel_command{"x"}, "cancel"); }, unknown);
+    EXPECT_EQ(
+        insist([&] { return node.command("cancelled", engine::cancel_command{"x"}, "cancel"); }, unknown).outcome.seq,
+        cancel.outcome.seq);
+    EXPECT_EQ(
+        insist([&] { return node.command("nobody", engine::cancel_command{"x"}, "lost"); }, unknown).outcome.result,
+        command_result::not_found);
     for (const auto& [id, input] : runs) {
-      EXPECT_TRUE(eventually([&, i = id] { return node.result(i).state == result_status::closed; })) << id << " does not end";
+      EXPECT_TRUE(eventually([&, i = id] { return node.result(i).state == result_status::closed; }))
+          << id << " does not end";
     }
     EXPECT_EQ(decode<int>(node.result("one").payload), 5);
     EXPECT_EQ(node.result("seven").phase, phase::failed);
@@ -128,12 +146,15 @@ class failing_append : public ::testing::Test {
   void one_step(step_options o = {.timeout = 60s}) {
     workflow<int> g{"w", {}};
     auto in = g.input();
-    auto a = g.step("a", [l = log, gt = gate_](step_context& c, const int& n) {
-      l->enter(c);
-      gt->pass();
-      if (c.stop_token().stop_requested()) throw std::runtime_error("told to stop");
-      return n + 1;
-    }, o, in);
+    auto a = g.step(
+        "a",
+        [l = log, gt = gate_](step_context& c, const int& n) {
+          l->enter(c);
+          gt->pass();
+          if (c.stop_token().stop_requested()) throw std::runtime_error("told to stop");
+          return n + 1;
+        },
+        o, in);
     g.undo(a, [l = log](step_context& c, const std::optional<int>&) { l->enter(c); });
     g.returns(a);
     types.add(g);
@@ -204,10 +225,13 @@ TEST_F(failing_append, nobody_is_told_to_stop_before_the_cancel_is_on_record) {
 
 TEST_F(failing_append, an_adopted_attempt_hears_of_a_cancel) {
   workflow<int> g{"listens", {}};
-  g.step("a", [l = log](step_context& c, const int&) {
-    l->enter(c);
-    while (!c.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
-  }, {.timeout = 60s}, g.input());
+  g.step(
+      "a",
+      [l = log](step_context& c, const int&) {
+        l->enter(c);
+        while (!c.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+      },
+      {.timeout = 60s}, g.input());
   types.add(g);
   one_step();
   auto s = node->start("listens", "x", 1);
@@ -215,7 +239,8 @@ TEST_F(failing_append, an_adopted_attempt_hears_of_a_cancel) {
   fail_at(engine::event_kind::run_started, {append_status::unknown, false});
   EXPECT_EQ(node->start("listens", "y", 1).reply.state, reply_status::unknown);
   ASSERT_TRUE(eventually([&] { return node->describe("x").found && node->status().journal_available; }));
-  ASSERT_TRUE(eventually([&] { return node->command("x", engine::cancel_command{}, "c").state == reply_status::recorded; }));
+  ASSERT_TRUE(
+      eventually([&] { return node->command("x", engine::cancel_command{}, "c").state == reply_status::recorded; }));
   EXPECT_EQ(node->get(std::move(s.result)).phase, phase::cancelled);
   EXPECT_EQ(fired(), 1U);
 }
@@ -226,7 +251,8 @@ TEST_F(failing_append, an_adopted_attempt_leaves_after_a_kill) {
   ASSERT_TRUE(gate_->holds(1));
   fail_at(engine::event_kind::run_killed, {append_status::unknown, false});
   EXPECT_EQ(node->command("x", engine::kill_command{}, "k").state, reply_status::unknown);
-  ASSERT_TRUE(eventually([&] { return node->command("x", engine::kill_command{}, "k").state == reply_status::recorded; }));
+  ASSERT_TRUE(
+      eventually([&] { return node->command("x", engine::kill_command{}, "k").state == reply_status::recorded; }));
   EXPECT_EQ(node->get(std::move(s.result)).phase, phase::killed);
   gate_->open();
   expect_empty(*node);

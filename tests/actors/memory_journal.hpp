@@ -2,14 +2,14 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <set>
+#include <thread>
 
 #include "store/journal.hpp"
 #include "store/view.hpp"
@@ -97,7 +97,8 @@ class memory_journal final : public store::journal {
     ++store_->appends;
     if (store_->shut) store_->violations.push_back("append to a shut journal");
     std::optional<planned_failure> failure;
-    if (const auto planned = store_->failures.find(store_->appends); planned != store_->failures.end()) failure = planned->second;
+    if (const auto planned = store_->failures.find(store_->appends); planned != store_->failures.end())
+      failure = planned->second;
     if (!failure && store_->fail_if) failure = store_->fail_if(r);
     if (failure) {
       ++store_->failures_fired;
@@ -185,7 +186,8 @@ class memory_view final : public store::view {
     const std::lock_guard lock(store_->mutex);
     std::vector<store::run_row> out;
     for (const auto& [key, row] : store_->runs)
-      if (row.summary.closed_at == 0 && row.summary.wake_at < until && std::pair{row.summary.wake_at, key} > std::pair{after.wake_at, after.key})
+      if (row.summary.closed_at == 0 && row.summary.wake_at < until &&
+          std::pair{row.summary.wake_at, key} > std::pair{after.wake_at, after.key})
         out.push_back(row);
     std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
       return std::pair{a.summary.wake_at, a.key} < std::pair{b.summary.wake_at, b.key};

@@ -37,11 +37,14 @@ using engine::phase;
 
 class test_node {
  public:
-  explicit test_node(const registry& types, std::shared_ptr<memory_store> s = std::make_shared<memory_store>(), actors::node_options o = {})
-      : store(std::move(s)), journal_(store) {
+  explicit test_node(const registry& types, std::shared_ptr<memory_store> s = std::make_shared<memory_store>(),
+                     actors::node_options o = {})
+      : store(std::move(s)),
+        journal_(store) {
     o.open_view = [s2 = store] { return std::make_unique<memory_view>(s2); };
     if (!o.log) o.log = [](log_level, std::string_view) {};
-    system = std::make_unique<actors::node_system>(types, journal_, [](std::string_view) { return true; }, std::move(o));
+    system =
+        std::make_unique<actors::node_system>(types, journal_, [](std::string_view) { return true; }, std::move(o));
   }
 
   struct started {
@@ -53,8 +56,8 @@ class test_node {
   /// Does not wait. Without an id the command gets one of its own.
   template <class T>
   started begin(const std::string& type, const std::string& id, const T& input, std::string command_id = {},
-                engine::closed_id_policy closed_id = engine::closed_id_policy::reject, std::optional<engine::time_point> at = {},
-                engine::milliseconds deadline = {}) {
+                engine::closed_id_policy closed_id = engine::closed_id_policy::reject,
+                std::optional<engine::time_point> at = {}, engine::milliseconds deadline = {}) {
     auto replied = std::make_shared<std::promise<actors::command_reply>>();
     auto closed = std::make_shared<std::promise<actors::run_result>>();
     actors::command_request r;
@@ -76,8 +79,8 @@ class test_node {
 
   template <class T>
   started start(const std::string& type, const std::string& id, const T& input, std::string command_id = {},
-                engine::closed_id_policy closed_id = engine::closed_id_policy::reject, std::optional<engine::time_point> at = {},
-                engine::milliseconds deadline = {}) {
+                engine::closed_id_policy closed_id = engine::closed_id_policy::reject,
+                std::optional<engine::time_point> at = {}, engine::milliseconds deadline = {}) {
     auto s = begin(type, id, input, std::move(command_id), closed_id, at, deadline);
     s.reply = get(std::move(s.replied));
     return s;
@@ -102,7 +105,8 @@ class test_node {
 
   std::future<actors::run_result> await(const std::string& id, std::uint32_t run = 0) {
     auto closed = std::make_shared<std::promise<actors::run_result>>();
-    system->await_result({.workflow_id = id, .run = run, .on_result = [closed](const actors::run_result& x) { closed->set_value(x); }});
+    system->await_result(
+        {.workflow_id = id, .run = run, .on_result = [closed](const actors::run_result& x) { closed->set_value(x); }});
     return closed->get_future();
   }
 
@@ -122,7 +126,8 @@ class test_node {
 
   template <class T>
   static T get(std::future<T> f) {
-    if (f.wait_for(patience) != std::future_status::ready) throw std::runtime_error("no answer within the test's patience");
+    if (f.wait_for(patience) != std::future_status::ready)
+      throw std::runtime_error("no answer within the test's patience");
     return f.get();
   }
 

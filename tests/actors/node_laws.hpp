@@ -139,17 +139,20 @@ inline void expect_idle(test_node& node) {
   actors::node_status s;
   const bool idle = eventually([&] {
     s = node.status();
-    return s.attempts == 0 && s.lingering == 0 && s.slots.taken == 0 && s.slots.waiting == 0 && s.partition.waiters == 0 && s.commits.waiting == 0;
+    return s.attempts == 0 && s.lingering == 0 && s.slots.taken == 0 && s.slots.waiting == 0 &&
+           s.partition.waiters == 0 && s.commits.waiting == 0;
   });
-  EXPECT_TRUE(idle) << "attempts=" << s.attempts << " lingering=" << s.lingering << " taken=" << s.slots.taken << " waiting=" << s.slots.waiting
-                    << " waiters=" << s.partition.waiters << " commits=" << s.commits.waiting;
+  EXPECT_TRUE(idle) << "attempts=" << s.attempts << " lingering=" << s.lingering << " taken=" << s.slots.taken
+                    << " waiting=" << s.slots.waiting << " waiters=" << s.partition.waiters
+                    << " commits=" << s.commits.waiting;
 }
 
 /// ... and no run is in memory.
 inline void expect_empty(test_node& node) {
   expect_idle(node);
   actors::node_status s;
-  EXPECT_TRUE(eventually([&] { return (s = node.status()).partition.live == 0; })) << "live=" << s.partition.live << " resting=" << s.partition.resting;
+  EXPECT_TRUE(eventually([&] { return (s = node.status()).partition.live == 0; }))
+      << "live=" << s.partition.live << " resting=" << s.partition.resting;
 }
 
 }  // namespace pawl::test

@@ -44,24 +44,33 @@ class restarts : public ::testing::Test {
   void define(registry& r, bool changed = false) {
     workflow<int> g{"flow", {}};
     auto i = g.input();
-    auto a = g.step("a", [l = log](step_context& c, const int& n) {
-      l->enter(c);
-      return n + 1;
-    }, {}, i);
-    auto b = g.step(changed ? "b2" : "b", [l = log, gt = gate_](step_context& c, const int& n) {
-      l->enter(c);
-      c.heartbeat(static_cast<int>(c.attempt()));
-      if (c.attempt() == 1) gt->pass();
-      return n * 10 + c.last_details<int>().value_or(0);
-    }, {.timeout = 60s}, a);
+    auto a = g.step(
+        "a",
+        [l = log](step_context& c, const int& n) {
+          l->enter(c);
+          return n + 1;
+        },
+        {}, i);
+    auto b = g.step(
+        changed ? "b2" : "b",
+        [l = log, gt = gate_](step_context& c, const int& n) {
+          l->enter(c);
+          c.heartbeat(static_cast<int>(c.attempt()));
+          if (c.attempt() == 1) gt->pass();
+          return n * 10 + c.last_details<int>().value_or(0);
+        },
+        {.timeout = 60s}, a);
     g.returns(b);
     r.add(g);
     workflow<int> w{"waits", {}};
-    w.returns(w.step("s", [l = log](step_context& c, const int& n) {
-      l->enter(c);
-      if (c.attempt() == 1) throw step_error("later", "later", 300ms);
-      return n;
-    }, {}, w.input()));
+    w.returns(w.step(
+        "s",
+        [l = log](step_context& c, const int& n) {
+          l->enter(c);
+          if (c.attempt() == 1) throw step_error("later", "later", 300ms);
+          return n;
+        },
+        {}, w.input()));
     r.add(w);
   }
   void TearDown() override {
@@ -232,8 +241,10 @@ TEST_F(restarts, histories_that_cannot_be_followed_pause_alone) {
   {
     test_node before(types, store);
     for (const char* id : {"gap", "garbled", "empty", "fine"}) before.start("waits", id, 5);
-    ASSERT_TRUE(eventually([&] { return before.count("fine", "attempt_failed") == 1 && before.count("empty", "attempt_failed") == 1 &&
-                                        before.count("gap", "attempt_failed") == 1 && before.count("garbled", "attempt_failed") == 1; }));
+    ASSERT_TRUE(eventually([&] {
+      return before.count("fine", "attempt_failed") == 1 && before.count("empty", "attempt_failed") == 1 &&
+             before.count("gap", "attempt_failed") == 1 && before.count("garbled", "attempt_failed") == 1;
+    }));
   }
   store->change([](memory_store& m) {
     const auto key = [&](const char* id) { return m.by_id.at(id).at(1); };

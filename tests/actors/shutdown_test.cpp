@@ -18,21 +18,27 @@ class shutting_down : public ::testing::Test {
     workflow<int> g{"w", {}};
     auto v = g.input();
     for (int k = 0; k < 3; ++k)
-      v = g.step("s" + std::to_string(k), [l = log](step_context& c, const int& n) {
-        l->enter(c);
-        if (n % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
-        if (n % 7 == 0 && c.attempt() == 1) throw step_error("again", "again", 5ms);
-        return n + 1;
-      }, {}, v);
+      v = g.step(
+          "s" + std::to_string(k),
+          [l = log](step_context& c, const int& n) {
+            l->enter(c);
+            if (n % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+            if (n % 7 == 0 && c.attempt() == 1) throw step_error("again", "again", 5ms);
+            return n + 1;
+          },
+          {}, v);
     g.returns(v);
     types.add(g);
     workflow<int> h{"hangs", {}};
-    h.step("h", [l = log, gt = gate_](step_context& c, const int&) {
-      l->enter(c);
-      gt->pass();
-      c.heartbeat(1);
-      c.log(log_level::info, "back");
-    }, {.timeout = 60s}, h.input());
+    h.step(
+        "h",
+        [l = log, gt = gate_](step_context& c, const int&) {
+          l->enter(c);
+          gt->pass();
+          c.heartbeat(1);
+          c.log(log_level::info, "back");
+        },
+        {.timeout = 60s}, h.input());
     types.add(h);
   }
   template <class T>
@@ -45,8 +51,10 @@ class shutting_down : public ::testing::Test {
     o->a = all;
     ++all->owed;
     return [o](const T&) {
-      if (o->done.exchange(true)) ++o->a->twice;
-      else ++o->a->given;
+      if (o->done.exchange(true))
+        ++o->a->twice;
+      else
+        ++o->a->given;
     };
   }
   void ask_everything(test_node& n, int i) {
@@ -67,9 +75,12 @@ class shutting_down : public ::testing::Test {
     actors::command_request k;
     k.workflow_id = "w" + std::to_string(i / 2);
     k.command.id = "k" + std::to_string(i);
-    if (i % 3 == 0) k.command.body = engine::kill_command{};
-    else if (i % 3 == 1) k.command.body = engine::cancel_command{};
-    else k.command.body = engine::pause_command{};
+    if (i % 3 == 0)
+      k.command.body = engine::kill_command{};
+    else if (i % 3 == 1)
+      k.command.body = engine::cancel_command{};
+    else
+      k.command.body = engine::pause_command{};
     k.reply = actors::owed_reply(counted<actors::command_reply>());
     n.system->submit(std::move(k));
   }
@@ -86,7 +97,8 @@ TEST_F(shutting_down, with_everything_in_flight) {
     {
       actors::node_options o;
       o.pool.max_threads = 8;
-      if (round % 3 == 1) store->failures[static_cast<std::size_t>(20 + round)] = {store::append_status::unknown, round % 2 == 0};
+      if (round % 3 == 1)
+        store->failures[static_cast<std::size_t>(20 + round)] = {store::append_status::unknown, round % 2 == 0};
       if (round % 3 == 2) {
         store->failures[static_cast<std::size_t>(10 + round)] = {store::append_status::no_space, false};
         store->reopen_refusals = 1'000'000;
@@ -159,12 +171,15 @@ TEST_F(shutting_down, a_function_that_returns_when_the_node_is_gone_touches_noth
     auto g = std::make_shared<gate>();
     registry r;
     workflow<int> h{"hangs", {}};
-    h.step("h", [g](step_context& c, const int&) {
-      g->pass();
-      c.heartbeat(1);
-      c.log(log_level::info, "back");
-      throw std::runtime_error("late");
-    }, {.timeout = 60s}, h.input());
+    h.step(
+        "h",
+        [g](step_context& c, const int&) {
+          g->pass();
+          c.heartbeat(1);
+          c.log(log_level::info, "back");
+          throw std::runtime_error("late");
+        },
+        {.timeout = 60s}, h.input());
     r.add(h);
     actors::node_options o;
     o.log = [lines = log_lines.get()](log_level, std::string_view) { ++*lines; };

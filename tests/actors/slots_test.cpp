@@ -148,15 +148,18 @@ TEST_F(slots, two_serve_fifty_workflows_fairly) {
   workflow<int> g{"steps", {}};
   auto v = g.input();
   for (int k = 0; k < 5; ++k)
-    v = g.step("s" + std::to_string(k), [l = log, running, most](step_context& c, const int& n) {
-      l->enter(c);
-      const int now = ++*running;
-      for (int seen = *most; now > seen && !most->compare_exchange_weak(seen, now);) {
-      }
-      std::this_thread::sleep_for(1ms);
-      --*running;
-      return n + 1;
-    }, {}, v);
+    v = g.step(
+        "s" + std::to_string(k),
+        [l = log, running, most](step_context& c, const int& n) {
+          l->enter(c);
+          const int now = ++*running;
+          for (int seen = *most; now > seen && !most->compare_exchange_weak(seen, now);) {
+          }
+          std::this_thread::sleep_for(1ms);
+          --*running;
+          return n + 1;
+        },
+        {}, v);
   g.returns(v);
   types.add(g);
   workflow<int> hold{"hold", {}};
@@ -169,7 +172,8 @@ TEST_F(slots, two_serve_fifty_workflows_fairly) {
   for (int i = 0; i < 50; ++i) s.push_back(node->begin("steps", "w" + std::to_string(i), i));
   ASSERT_TRUE(eventually([&] { return node->status().slots.waiting == 50; }));
   gate_->open();
-  for (int i = 0; i < 50; ++i) EXPECT_EQ(decode<int>(node->get(std::move(s[static_cast<std::size_t>(i)].result)).payload), i + 5);
+  for (int i = 0; i < 50; ++i)
+    EXPECT_EQ(decode<int>(node->get(std::move(s[static_cast<std::size_t>(i)].result)).payload), i + 5);
   EXPECT_LE(*most, 2);
   // Fair: the last to start its first step does so before the first has had its fourth.
   const auto order = log->order();
@@ -182,12 +186,15 @@ TEST_F(slots, a_limit_of_a_step_holds_and_holds_up_nobody_else) {
   auto running = std::make_shared<std::atomic<int>>(0);
   workflow<int> g{"limited", {}};
   auto v = g.input();
-  g.step("narrow", [l = log, running](step_context& c, const int&) {
-    l->enter(c);
-    EXPECT_LE(++*running, 2);
-    std::this_thread::sleep_for(1ms);
-    --*running;
-  }, {.max_concurrent = 2}, v);
+  g.step(
+      "narrow",
+      [l = log, running](step_context& c, const int&) {
+        l->enter(c);
+        EXPECT_LE(++*running, 2);
+        std::this_thread::sleep_for(1ms);
+        --*running;
+      },
+      {.max_concurrent = 2}, v);
   g.step("wide", [l = log](step_context& c, const int&) { l->enter(c); }, {}, v);
   types.add(g);
   up(8);
@@ -204,14 +211,20 @@ TEST_F(slots, a_run_waits_for_each_kind_of_slot_that_it_lacks) {
   types.add(hold);
   workflow<int> g{"both", {}};
   auto v = g.input();
-  g.step("narrow", [l = log, second](step_context& c, const int& n) {
-    l->enter(c);
-    if (n == 0) second->pass();
-  }, {.timeout = 60s, .max_concurrent = 1}, v);
-  auto first = g.step("wide", [l = log](step_context& c, const int& n) {
-    l->enter(c);
-    return n;
-  }, {}, v);
+  g.step(
+      "narrow",
+      [l = log, second](step_context& c, const int& n) {
+        l->enter(c);
+        if (n == 0) second->pass();
+      },
+      {.timeout = 60s, .max_concurrent = 1}, v);
+  auto first = g.step(
+      "wide",
+      [l = log](step_context& c, const int& n) {
+        l->enter(c);
+        return n;
+      },
+      {}, v);
   (void)first;
   types.add(g);
   up(2);
@@ -232,10 +245,13 @@ TEST_F(slots, a_run_waits_for_each_kind_of_slot_that_it_lacks) {
 
 TEST_F(slots, runs_that_are_killed_while_they_wait_leave_the_line) {
   workflow<int> g{"hold", {}};
-  g.step("h", [l = log, gt = gate_](step_context& c, const int&) {
-    l->enter(c);
-    gt->pass();
-  }, {.timeout = 60s}, g.input());
+  g.step(
+      "h",
+      [l = log, gt = gate_](step_context& c, const int&) {
+        l->enter(c);
+        gt->pass();
+      },
+      {.timeout = 60s}, g.input());
   types.add(g);
   up(1);
   auto first = node->start("hold", "first", 0);
@@ -244,7 +260,8 @@ TEST_F(slots, runs_that_are_killed_while_they_wait_leave_the_line) {
   for (int i = 0; i < 200; ++i) s.push_back(node->begin("hold", "w" + std::to_string(i), 0));
   ASSERT_TRUE(eventually([&] { return node->status().slots.waiting == 200; }));
   for (int i = 0; i < 199; ++i) node->send("w" + std::to_string(i), engine::kill_command{});
-  for (int i = 0; i < 199; ++i) EXPECT_EQ(node->get(std::move(s[static_cast<std::size_t>(i)].result)).phase, phase::killed);
+  for (int i = 0; i < 199; ++i)
+    EXPECT_EQ(node->get(std::move(s[static_cast<std::size_t>(i)].result)).phase, phase::killed);
   EXPECT_TRUE(eventually([&] { return node->status().slots.waiting == 1; }));
   gate_->open();
   EXPECT_EQ(node->get(std::move(first.result)).phase, phase::completed);
@@ -256,24 +273,29 @@ TEST_F(slots, functions_may_run_in_place) {
   workflow<int> g{"here", {}};
   auto v = g.input();
   for (int k = 0; k < 20; ++k)
-    v = g.step("s" + std::to_string(k), [l = log](step_context& c, const int& n) {
-      l->enter(c);
-      if (c.attempt() == 1 && n % 5 == 0) throw std::runtime_error("again");
-      return n + 1;
-    }, {.retry = {.first_delay = 1ms}, .where = run_on::in_place}, v);
+    v = g.step(
+        "s" + std::to_string(k),
+        [l = log](step_context& c, const int& n) {
+          l->enter(c);
+          if (c.attempt() == 1 && n % 5 == 0) throw std::runtime_error("again");
+          return n + 1;
+        },
+        {.retry = {.first_delay = 1ms}, .where = run_on::in_place}, v);
   g.returns(v);
   types.add(g);
   up(2);
   std::vector<test_node::started> s;
   for (int i = 0; i < 20; ++i) s.push_back(node->begin("here", "w" + std::to_string(i), i));
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(decode<int>(node->get(std::move(s[static_cast<std::size_t>(i)].result)).payload), i + 20);
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(decode<int>(node->get(std::move(s[static_cast<std::size_t>(i)].result)).payload), i + 20);
   EXPECT_EQ(node->status().pool.threads_started_total, 0U);
 }
 
 TEST_F(slots, more_parallel_steps_than_slots_all_run) {
   workflow<int> g{"wide", {}};
   auto v = g.input();
-  for (int k = 0; k < 100; ++k) g.step("s" + std::to_string(k), [l = log](step_context& c, const int&) { l->enter(c); }, {}, v);
+  for (int k = 0; k < 100; ++k)
+    g.step("s" + std::to_string(k), [l = log](step_context& c, const int&) { l->enter(c); }, {}, v);
   types.add(g);
   up(3);
   auto s = node->start("wide", "w", 0);

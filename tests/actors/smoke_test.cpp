@@ -21,13 +21,14 @@ TEST(node, runs_three_steps_to_the_end) {
   const auto r = node.get(std::move(s.result));
   EXPECT_EQ(r.phase, engine::phase::completed);
   EXPECT_EQ(decode<int>(r.payload), 63);
-  EXPECT_EQ(node.kinds("w-1"), (std::vector<std::string>{"run_started", "attempt_started", "attempt_completed", "attempt_started",
-                                                        "attempt_completed", "attempt_started", "attempt_completed", "run_completed"}));
+  EXPECT_EQ(node.kinds("w-1"),
+            (std::vector<std::string>{"run_started", "attempt_started", "attempt_completed", "attempt_started",
+                                      "attempt_completed", "attempt_started", "attempt_completed", "run_completed"}));
   EXPECT_TRUE(node.store->violations.empty());
 }
 
-// The disk is slower than the delay: the next attempt is due before the failure of the last one is durable, so no timer is
-// set for it.
+// The disk is slower than the delay: the next attempt is due before the failure of the last one is durable, so no timer
+// is set for it.
 TEST(node, goes_on_when_a_retry_becomes_due_during_a_commit) {
   workflow<int> g{"flaky", {}};
   auto in = g.input();

@@ -32,41 +32,62 @@ class storm {
  public:
   storm(std::uint32_t seed, weather w) : seed_(seed), weather_(w) {
     workflow<int> quick{"quick", {}};
-    auto q = quick.step("q", [l = log](step_context& c, const int& n) {
-      l->enter(c);
-      return n;
-    }, {.where = run_on::in_place}, quick.input());
-    quick.returns(quick.step("r", [l = log](step_context& c, const int& n) {
-      l->enter(c);
-      return n;
-    }, {}, q));
+    auto q = quick.step(
+        "q",
+        [l = log](step_context& c, const int& n) {
+          l->enter(c);
+          return n;
+        },
+        {.where = run_on::in_place}, quick.input());
+    quick.returns(quick.step(
+        "r",
+        [l = log](step_context& c, const int& n) {
+          l->enter(c);
+          return n;
+        },
+        {}, q));
     types.add(quick);
     workflow<int> flow{"flow", {}};
     auto in = flow.input();
     auto undo = [l = log](step_context& c, const std::optional<int>&) { l->enter(c); };
-    auto a = flow.step("a", [l = log](step_context& c, const int& n) {
-      l->enter(c);
-      c.heartbeat(n);
-      std::this_thread::sleep_for(std::chrono::microseconds(n % 700));
-      if (n % 5 == 0 && c.attempt() < 3) throw step_error("again", "again", 3ms);
-      return n;
-    }, {.max_concurrent = 2}, in);
+    auto a = flow.step(
+        "a",
+        [l = log](step_context& c, const int& n) {
+          l->enter(c);
+          c.heartbeat(n);
+          std::this_thread::sleep_for(std::chrono::microseconds(n % 700));
+          if (n % 5 == 0 && c.attempt() < 3) throw step_error("again", "again", 3ms);
+          return n;
+        },
+        {.max_concurrent = 2}, in);
     flow.undo(a, undo);
-    auto b = flow.step("b", [l = log, hangs = w.hangs](step_context& c, const int& n) {
-      l->enter(c);
-      const auto until = std::chrono::steady_clock::now() + (hangs && n % 11 == 0 ? 30ms : std::chrono::milliseconds(n % 3));
-      while (std::chrono::steady_clock::now() < until && (hangs || !c.stop_token().stop_requested())) std::this_thread::sleep_for(200us);
-      if (n % 13 == 0) throw permanent_error("thirteen");
-      return n;
-    }, {.timeout = w.hangs ? 15ms : 20'000ms, .retry = {.max_attempts = 2, .first_delay = 2ms}, .exhausted = seed % 2 == 0 ? when_exhausted::pause : when_exhausted::compensate}, in);
+    auto b = flow.step(
+        "b",
+        [l = log, hangs = w.hangs](step_context& c, const int& n) {
+          l->enter(c);
+          const auto until =
+              std::chrono::steady_clock::now() + (hangs && n % 11 == 0 ? 30ms : std::chrono::milliseconds(n % 3));
+          while (std::chrono::steady_clock::now() < until && (hangs || !c.stop_token().stop_requested()))
+            std::this_thread::sleep_for(200us);
+          if (n % 13 == 0) throw permanent_error("thirteen");
+          return n;
+        },
+        {.timeout = w.hangs ? 15ms : 20'000ms,
+         .retry = {.max_attempts = 2, .first_delay = 2ms},
+         .exhausted = seed % 2 == 0 ? when_exhausted::pause : when_exhausted::compensate},
+        in);
     flow.undo(b, undo);
-    flow.returns(flow.step("c", [l = log](step_context& c, const int& x, const int& y) {
-      l->enter(c);
-      return x + y;
-    }, {}, a, b));
+    flow.returns(flow.step(
+        "c",
+        [l = log](step_context& c, const int& x, const int& y) {
+          l->enter(c);
+          return x + y;
+        },
+        {}, a, b));
     types.add(flow);
     if (weather_.faults_in_thousand > 0)
-      store->fail_if = [this, rng = std::mt19937(seed)](const store::record&) mutable -> std::optional<planned_failure> {
+      store->fail_if = [this,
+                        rng = std::mt19937(seed)](const store::record&) mutable -> std::optional<planned_failure> {
         if (calm || static_cast<int>(rng() % 1000) >= weather_.faults_in_thousand) return std::nullopt;
         const append_status kinds[] = {append_status::unknown, append_status::refused, append_status::no_space};
         const auto kind = kinds[rng() % 3];
@@ -141,8 +162,11 @@ class storm {
       const int input = static_cast<int>(std::hash<std::string>{}(s.command_id) % 1000);
       if (what < 9) {
         std::optional<engine::time_point> at;
-        if (what < 2) at = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()) + std::chrono::milliseconds(5 + input % 20);
-        auto x = node->begin(what % 3 == 0 ? "flow" : "quick", s.workflow_id, input, s.command_id, engine::closed_id_policy::allow, at);
+        if (what < 2)
+          at = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()) +
+               std::chrono::milliseconds(5 + input % 20);
+        auto x = node->begin(what % 3 == 0 ? "flow" : "quick", s.workflow_id, input, s.command_id,
+                             engine::closed_id_policy::allow, at);
         s.reply = std::move(x.replied);
         s.result = std::move(x.result);
       } else if (what < 12) {
@@ -175,11 +199,14 @@ class storm {
       EXPECT_TRUE(eventually([&] {
         if (!is_open(id(i))) return true;
         if (memory_view(store).find(id(i))->summary.paused) {
-          if (++tries < 3) node->command(id(i), engine::resume_command{});
-          else node->command(id(i), engine::cancel_command{}), node->command(id(i), engine::kill_command{});
+          if (++tries < 3)
+            node->command(id(i), engine::resume_command{});
+          else
+            node->command(id(i), engine::cancel_command{}), node->command(id(i), engine::kill_command{});
         }
         return false;
-      })) << id(i) << " does not end: " << describe(id(i));
+      })) << id(i)
+          << " does not end: " << describe(id(i));
     }
   }
 
@@ -201,9 +228,11 @@ class storm {
       const auto result = r.outcome.result;
       const auto who = s.command_id + " to " + s.workflow_id;
       if (result == command_result::applied || result == command_result::duplicate) {
-        EXPECT_TRUE(on_record(s, r)) << who << " was " << to_text(result) << " at " << r.outcome.seq << " of " << r.run_uid;
+        EXPECT_TRUE(on_record(s, r)) << who << " was " << to_text(result) << " at " << r.outcome.seq << " of "
+                                     << r.run_uid;
         auto& known = applied.try_emplace(s.command_id, r.run_uid, r.outcome.seq).first->second;
-        if (known.first.empty()) known.first = r.run_uid;  // a repeat of what an earlier run was told does not name the run
+        if (known.first.empty())
+          known.first = r.run_uid;  // a repeat of what an earlier run was told does not name the run
         if (!r.run_uid.empty()) EXPECT_EQ(known.first, r.run_uid) << who;
         EXPECT_EQ(known.second, r.outcome.seq) << who;
         EXPECT_FALSE(refused.contains(s.command_id)) << who;
@@ -216,7 +245,9 @@ class storm {
     }
   }
 
-  static bool result_is_duplicate(const actors::command_reply& r) { return r.outcome.result == command_result::duplicate; }
+  static bool result_is_duplicate(const actors::command_reply& r) {
+    return r.outcome.result == command_result::duplicate;
+  }
 
   bool on_record(const sent_command& s, const actors::command_reply& r) {
     memory_view v(store);
@@ -254,7 +285,9 @@ void many(weather w, std::uint32_t from, std::uint32_t seeds, std::size_t least_
 TEST(storms, commands_race_with_ends_and_evictions) { many({}, 1, 6, 0); }
 TEST(storms, the_journal_fails_meanwhile) { many({.faults_in_thousand = 60}, 100, 6, 20); }
 TEST(storms, functions_hang_meanwhile) { many({.faults_in_thousand = 20, .hangs = true}, 200, 4, 3); }
-TEST(storms, nodes_come_and_go) { many({.faults_in_thousand = 10, .operations = 80, .hangs = true, .lives = 6}, 400, 2, 2); }
+TEST(storms, nodes_come_and_go) {
+  many({.faults_in_thousand = 10, .operations = 80, .hangs = true, .lives = 6}, 400, 2, 2);
+}
 TEST(storms, memory_is_tiny) { many({.faults_in_thousand = 20, .live = 3, .slots = 1}, 300, 4, 3); }
 
 }  // namespace

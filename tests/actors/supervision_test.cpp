@@ -10,15 +10,21 @@ class supervision : public ::testing::Test {
  protected:
   supervision() {
     workflow<int> g{"w", {}};
-    auto a = g.step("a", [l = log, gt = gate_](step_context& c, const int& n) {
-      l->enter(c);
-      gt->pass();
-      return n;
-    }, {.timeout = 60s}, g.input());
-    g.returns(g.step("b", [l = log](step_context& c, const int& n) {
-      l->enter(c);
-      return n + 1;
-    }, {}, a));
+    auto a = g.step(
+        "a",
+        [l = log, gt = gate_](step_context& c, const int& n) {
+          l->enter(c);
+          gt->pass();
+          return n;
+        },
+        {.timeout = 60s}, g.input());
+    g.returns(g.step(
+        "b",
+        [l = log](step_context& c, const int& n) {
+          l->enter(c);
+          return n + 1;
+        },
+        {}, a));
     types.add(g);
     // Reading the history of `poisoned` throws as often as `times` says.
     store->on_history = [this](engine::run_key key) {
@@ -65,7 +71,8 @@ class supervision : public ::testing::Test {
 TEST_F(supervision, an_actor_that_dies_is_restarted) {
   poison(2);
   EXPECT_EQ(node->command("x", engine::cancel_command{}, "c").state, reply_status::unknown);
-  EXPECT_TRUE(eventually([&] { return node->command("x", engine::cancel_command{}, "c").state == reply_status::recorded; }));
+  EXPECT_TRUE(
+      eventually([&] { return node->command("x", engine::cancel_command{}, "c").state == reply_status::recorded; }));
   EXPECT_EQ(node->result("x").phase, phase::cancelled);
   EXPECT_EQ(thrown, 2);
   EXPECT_EQ(node->status().partition.restarts, 2U);
@@ -88,7 +95,8 @@ TEST_F(supervision, who_dies_too_often_is_paused_and_its_neighbours_go_on) {
   EXPECT_NE(r.message.find("poison"), std::string::npos) << r.message;
   times = 0;
   EXPECT_TRUE(eventually([&] { return node->status().partition.live == 0; }));
-  EXPECT_EQ(node->command("x", engine::resume_command{}).outcome.result, command_result::applied) << "it can be followed again";
+  EXPECT_EQ(node->command("x", engine::resume_command{}).outcome.result, command_result::applied)
+      << "it can be followed again";
   EXPECT_EQ(node->command("x", engine::cancel_command{}).outcome.result, command_result::applied);
   EXPECT_EQ(node->get(std::move(waiter)).phase, phase::cancelled);
   expect_laws(store, types);
@@ -97,7 +105,8 @@ TEST_F(supervision, who_dies_too_often_is_paused_and_its_neighbours_go_on) {
 TEST_F(supervision, a_view_that_cannot_be_read_kills_nobody_for_ever) {
   as_view_error = true;
   poison(3);
-  EXPECT_TRUE(eventually([&] { return node->command("x", engine::cancel_command{}, "c").state == reply_status::recorded; }));
+  EXPECT_TRUE(
+      eventually([&] { return node->command("x", engine::cancel_command{}, "c").state == reply_status::recorded; }));
   EXPECT_EQ(node->result("x").phase, phase::cancelled);
   expect_laws(store, types);
 }
@@ -142,7 +151,8 @@ TEST_F(supervision, a_callback_that_throws_harms_nobody) {
   gate_->open();
   for (int i = 0; i < 5; ++i) {
     node->system->status([](const actors::node_status&) { throw std::runtime_error("callback"); });
-    node->system->await_result({.workflow_id = "nobody", .on_result = [](const actors::run_result&) { throw std::runtime_error("callback"); }});
+    node->system->await_result({.workflow_id = "nobody",
+                                .on_result = [](const actors::run_result&) { throw std::runtime_error("callback"); }});
   }
   auto s = node->start("w", "x", 1);
   EXPECT_EQ(node->get(std::move(s.result)).phase, phase::completed);

@@ -85,7 +85,7 @@ TEST_F(verify_test, events_that_are_missing) {
 
 TEST_F(verify_test, events_that_are_there_twice) {
   make();
-  sql("INSERT INTO events SELECT key + 1, at, '[[15,0]]', x'' FROM events WHERE " + row(1, 3));
+  sql("INSERT INTO events(key, at, heads, bodies) SELECT key + 1, at, '[[15,0]]', x'' FROM events WHERE " + row(1, 3));
   expect_finding("workflow 'o-1' run 1 event 4: the event is there twice");
 }
 
@@ -341,7 +341,7 @@ TEST_F(verify_test, rows_of_nobody) {
   sql("INSERT INTO heartbeats VALUES(99, 0, 0, x''), (1, 0, 0, x'')");
   expect_finding("heartbeats of a run that does not exist, run key 99");
   expect_finding("workflow 'o-1' run 1: heartbeats of a run that is closed");
-  sql("INSERT INTO events VALUES(" + std::to_string(key(0, 3)) + ", 1, '[[1,0]]', x''), (" +
+  sql("INSERT INTO events(key, at, heads, bodies) VALUES(" + std::to_string(key(0, 3)) + ", 1, '[[1,0]]', x''), (" +
       std::to_string(key(99, 4)) + ", 1, '[[1,0]]', x'')");
   expect_finding("event 3: events of a run that does not exist, run key 0");
   expect_finding("event 4: events of a run that does not exist, run key 99");
