@@ -145,7 +145,7 @@ class commit_queue {
   bool sleeping_ = false;
   bool stopping_ = false;
   commit_stats stats_;
-  int failures_in_a_row_ = 0;     // of this thread alone, as the next
+  int failures_in_a_row_ = 0;  // of this thread alone, as the next
   std::size_t last_batch_ = 0;
   std::atomic<std::uint64_t> generation_{1};
   std::atomic<bool> available_{true};

@@ -33,11 +33,22 @@ pawl_find(SQLite3)
 pawl_find(GTest)
 pawl_find(spdlog)
 
+pawl_find(nlohmann_json)
+pawl_find(ZLIB)
+
+find_path(PAWL_RDKAFKA_INCLUDE librdkafka/rdkafka.h)
+find_library(PAWL_RDKAFKA rdkafka)
+if(NOT PAWL_RDKAFKA_INCLUDE OR NOT PAWL_RDKAFKA)
+  message(FATAL_ERROR "librdkafka (librdkafka-dev) was not found. Run `./dev setup`, which installs what the build needs.")
+endif()
+add_library(pawl_rdkafka INTERFACE)
+target_include_directories(pawl_rdkafka SYSTEM INTERFACE "${PAWL_RDKAFKA_INCLUDE}")
+target_link_libraries(pawl_rdkafka INTERFACE "${PAWL_RDKAFKA}")
+
 if(PAWL_WITH_CAF)
   pawl_find(Boost 1.81)
   pawl_find(CURL)
   pawl_find(CLI11)
-  pawl_find(nlohmann_json)
   pawl_find(date)
   pawl_find(benchmark)
 

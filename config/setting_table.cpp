@@ -84,6 +84,17 @@ setting_table make_table() {
   add("journal.busy_timeout", journal, &journal_settings::busy_timeout, duration{0ms, 10min},
       "How long to wait for a lock of the database that another process holds");
 
+  const auto kafka = &settings::kafka;
+  add("kafka.brokers", kafka, &kafka_settings::brokers, length{0, 4096},
+      "Brokers that hold the journal, host:port with commas between them; empty = the journal is SQLite in data.dir");
+  add("kafka.namespace", kafka, &kafka_settings::name_space, length{1, 200},
+      "What the names of the topics begin with, before a dot");
+  add("kafka.durability", kafka, &kafka_settings::durability,
+      "replicated: three copies of each topic, two of which have a record before it counts; single-broker: one");
+  add("kafka.create_topics", kafka, &kafka_settings::create_topics, "Whether a node makes the topics that are missing");
+  add("kafka.append_timeout", kafka, &kafka_settings::append_timeout, duration{100ms, 10min},
+      "How long an append to the journal may take before its outcome is unknown");
+
   add("step.timeout", &settings::step, &step_settings::timeout, duration{1ms, 24h * 365},
       "Timeout of a step that names none, from the start of its function");
 

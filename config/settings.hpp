@@ -80,6 +80,17 @@ struct journal_settings {
   milliseconds busy_timeout{5'000};
 };
 
+enum class durability { replicated, single_broker };
+constexpr std::array<std::string_view, 2> spellings(durability) { return {"replicated", "single-broker"}; }
+
+struct kafka_settings {
+  std::string brokers;
+  std::string name_space = "pawl";
+  config::durability durability = config::durability::replicated;
+  bool create_topics = true;
+  milliseconds append_timeout{10'000};
+};
+
 struct step_settings {
   milliseconds timeout{30'000};
 };
@@ -101,6 +112,7 @@ struct settings {
   eviction_settings eviction;
   timer_settings timers;
   journal_settings journal;
+  kafka_settings kafka;
   step_settings step;
   retry_settings retry;
 };

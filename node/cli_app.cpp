@@ -108,6 +108,9 @@ void add_housekeeping(cli_app& c) {
   auto* show = config->add_subcommand("show", "Every setting, its value and where that came from")->fallthrough();
   show->add_flag("--node", c.config.of_node, "Those of the node that runs, not those of this command line");
   config->add_subcommand("sample", "A configuration file with every setting at its default")->fallthrough();
+  auto* topics = add_command(c, "topics", "The topics of a namespace in Kafka")->require_subcommand(1, 1);
+  topics->add_subcommand("create", "Make those that are missing")->fallthrough();
+  topics->add_subcommand("check", "Check that all are there and set up as they have to be; 1 when not")->fallthrough();
   add_command(c, "version", "Print the version");
   auto* completion = add_command(c, "completion", "Print the script that completes command lines in a shell");
   completion->add_option("shell", c.completion.shell, "bash or zsh")->required()->type_name("");
@@ -242,6 +245,8 @@ cli_result<command_line> finish(cli_app& c) {
     c.config.what = command.got_subcommand("sample") ? config_args::action::sample : config_args::action::show;
     return as(c.config);
   }
+  if (name == "topics")
+    return as(topics_args{command.got_subcommand("create") ? topics_args::action::create : topics_args::action::check});
   if (name == "version") return as(version_args{});
   if (name == "completion") return as(c.completion);
   return as(c.names);

@@ -89,6 +89,9 @@ struct config_args {
   enum class action : std::uint8_t { show, sample } what = action::show;
   bool of_node = false;
 };
+struct topics_args {
+  enum class action : std::uint8_t { create, check } what = action::check;
+};
 struct version_args {};
 struct completion_args {
   std::string shell{};
@@ -100,7 +103,7 @@ struct names_args {
 
 using command_choice =
     std::variant<node_args, start_args, list_args, show_args, history_args, result_args, command_args, status_args,
-                 types_args, verify_args, config_args, version_args, completion_args, names_args>;
+                 types_args, verify_args, config_args, topics_args, version_args, completion_args, names_args>;
 
 struct command_line {
   global_args global;

@@ -1,11 +1,14 @@
 #include "node/node_process.hpp"
 
 #include "actors/node_system.hpp"
+#include "broker/kafka_journal.hpp"
+#include "broker/topics.hpp"
 #include "config/listing.hpp"
 #include "config/setting.hpp"
 #include "node/child_attempt.hpp"
 #include "node/cli_target.hpp"
 #include "node/http_server.hpp"
+#include "node/random_id.hpp"
 #include "node/settings_map.hpp"
 #include "store/data_directory.hpp"
 #include "store/embedded_journal.hpp"
@@ -24,6 +27,7 @@ store::embedded_options journal_options(const config::settings& s, const std::st
   o.busy_timeout = s.journal.busy_timeout;
   o.outcome_age = s.limits.outcome_age;
   o.outcome_count = s.limits.outcomes;
+  o.truth = s.kafka.brokers.empty();
   return o;
 }
 
@@ -58,18 +62,50 @@ struct node_process::state {
       options.log.write(log_level::warn,
                         "the data directory is on a file system in memory: it does not survive the machine",
                         {{"data", directory->path()}});
-    journal = store::open_embedded(journal_options(settings, directory->path()));
+    view = store::open_embedded(journal_options(settings, directory->path()));
+    if (!settings.kafka.brokers.empty()) journal = open_in_kafka(settings);
     auto o = to_node_options(settings);
-    o.open_view = [j = journal.get()] { return j->open_view(); };
+    const auto open_view = [v = view.get()] { return v->open_view(); };
+    o.open_view = open_view;
     o.log = [log = options.log](log_level level, std::string_view text) { log.write_text(level, text); };
     o.run_in_child = make_child_runner(o.log, {.name = options.program});
     o.on_broken = [this](const std::string& why) { on_broken(why); };
     system = std::make_unique<actors::node_system>(
-        options.types, *journal, [j = journal.get()](std::string_view id) { return j->may_exist(id); }, std::move(o));
-    door = std::make_unique<api>(
-        options.types, system.get(), [j = journal.get()] { return j->open_view(); },
-        door_options(options.configuration, directory->path()));
+        options.types, journal ? static_cast<store::journal&>(*journal) : *view,
+        [v = view.get()](std::string_view id) { return v->may_exist(id); }, std::move(o));
+    door = std::make_unique<api>(options.types, system.get(), open_view,
+                                 door_options(options.configuration, directory->path()));
     server = std::make_unique<http_server>(*door, server_options(settings));
+  }
+
+  // The topics first: on one that is set up otherwise the journal would lose what it has acknowledged.
+  std::unique_ptr<broker::kafka_journal> open_in_kafka(const config::settings& settings) {
+    const auto client = to_kafka_options(settings, [log = options.log](int severity, std::string_view text) {
+      constexpr int warning = 4;  // of syslog
+      log.write(severity <= warning ? log_level::warn : log_level::debug, "kafka", {{"text", std::string(text)}});
+    });
+    const auto topics = to_topic_options(settings);
+    if (settings.kafka.create_topics)
+      for (const auto& made : broker::create_topics(client, topics))
+        options.log.write(log_level::info, "topic made", {{"topic", made}});
+    if (const auto found = broker::check_topics(client, topics); !found.empty())
+      throw store::store_error(
+          "topic " + found.front().topic + " " + found.front().what + ": " + found.front().mend +
+          (found.size() > 1 ? " (and " + std::to_string(found.size() - 1) + " more; see `topics check`)" : ""));
+    broker::kafka_journal_options o;
+    o.client = client;
+    o.topic = topics.name_space + ".journal";
+    o.who = {.node_id = directory->node_id(), .incarnation = random_number(), .reads_format = broker::journal_format};
+    o.append_timeout = settings.kafka.append_timeout;
+    o.warn = [log = options.log](const std::string& text) { log.write(log_level::warn, "journal", {{"text", text}}); };
+    o.progress = [log = options.log](const broker::catch_up_progress& p) {
+      const auto all = std::max<std::int64_t>(1, p.end - p.from);
+      log.write(log_level::info, p.anew ? "building the view anew" : "catching up",
+                {{"offset", std::to_string(p.offset)},
+                 {"end", std::to_string(p.end)},
+                 {"percent", std::to_string((p.offset - p.from) * 100 / all)}});
+    };
+    return broker::open_kafka_journal(std::move(o), *view);
   }
 
   void on_broken(const std::string& why) {
@@ -88,7 +124,8 @@ struct node_process::state {
   bool has_stopped = false;
   // In the order in which each needs those before it; destroyed from the last to the first.
   std::optional<store::data_directory> directory;
-  std::unique_ptr<store::embedded_journal> journal;
+  std::unique_ptr<store::embedded_journal> view;    // the truth itself where there is no broker
+  std::unique_ptr<broker::kafka_journal> journal;   // the truth where there is one
   std::unique_ptr<actors::node_system> system;
   std::unique_ptr<api> door;
   std::unique_ptr<http_server> server;
@@ -108,6 +145,11 @@ cli_result<std::unique_ptr<node_process>> node_process::start(node_process_optio
   } catch (const std::exception& e) {
     // What the store says names the file and the mend.
     const bool taken = !s->directory && store::data_directory::holder(dir).has_value();
+    if (dynamic_cast<const broker::kafka_error*>(&e) != nullptr)
+      return cli_error{exit_code::unavailable,
+                       config::printable(e.what()),
+                       "See that the brokers of kafka.brokers are up and can be reached",
+                       {}};
     return cli_error{taken ? exit_code::conflict : exit_code::failed, config::printable(e.what()), {}, {}};
   }
   std::unique_ptr<node_process> node(new node_process(std::move(s)));
@@ -135,7 +177,9 @@ node_process::stopped node_process::stop(std::chrono::milliseconds grace, const 
   s.server.reset();
   s.door.reset();
   s.system.reset();
+  if (s.journal) s.journal->release();
   s.journal.reset();
+  s.view.reset();
   return {drained.interrupted, drained.hung};
 }
 

@@ -38,4 +38,18 @@ actors::node_options to_node_options(const config::settings& s) {
   return o;
 }
 
+broker::kafka_options to_kafka_options(const config::settings& s, std::function<void(int, std::string_view)> log) {
+  broker::kafka_options o;
+  o.brokers = s.kafka.brokers;
+  o.client_id = "pawl-" + s.node.name;
+  o.log = std::move(log);
+  return o;
+}
+
+broker::topic_options to_topic_options(const config::settings& s) {
+  return {.name_space = s.kafka.name_space,
+          .partitions = 1,  // a node has one partition in this version
+          .single_broker = s.kafka.durability == config::durability::single_broker};
+}
+
 }  // namespace pawl::node

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "actors/node_system.hpp"
+#include "broker/topics.hpp"
 #include "config/settings.hpp"
 #include "workflow/limits.hpp"
 
@@ -12,5 +13,9 @@ engine::limits to_limits(const config::settings& s);
 
 /// Without what only the process knows: the view, the children, the log.
 actors::node_options to_node_options(const config::settings& s);
+
+broker::kafka_options to_kafka_options(const config::settings& s,
+                                       std::function<void(int severity, std::string_view text)> log = {});
+broker::topic_options to_topic_options(const config::settings& s);
 
 }  // namespace pawl::node

@@ -66,8 +66,10 @@ struct embedded_journal::state {
 
   void open();
   void close();
+  void refuse_the_other_kind();
   append_result try_open() noexcept;
-  append_result write(const record& r);
+  append_result write(const record& r, const log_position* position);
+  append_result clear();
   append_result refuse(std::string why);
   append_result fail(const sqlite_error& e);
   void checkpoint_if_due();
@@ -111,7 +113,7 @@ struct embedded_journal::state {
 void embedded_journal::state::open() {
   close();
   db = database(file, database::mode::create, options.busy_timeout, options.vfs);
-  db.execute("PRAGMA synchronous=FULL");
+  db.execute(options.truth ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
   const int found = schema_of(db, file);
   refuse_newer(found, newest_schema(), file);
   if (found == 0) db.execute("PRAGMA page_size=" + std::to_string(options.page_size));
@@ -130,6 +132,7 @@ void embedded_journal::state::open() {
   commit = db.prepare("COMMIT");
   const auto age = std::chrono::duration_cast<std::chrono::microseconds>(options.outcome_age).count();
   writer.emplace(db, *ids, record_writer::options{age, options.outcome_count, options.waiting_ids});
+  refuse_the_other_kind();
   const auto drawn = draw_reign();
   begin.run();
   writer->number_of(drawn);
@@ -150,6 +153,17 @@ void embedded_journal::state::open() {
       this);
   publish();
   if (!ids->complete()) read_ids_in_background();
+}
+
+// A view must not be written to as if it were the truth, nor be thrown away when it is.
+void embedded_journal::state::refuse_the_other_kind() {
+  const bool view = writer->position().has_value();
+  if (options.truth && view)
+    throw store_error(file + " is the view of a journal in Kafka: set kafka.brokers, or choose another data.dir");
+  if (!options.truth && !view && writer->next_run_key() > 1)
+    throw store_error(file +
+                      " is a store of its own, made by a node without a broker: choose another data.dir, or take "
+                      "kafka.brokers out of the configuration");
 }
 
 void embedded_journal::state::publish() {
@@ -196,7 +210,7 @@ append_result embedded_journal::state::try_open() noexcept {
 
 // ---- appending
 
-append_result embedded_journal::state::write(const record& r) {
+append_result embedded_journal::state::write(const record& r, const log_position* position) {
   if (doomed) {
     const auto out = *doomed;
     close();
@@ -213,6 +227,7 @@ append_result embedded_journal::state::write(const record& r) {
   }
   try {
     writer->write(r);
+    if (position) writer->put_position(*position);
     commit.run();
   } catch (const refusal& e) {
     return refuse(e.why);
@@ -225,6 +240,24 @@ append_result embedded_journal::state::write(const record& r) {
   wal_bytes.store(static_cast<std::uint64_t>(wal_frames) * page_size, std::memory_order_relaxed);
   if (wal_frames >= checkpoint_at) checkpoint_if_due();
   return {};
+}
+
+append_result embedded_journal::state::clear() {
+  if (!db) return {append_status::unknown, file + " is closed after a failure and has not been reopened"};
+  try {
+    begin.run();
+    for (const char* table : {"runs", "events", "ids", "heartbeats", "outcomes", "log_position"})
+      db.execute(std::string("DELETE FROM ") + table);
+    db.execute("UPDATE state SET last_event_at=0, runs=0, ids_below=1");
+    commit.run();
+    stop_reading_ids();
+    writer->forget();
+    ids->clear();
+    publish();
+    return {};
+  } catch (const sqlite_error& e) {
+    return fail(e);
+  }
 }
 
 append_result embedded_journal::state::refuse(std::string why) {
@@ -333,7 +366,20 @@ embedded_journal::~embedded_journal() {
   sqlite3_wal_checkpoint_v2(s.db.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
 }
 
-append_result embedded_journal::append(const record& r) { return state_->write(r); }
+append_result embedded_journal::append(const record& r) { return state_->write(r, nullptr); }
+append_result embedded_journal::append(const record& r, const log_position& position) {
+  return state_->write(r, &position);
+}
+std::optional<log_position> embedded_journal::position() {
+  auto& s = *state_;
+  if (!s.writer) throw store_error(s.file + " is closed after a failure");
+  try {
+    return s.writer->position();
+  } catch (const sqlite_error& e) {
+    throw store_error(describe(s.file, e).message);
+  }
+}
+append_result embedded_journal::clear() { return state_->clear(); }
 append_result embedded_journal::reopen() { return state_->try_open(); }
 engine::reign embedded_journal::reign() const {
   const std::lock_guard lock(state_->mutex);

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,6 +40,9 @@ struct embedded_options {
   std::uint32_t page_size = 8192;
   /// Ids that wait in memory for their place in the table `ids` (recent_ids.hpp): 16 bytes each.
   std::size_t waiting_ids = 131'072;
+  /// False: of a view whose truth is a log elsewhere. A power cut may then take the newest records back, whole, and the
+  /// log gives them again.
+  bool truth = true;
   /// SQLite's name of another file layer, for tests. Empty: the default.
   std::string vfs{};
 };
@@ -74,6 +78,14 @@ class embedded_journal final : public journal {
   /// A view that shares the ids in memory. In the journal's own process use this and not open_view(directory), whose
   /// find() has to read the rows of the newest runs. Throws view_error.
   std::unique_ptr<view> open_view() const;
+  /// As a view: the record brings it to `position`, in the same transaction.
+  append_result append(const record& r, const log_position& position);
+  /// Where it stands; none: nothing was applied yet. On the appending thread. Throws store_error.
+  std::optional<log_position> position();
+  /// As a view that has to be built anew: empties every table, in one transaction, so that who reads sees the old or
+  /// the empty one. On the appending thread.
+  append_result clear();
+
   journal_stats stats() const;
 
  private:

@@ -77,6 +77,19 @@ struct outcome_row {
   std::int64_t at = 0;
 };
 
+/// Where in a log behind it the view stands: its last record, by which it is found again, and how far the fence has
+/// come.
+struct log_position {
+  std::int64_t offset = -1;
+  std::uint64_t epoch = 0;
+  engine::reign reign;
+  std::uint64_t seq = 0;
+  std::uint32_t crc = 0;       ///< of the record at `offset`
+  bool released = false;       ///< the leader of `epoch` has given the partition up
+  std::int64_t commands = -1;  ///< offset of the topic of commands below which all are dealt with
+  bool operator==(const log_position&) const = default;
+};
+
 struct record {
   std::vector<run_change> runs;
   std::vector<heartbeat_row> heartbeats;

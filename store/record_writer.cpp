@@ -28,6 +28,7 @@ record_writer::record_writer(database& db, recent_ids& ids, options o)
       insert_id_(db.prepare("INSERT OR IGNORE INTO ids VALUES(?1,?2)")),
       run_of_key_(db.prepare("SELECT id, run FROM runs WHERE key=?1")),
       runs_of_hash_(db.prepare("SELECT key FROM ids WHERE hash=?1")),
+      put_position_(db.prepare("INSERT OR REPLACE INTO log_position VALUES(1,?1,?2,?3,?4,?5,?6,?7)")),
       insert_heartbeat_(db.prepare("INSERT OR REPLACE INTO heartbeats SELECT ?1,?2,?3,?4 WHERE EXISTS (SELECT 1 FROM "
                                    "runs WHERE key=?1 AND closed_at=0)")),
       delete_heartbeats_(db.prepare("DELETE FROM heartbeats WHERE run_key=?1")),
@@ -90,6 +91,32 @@ void record_writer::write(const record& r) {
   move_ids();
   if (staged_.changed)
     update_state_.bind(1, staged_.last_event_at).bind(2, staged_.runs).bind(3, staged_.ids_below).run();
+}
+
+void record_writer::put_position(const log_position& p) {
+  const auto reign = to_text(p.reign);
+  put_position_.bind(1, p.offset)
+      .bind(2, as_signed(p.epoch))
+      .bind(3, reign)
+      .bind(4, as_signed(p.seq))
+      .bind(5, p.crc)
+      .bind(6, p.released ? 1 : 0)
+      .bind(7, p.commands)
+      .run();
+}
+
+std::optional<log_position> record_writer::position() {
+  auto s = db_.prepare("SELECT offset, epoch, reign, seq, crc, released, commands FROM log_position");
+  if (!s.step()) return std::nullopt;
+  log_position p{.offset = s.integer(0),
+                 .epoch = static_cast<std::uint64_t>(s.integer(1)),
+                 .reign = {},
+                 .seq = static_cast<std::uint64_t>(s.integer(3)),
+                 .crc = static_cast<std::uint32_t>(s.integer(4)),
+                 .released = s.integer(5) != 0,
+                 .commands = s.integer(6)};
+  if (engine::run_uid uid; from_text(s.text(2) + "-0", uid)) p.reign = uid.reign;
+  return p;
 }
 
 void record_writer::settle() {

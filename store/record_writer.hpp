@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -32,6 +33,9 @@ class record_writer {
 
   /// Inside of a transaction. Throws refusal and sqlite_error; the caller then rolls back and calls forget().
   void write(const record& r);
+  /// Inside of the same transaction: what was written brings the view to there.
+  void put_position(const log_position& p);
+  std::optional<log_position> position();
   /// The transaction is committed.
   void settle();
   /// The transaction is rolled back.
@@ -68,6 +72,7 @@ class record_writer {
 
   statement insert_run_, update_run_, insert_chunk_, update_state_, insert_id_;
   statement run_of_key_, runs_of_hash_;
+  statement put_position_;
   statement insert_heartbeat_, delete_heartbeats_;
   statement insert_outcome_, oldest_outcome_, delete_outcome_;
 

@@ -28,6 +28,16 @@ CREATE TABLE state(
   ids_below     INTEGER NOT NULL);
 INSERT INTO state VALUES(1, 0, 0, 1);
 
+CREATE TABLE log_position(
+  one      INTEGER PRIMARY KEY CHECK (one = 1),
+  offset   INTEGER NOT NULL,
+  epoch    INTEGER NOT NULL,
+  reign    TEXT NOT NULL,
+  seq      INTEGER NOT NULL,
+  crc      INTEGER NOT NULL,
+  released INTEGER NOT NULL,
+  commands INTEGER NOT NULL);
+
 CREATE TABLE reigns(number INTEGER PRIMARY KEY, reign TEXT NOT NULL UNIQUE, opened_at TEXT NOT NULL);
 CREATE TABLE types(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE phases(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);

@@ -1,13 +1,12 @@
 #include "workflow/event_codec.hpp"
 
-#include <msgpack.hpp>
-
-#include <algorithm>
-#include <limits>
+#include "workflow/packed.hpp"
 
 namespace pawl::engine {
 
 namespace {
+
+using namespace packed;
 
 // Keys of the map. Stored: never reuse or change one.
 enum key : std::uint8_t {
@@ -22,22 +21,6 @@ enum key : std::uint8_t {
   k_begun = 8,
   k_order = 9,
 };
-
-struct sink {
-  std::string& out;
-  void write(const char* data, std::size_t n) { out.append(data, n); }
-};
-using packer = msgpack::packer<sink>;
-
-void put_text(packer& p, std::string_view s) {
-  p.pack_str(static_cast<std::uint32_t>(s.size()));
-  p.pack_str_body(s.data(), static_cast<std::uint32_t>(s.size()));
-}
-
-void put_bin(packer& p, std::string_view s) {
-  p.pack_bin(static_cast<std::uint32_t>(s.size()));
-  p.pack_bin_body(s.data(), static_cast<std::uint32_t>(s.size()));
-}
 
 void put_error(packer& p, const failure& f) {
   p.pack_array(4);
@@ -80,54 +63,6 @@ void put_begun(packer& p, const attempt_facts& b) {
                                          (b.policy.undo == undo_when::completed ? 2 : 0) | (b.in_child ? 4 : 0) |
                                          (b.may_still_run ? 8 : 0)));
   p.pack_uint64(b.incarnation);
-}
-
-// Thrown inside this file only; decode_body turns it into its answer.
-struct malformed {
-  std::string what;
-};
-
-const msgpack::object& element(const msgpack::object& o, std::uint32_t n) {
-  if (o.type != msgpack::type::ARRAY || n >= o.via.array.size) throw malformed{"an array is too short"};
-  return o.via.array.ptr[n];
-}
-
-std::string get_text(const msgpack::object& o) {
-  if (o.type == msgpack::type::STR) return {o.via.str.ptr, o.via.str.size};
-  if (o.type == msgpack::type::BIN) return {o.via.bin.ptr, o.via.bin.size};
-  throw malformed{"text was expected"};
-}
-
-std::uint64_t get_uint(const msgpack::object& o, std::uint64_t max = std::numeric_limits<std::uint64_t>::max()) {
-  if (o.type != msgpack::type::POSITIVE_INTEGER || o.via.u64 > max) throw malformed{"a number is out of range"};
-  return o.via.u64;
-}
-
-std::int64_t get_int(const msgpack::object& o) {
-  if (o.type == msgpack::type::NEGATIVE_INTEGER) return o.via.i64;
-  return static_cast<std::int64_t>(get_uint(o, std::numeric_limits<std::int64_t>::max()));
-}
-
-// decide and resolve let nothing through that is refused here.
-milliseconds get_ms(const msgpack::object& o) {
-  const auto v = get_int(o);
-  if (v < 0 || v > longest_duration.count()) throw malformed{"a duration is out of range"};
-  return milliseconds{v};
-}
-
-time_point get_time(const msgpack::object& o) {
-  const auto v = get_int(o);
-  if (v < 0 || v > to_micros(latest_time)) throw malformed{"a time is out of range"};
-  return from_micros(v);
-}
-
-bool get_bool(const msgpack::object& o) {
-  if (o.type != msgpack::type::BOOLEAN) throw malformed{"true or false was expected"};
-  return o.via.boolean;
-}
-
-std::uint32_t get_u32(const msgpack::object& o) {
-  return static_cast<std::uint32_t>(get_uint(o, std::numeric_limits<std::uint32_t>::max()));
 }
 
 failure get_error(const msgpack::object& o) {
@@ -218,12 +153,6 @@ void get_member(std::uint64_t k, const msgpack::object& o, event& e) {
   }
 }
 
-// Nothing of ours nests deeper; hostile bytes may not make the parser's stack or zone large. The parser allocates an
-// array when it has read its length, which so must not pass what can follow.
-msgpack::unpack_limit unpack_limits(std::size_t body_size) {
-  return msgpack::unpack_limit(std::min(body_size, std::size_t{1} << 20), 64, 1U << 28, 1U << 28, 16, 8);
-}
-
 }  // namespace
 
 void encode_body(const event& e, std::string& out) {
@@ -254,12 +183,7 @@ void encode_body(const event& e, std::string& out) {
 std::string decode_body(std::string_view body, event& e) {
   if (body.empty()) return {};
   try {
-    std::size_t offset = 0;
-    // Texts and blobs refer to `body` instead of being copied into the zone: everything is copied into `e` below.
-    const auto handle = msgpack::unpack(
-        body.data(), body.size(), offset, [](msgpack::type::object_type, std::size_t, void*) { return true; }, nullptr,
-        unpack_limits(body.size()));
-    if (offset != body.size()) return "bytes follow the event's body";
+    const auto handle = unpack_whole(body);
     const auto& o = handle.get();
     if (o.type != msgpack::type::MAP) return "an event's body is a map";
     for (std::uint32_t n = 0; n < o.via.map.size; ++n) {

@@ -22,6 +22,7 @@ ONLY = {
     "caf": {"actors"},
     "sqlite3.h": {"store"},
     "librdkafka": {"broker"},
+    "zlib.h": {"broker"},
     "toml++": {"config"},
     "boost": {"node", "examples"},
     "curl": {"node", "examples"},

@@ -1,0 +1,278 @@
+#include "broker/kafka_client.hpp"
+
+#include <librdkafka/rdkafka.h>
+
+#include <algorithm>
+#include <array>
+#include <thread>
+
+namespace pawl::broker {
+
+struct kafka_log_sink {
+  std::function<void(int, std::string_view)> write;
+};
+
+namespace {
+
+constexpr const char* largest_message = "8388608";  // the topics' max.message.bytes
+
+kafka_advice advice_for(rd_kafka_resp_err_t code) {
+  switch (code) {
+    case RD_KAFKA_RESP_ERR__FATAL:
+    case RD_KAFKA_RESP_ERR__FENCED:
+    case RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER:
+      return kafka_advice::new_client;
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR__INVALID_ARG:
+    case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
+      return kafka_advice::give_up;
+    default:
+      return kafka_advice::again;
+  }
+}
+
+rd_kafka_resp_err_t as_code(int code) { return static_cast<rd_kafka_resp_err_t>(code); }
+
+void forward_log(const rd_kafka_t* client, int level, const char* facility, const char* text) {
+  const auto* sink = static_cast<const kafka_log_sink*>(rd_kafka_opaque(client));
+  if (sink != nullptr && sink->write) sink->write(level, std::string(facility) + ": " + text);
+}
+
+void forward_delivery(rd_kafka_t*, const rd_kafka_message_t* m, void*) {
+  const std::unique_ptr<kafka_producer::delivered> f(static_cast<kafka_producer::delivered*>(m->_private));
+  if (!f || !*f) return;
+  kafka_producer::delivery d;
+  d.offset = m->offset;
+  d.code = m->err;
+  if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    // Only what never left this process, or what the broker has refused, is known not to be in the log.
+    d.unknown = rd_kafka_message_status(m) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
+    d.message = rd_kafka_err2str(m->err);
+  } else if (m->offset < 0) {
+    d.unknown = true;
+    d.code = RD_KAFKA_RESP_ERR__FAIL;
+    d.message = "the broker did not say at which offset";
+  }
+  (*f)(d);
+}
+
+using conf_ptr = std::unique_ptr<rd_kafka_conf_t, decltype(&rd_kafka_conf_destroy)>;
+using setting = std::pair<const char*, std::string>;
+
+void set(rd_kafka_conf_t* conf, const char* name, const std::string& value) {
+  std::array<char, 512> why{};
+  if (rd_kafka_conf_set(conf, name, value.c_str(), why.data(), why.size()) != RD_KAFKA_CONF_OK)
+    throw make_kafka_error(std::string("setting ") + name, RD_KAFKA_RESP_ERR__INVALID_ARG,
+                           "librdkafka does not take it; see its list of properties");
+}
+
+rd_kafka_t* make_client(rd_kafka_type_t type, const kafka_options& o, kafka_log_sink* sink,
+                        const std::vector<setting>& ours) {
+  conf_ptr conf(rd_kafka_conf_new(), &rd_kafka_conf_destroy);
+  set(conf.get(), "bootstrap.servers", o.brokers);
+  set(conf.get(), "client.id", o.client_id);
+  set(conf.get(), "socket.nagle.disable", "true");
+  set(conf.get(), "socket.keepalive.enable", "true");
+  set(conf.get(), "reconnect.backoff.max.ms", "1000");
+  set(conf.get(), "allow.auto.create.topics", "false");
+  for (const auto& [name, value] : o.properties) set(conf.get(), name.c_str(), value);
+  for (const auto& [name, value] : ours) set(conf.get(), name, value);
+  rd_kafka_conf_set_opaque(conf.get(), sink);
+  rd_kafka_conf_set_log_cb(conf.get(), forward_log);
+  // Errors of a connection are in the log; what they do to a request is that request's error.
+  rd_kafka_conf_set_error_cb(conf.get(), [](rd_kafka_t*, int, const char*, void*) {});
+  if (type == RD_KAFKA_PRODUCER) rd_kafka_conf_set_dr_msg_cb(conf.get(), forward_delivery);
+  std::array<char, 512> why{};
+  auto* client = rd_kafka_new(type, conf.get(), why.data(), why.size());
+  if (client == nullptr) throw make_kafka_error("making a Kafka client", RD_KAFKA_RESP_ERR__INVALID_ARG, why.data());
+  static_cast<void>(conf.release());  // the client's now
+  return client;
+}
+
+int as_ms(std::chrono::milliseconds d) { return static_cast<int>(std::clamp<std::int64_t>(d.count(), 0, 3'600'000)); }
+
+}  // namespace
+
+kafka_error make_kafka_error(const std::string& doing, int code, const std::string& detail) {
+  auto text = doing + ": " + (detail.empty() ? rd_kafka_err2str(as_code(code)) : detail);
+  return {text, code, advice_for(as_code(code))};
+}
+
+const std::vector<std::string>& guarded_properties() {
+  static const std::vector<std::string> names{"acks",        "request.required.acks", "enable.idempotence",
+                                              "partitioner", "auto.offset.reset",     "enable.auto.commit",
+                                              "group.*",     "bootstrap.servers",     "metadata.broker.list"};
+  return names;
+}
+
+std::string check_properties(const std::map<std::string, std::string>& properties) {
+  conf_ptr conf(rd_kafka_conf_new(), &rd_kafka_conf_destroy);
+  for (const auto& [name, value] : properties) {
+    for (const auto& guarded : guarded_properties())
+      if (name == guarded || (guarded.ends_with('*') && name.starts_with(guarded.substr(0, guarded.size() - 1))))
+        return "kafka.properties may not set " + name + ": pawl's guarantees rest on it";
+    std::array<char, 512> why{};
+    switch (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), why.data(), why.size())) {
+      case RD_KAFKA_CONF_UNKNOWN:
+        return "kafka.properties: librdkafka has no property " + name;
+      case RD_KAFKA_CONF_INVALID:
+        return "kafka.properties: librdkafka does not take this value of " + name;
+      case RD_KAFKA_CONF_OK:
+        break;
+    }
+  }
+  return {};
+}
+
+// ---- reader
+
+void kafka_reader::message_deleter::operator()(rd_kafka_message_s* m) const { rd_kafka_message_destroy(m); }
+
+kafka_reader::kafka_reader(const kafka_options& o, std::string topic, std::int32_t partition)
+    : topic_(std::move(topic)),
+      partition_(partition),
+      name_(topic_ + "/" + std::to_string(partition)),
+      log_(new kafka_log_sink{o.log}) {
+  client_ = make_client(RD_KAFKA_CONSUMER, o, log_.get(),
+                        {{"group.id", "pawl-reader"},
+                         {"enable.auto.commit", "false"},
+                         {"enable.auto.offset.store", "false"},
+                         {"auto.offset.reset", "error"},
+                         {"fetch.wait.max.ms", "100"},
+                         {"fetch.error.backoff.ms", "50"},
+                         {"fetch.message.max.bytes", largest_message},
+                         {"queued.max.messages.kbytes", "16384"},
+                         {"check.crcs", "true"}});
+  rd_kafka_poll_set_consumer(client_);
+}
+
+kafka_reader::~kafka_reader() {
+  held_.reset();
+  rd_kafka_consumer_close(client_);
+  rd_kafka_destroy(client_);
+}
+
+void kafka_reader::assign(std::int64_t offset) {
+  std::unique_ptr<rd_kafka_topic_partition_list_t, decltype(&rd_kafka_topic_partition_list_destroy)> list(
+      rd_kafka_topic_partition_list_new(1), &rd_kafka_topic_partition_list_destroy);
+  rd_kafka_topic_partition_list_add(list.get(), topic_.c_str(), partition_)->offset = offset;
+  if (const auto code = rd_kafka_assign(client_, list.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    throw make_kafka_error("reading " + name_, code);
+}
+
+void kafka_reader::seek(std::int64_t offset) {
+  if (offset == next_) return;
+  held_.reset();
+  assign(offset);
+  next_ = offset;
+}
+
+const kafka_message* kafka_reader::next(std::chrono::milliseconds wait) {
+  held_.reset(rd_kafka_consumer_poll(client_, as_ms(wait)));
+  if (!held_) return nullptr;
+  if (held_->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    const auto error = make_kafka_error("reading " + name_ + " from offset " + std::to_string(next_), held_->err,
+                                        held_->payload ? rd_kafka_message_errstr(held_.get()) : "");
+    held_.reset();
+    // What a client reports and mends by itself is no answer to this question.
+    if (error.advice() == kafka_advice::again) return nullptr;
+    throw error;
+  }
+  message_.offset = held_->offset;
+  message_.has_key = held_->key != nullptr;
+  message_.key = {static_cast<const char*>(held_->key), held_->key ? held_->key_len : 0};
+  message_.value = {static_cast<const char*>(held_->payload), held_->payload ? held_->len : 0};
+  rd_kafka_timestamp_type_t kind{};
+  message_.timestamp_ms = rd_kafka_message_timestamp(held_.get(), &kind);
+  next_ = held_->offset + 1;
+  return &message_;
+}
+
+kafka_reader::range kafka_reader::offsets(std::chrono::milliseconds wait) {
+  const auto deadline = std::chrono::steady_clock::now() + wait;
+  for (;;) {
+    range r;
+    const auto code =
+        rd_kafka_query_watermark_offsets(client_, topic_.c_str(), partition_, &r.first, &r.end, as_ms(wait));
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return r;
+    // Of a topic that was made a moment ago, or a partition that is moving, not every broker has heard, nor has this
+    // client.
+    const bool unheard = code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+                         code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    const bool passing = unheard || advice_for(code) == kafka_advice::again;
+    if (!passing || std::chrono::steady_clock::now() > deadline)
+      throw make_kafka_error("asking for the offsets of " + name_, code);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+// ---- producer
+
+kafka_producer::kafka_producer(const kafka_options& o, options p) : log_(new kafka_log_sink{o.log}) {
+  const auto timeout = std::to_string(as_ms(p.give_up_after));
+  client_ = make_client(RD_KAFKA_PRODUCER, o, log_.get(),
+                        {{"linger.ms", std::to_string(p.linger.count())},
+                         {"compression.type", p.compression},
+                         {"acks", "all"},
+                         {"enable.idempotence", "true"},
+                         {"partitioner", "murmur2_random"},
+                         {"message.timeout.ms", timeout},
+                         {"message.max.bytes", largest_message},
+                         {"queue.buffering.max.messages", "1000000"},
+                         {"retry.backoff.ms", "20"}});
+}
+
+kafka_producer::~kafka_producer() {
+  rd_kafka_purge(client_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+  rd_kafka_poll(client_, 0);
+  rd_kafka_destroy(client_);
+}
+
+void kafka_producer::send(const std::string& topic, std::int32_t partition, std::optional<std::string_view> key,
+                          std::string_view value, delivered on_delivered, const headers& h) {
+  auto f = std::make_unique<delivered>(std::move(on_delivered));
+  auto* list = h.empty() ? nullptr : rd_kafka_headers_new(h.size());
+  for (const auto& [name, text] : h)
+    rd_kafka_header_add(list, name.data(), static_cast<ssize_t>(name.size()), text.data(),
+                        static_cast<ssize_t>(text.size()));
+  // librdkafka copies what it is given; its interface is older than const.
+  const auto bytes = [](std::string_view v) { return const_cast<char*>(v.data()); };
+  const auto k = key.value_or(std::string_view());
+  std::array<rd_kafka_vu_t, 8> args{};
+  std::size_t n = 0;
+  args[n].vtype = RD_KAFKA_VTYPE_TOPIC, args[n++].u.cstr = topic.c_str();
+  args[n].vtype = RD_KAFKA_VTYPE_PARTITION, args[n++].u.i32 = partition;
+  args[n].vtype = RD_KAFKA_VTYPE_MSGFLAGS, args[n++].u.i = RD_KAFKA_MSG_F_COPY;
+  args[n].vtype = RD_KAFKA_VTYPE_VALUE, args[n++].u.mem = {bytes(value), value.size()};
+  if (key) args[n].vtype = RD_KAFKA_VTYPE_KEY, args[n++].u.mem = {bytes(k), k.size()};
+  if (list) args[n].vtype = RD_KAFKA_VTYPE_HEADERS, args[n++].u.headers = list;
+  args[n].vtype = RD_KAFKA_VTYPE_OPAQUE, args[n++].u.ptr = f.get();
+  if (auto* e = rd_kafka_produceva(client_, args.data(), n)) {
+    const auto error = make_kafka_error("writing to " + topic, rd_kafka_error_code(e), rd_kafka_error_string(e));
+    rd_kafka_error_destroy(e);
+    if (list) rd_kafka_headers_destroy(list);
+    throw error;
+  }
+  static_cast<void>(f.release());  // comes back with the delivery
+}
+
+void kafka_producer::poll(std::chrono::milliseconds wait) { rd_kafka_poll(client_, as_ms(wait)); }
+std::size_t kafka_producer::waiting() const { return static_cast<std::size_t>(rd_kafka_outq_len(client_)); }
+bool kafka_producer::flush(std::chrono::milliseconds wait) {
+  return rd_kafka_flush(client_, as_ms(wait)) == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+std::string kafka_producer::fatal() const {
+  std::array<char, 512> why{};
+  return rd_kafka_fatal_error(client_, why.data(), why.size()) == RD_KAFKA_RESP_ERR_NO_ERROR ? "" : why.data();
+}
+
+}  // namespace pawl::broker

@@ -1,0 +1,515 @@
+#include "broker/kafka_journal.hpp"
+
+#include <sys/random.h>
+
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <thread>
+
+namespace pawl::broker {
+
+namespace {
+
+using namespace std::chrono_literals;
+using store::append_result;
+using store::append_status;
+
+constexpr auto read_wait = 100ms;
+constexpr auto metadata_wait = 10'000ms;
+/// Our announcement, or a record that the log says it has, comes within this, or the log cannot be read.
+constexpr auto own_record_wait = 30s;
+/// A view that catches up takes the changes of many records in one transaction, up to so many.
+constexpr std::size_t changes_at_once = 4096;
+/// How much may be acknowledged and not yet read back before appends wait for the tail.
+constexpr std::size_t longest_tail = 10'000;
+constexpr std::size_t largest_record = std::size_t{8} * 1024 * 1024 - 1024;
+
+engine::reign draw_reign() {
+  engine::reign r;
+  if (::getrandom(&r, sizeof r, 0) != sizeof r) throw store::store_error("cannot draw random numbers for a new reign");
+  return r;
+}
+
+/// The log is not what the view was made from.
+struct diverged : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Another node has taken over while we led.
+struct superseded : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace
+
+struct kafka_journal::state {
+  state(kafka_journal_options o, store::embedded_journal& v)
+      : options(std::move(o)),
+        view(v),
+        name(options.topic + "/" + std::to_string(options.partition)),
+        reader(options.client, options.topic, options.partition) {}
+  ~state() { stop_tail(); }
+
+  void lead();
+  /// A record of ours that was acknowledged.
+  struct own_record {
+    std::int64_t offset = 0;
+    std::uint32_t crc = 0;
+  };
+
+  void catch_up();
+  void start_from_view(const kafka_reader::range& log);
+  void check_last_record(const store::log_position& p);
+  void take(const kafka_message& m);
+  void hand_to_view();
+  void announce();
+  append_result write(const store::record& r);
+  append_result step_down(std::string why);
+  kafka_producer::delivery deliver(const std::string& bytes);
+  bool read_gap(std::int64_t below);
+  store::log_position position_at(std::int64_t offset, std::uint32_t crc) const;
+  void read_message(const kafka_message& m);
+
+  // The tail, on a thread of its own.
+  void start_tail();
+  void stop_tail();
+  void run_tail(std::stop_token stop, std::int64_t from);
+  bool check_tail(const kafka_message& m);
+  bool is_back(const own_record& own, const own_record& found);
+  void expect_back(own_record own);
+  void doubt(std::string why);
+  std::string doubts() const;
+
+  kafka_journal_stats stats() const {
+    const std::lock_guard lock(mutex);
+    return counts;
+  }
+  void warn(const std::string& text) const {
+    if (options.warn) options.warn(name + ": " + text);
+  }
+
+  const kafka_journal_options options;
+  store::embedded_journal& view;
+  const std::string name;
+  kafka_reader reader;
+  std::unique_ptr<kafka_producer> producer;
+  broker::fence fence;
+  std::int64_t commands = -1;
+  std::string other;          // who else has announced itself since we began to read
+  bool from_nothing = false;  // the view was empty when it began to catch up
+
+  // What catching up has folded and the view has not taken yet.
+  store::record pending;
+  std::optional<store::log_position> pending_position;
+
+  mutable std::mutex mutex;  // guards what follows
+  engine::reign present;
+  kafka_journal_stats counts;
+  std::string doubt_;
+  std::deque<own_record> not_read_back;
+  std::deque<own_record> read_ahead;  // read back before it was acknowledged; the newest few
+
+  std::jthread tail;
+};
+
+// ---- catching up
+
+void kafka_journal::state::lead() {
+  stop_tail();
+  const auto give_up = std::chrono::steady_clock::now() + own_record_wait;
+  for (;;) {
+    try {
+      catch_up();
+      break;
+    } catch (const diverged& d) {
+      warn(std::string("the view does not fit the log and is read anew: ") + d.what());
+      const std::lock_guard lock(mutex);
+      ++counts.rebuilt;
+    }
+    if (const auto r = view.clear(); r.status != append_status::committed) throw store::store_error(r.message);
+    if (std::chrono::steady_clock::now() > give_up)
+      throw store::store_error(name + ": the log changes while it is read");
+  }
+  // Who starts takes over from whoever led before. Who has led already gives way: two nodes that take over from each
+  // other for ever would do nothing else.
+  if (stats().announced > 0 && !other.empty()) throw superseded(other);
+  announce();
+  start_tail();
+}
+
+void kafka_journal::state::start_from_view(const kafka_reader::range& log) {
+  pending = {};
+  pending_position.reset();
+  const auto p = view.position();
+  if (!p) {
+    if (log.first > 0)
+      throw store::store_error(
+          name + " begins at offset " + std::to_string(log.first) +
+          ", and there is no view that reaches as far: restore the data directory of a node that had it");
+    fence = broker::fence();
+    commands = -1;
+    from_nothing = true;
+    return;
+  }
+  if (p->offset + 1 < log.first)
+    throw diverged("it stands at offset " + std::to_string(p->offset) + ", the log begins at " +
+                   std::to_string(log.first));
+  if (p->offset >= log.end)
+    throw diverged("it stands at offset " + std::to_string(p->offset) + ", the log ends at " + std::to_string(log.end));
+  if (p->offset >= log.first) check_last_record(*p);
+  fence = broker::fence({.epoch = p->epoch, .reign = p->reign, .seq = p->seq, .released = p->released}, p->offset + 1);
+  commands = p->commands;
+  from_nothing = false;
+}
+
+void kafka_journal::state::check_last_record(const store::log_position& p) {
+  reader.seek(p.offset);
+  const auto deadline = std::chrono::steady_clock::now() + own_record_wait;
+  const kafka_message* m = nullptr;
+  while ((m = reader.next(read_wait)) == nullptr)
+    if (std::chrono::steady_clock::now() > deadline)
+      throw store::store_error(name + ": offset " + std::to_string(p.offset) + " cannot be read");
+  journal_record found;
+  std::string wrong;
+  if (m->offset != p.offset || decode_stamp(m->value, found, wrong) != readable::yes || found.crc != p.crc ||
+      found.stamp.epoch != p.epoch || found.stamp.reign != p.reign || found.stamp.seq != p.seq)
+    throw diverged("another record is at offset " + std::to_string(p.offset) + " than it was made from");
+}
+
+void kafka_journal::state::catch_up() {
+  const auto log = reader.offsets(metadata_wait);
+  start_from_view(log);
+  const auto from = fence.next_offset();
+  reader.seek(from);
+  auto told = std::chrono::steady_clock::now();
+  auto deadline = told + own_record_wait;
+  while (fence.next_offset() < log.end) {
+    const auto* m = reader.next(read_wait);
+    const auto now = std::chrono::steady_clock::now();
+    if (m == nullptr) {
+      if (now > deadline)
+        throw store::store_error(name + " cannot be read beyond offset " + std::to_string(fence.next_offset()) +
+                                 "; see that the brokers are there and that this node may read the topic");
+      continue;
+    }
+    deadline = now + own_record_wait;
+    read_message(*m);
+    if (pending.runs.size() + pending.outcomes.size() + pending.heartbeats.size() >= changes_at_once) hand_to_view();
+    if (options.progress && now - told >= 100ms) {
+      told = now;
+      options.progress({.offset = fence.next_offset(), .from = from, .end = log.end, .anew = from_nothing});
+    }
+  }
+  hand_to_view();
+}
+
+// One message of the log: folded, and kept for the view if it counts.
+void kafka_journal::state::read_message(const kafka_message& m) {
+  if (m.offset != fence.next_offset())
+    throw store::store_error(
+        name + ": offsets " + std::to_string(fence.next_offset()) + " to " + std::to_string(m.offset - 1) +
+        " are missing in the log: a topic of the journal must not be compacted or trimmed by others");
+  journal_record record;
+  std::string wrong;
+  const auto r = decode(m.value, record, wrong);
+  if (r == readable::newer) throw store::store_error(name + ": offset " + std::to_string(m.offset) + " is " + wrong);
+  if (r == readable::garbage) {
+    fence.skip(m.offset);
+    warn("offset " + std::to_string(m.offset) + " is skipped, as no record of ours: " + wrong);
+    const std::lock_guard lock(mutex);
+    ++counts.garbage;
+    return;
+  }
+  if (!fence.read(m.offset, record.stamp)) {
+    const std::lock_guard lock(mutex);
+    ++counts.skipped;
+    return;
+  }
+  if (record.stamp.kind == record_kind::announcement && record.announced.incarnation != options.who.incarnation)
+    other = "node " + record.announced.node_id + " leads it under epoch " + std::to_string(record.stamp.epoch);
+  if (record.stamp.kind == record_kind::batch) {
+    commands = std::max(commands, record.batch.position);
+    auto& changes = record.batch.changes;
+    // The view takes a record's heartbeats before its changes: those of a later record must not overtake earlier ones.
+    if (!changes.heartbeats.empty()) hand_to_view();
+    std::move(changes.runs.begin(), changes.runs.end(), std::back_inserter(pending.runs));
+    std::move(changes.heartbeats.begin(), changes.heartbeats.end(), std::back_inserter(pending.heartbeats));
+    std::move(changes.outcomes.begin(), changes.outcomes.end(), std::back_inserter(pending.outcomes));
+  }
+  pending_position = position_at(m.offset, record.crc);
+}
+
+store::log_position kafka_journal::state::position_at(std::int64_t offset, std::uint32_t crc) const {
+  const auto& f = fence.folded();
+  return {.offset = offset,
+          .epoch = f.epoch,
+          .reign = f.reign,
+          .seq = f.seq,
+          .crc = crc,
+          .released = f.released,
+          .commands = commands};
+}
+
+void kafka_journal::state::hand_to_view() {
+  if (!pending_position) return;
+  const auto r = view.append(pending, *pending_position);
+  if (r.status == append_status::refused)
+    throw diverged("the records up to offset " + std::to_string(pending_position->offset) +
+                   " contradict it: " + r.message);
+  if (r.status != append_status::committed) throw store::store_error(r.message);
+  pending = {};
+  pending_position.reset();
+}
+
+// ---- leading
+
+void kafka_journal::state::announce() {
+  if (!producer || !producer->fatal().empty())
+    producer = std::make_unique<kafka_producer>(options.client,
+                                                kafka_producer::options{.give_up_after = options.append_timeout});
+  const auto s = fence.announce(draw_reign());
+  const auto d = deliver(encode(s, options.who));
+  if (d.code != 0 && !d.unknown) {
+    fence.lost();
+    throw make_kafka_error("announcing on " + name, d.code);
+  }
+  // Whether it is in the log is what the log says.
+  const auto deadline = std::chrono::steady_clock::now() + own_record_wait;
+  reader.seek(fence.next_offset());
+  while (fence.now() == fence::standing::announcing) {
+    if (const auto* m = reader.next(read_wait)) read_message(*m);
+    if (std::chrono::steady_clock::now() > deadline) {
+      fence.lost();
+      throw store::store_error(name + ": our announcement does not come back from the log");
+    }
+  }
+  hand_to_view();
+  if (fence.now() != fence::standing::leading)
+    throw store::store_error(name + ": another node announced itself under epoch " +
+                             std::to_string(fence.folded().epoch) + " at the same time; this one tries again");
+  const std::lock_guard lock(mutex);
+  present = fence.own();
+  counts.epoch = fence.folded().epoch;
+  counts.end = fence.next_offset();
+  counts.leading = true;
+  ++counts.announced;
+  doubt_.clear();
+  other.clear();
+  not_read_back.clear();
+  read_ahead.clear();
+  counts.read_back = fence.next_offset();
+}
+
+// Blocks until the message is in the log, or has failed, or nobody knows.
+kafka_producer::delivery kafka_journal::state::deliver(const std::string& bytes) {
+  auto answer = std::make_shared<std::optional<kafka_producer::delivery>>();
+  try {
+    producer->send(options.topic, options.partition, std::nullopt, bytes,
+                   [answer](const kafka_producer::delivery& d) { *answer = d; });
+  } catch (const kafka_error& e) {
+    return {.offset = -1, .code = e.code(), .unknown = false, .message = e.what()};
+  }
+  while (!*answer) {
+    producer->poll(100ms);
+    if (*answer) break;
+    // One that is pending when a higher announcement has been read counts for nobody.
+    if (auto why = doubts(); !why.empty())
+      return {.offset = -1, .code = -1, .unknown = true, .message = std::move(why)};
+  }
+  return **answer;
+}
+
+append_result kafka_journal::state::step_down(std::string why) {
+  fence.lost();
+  const std::lock_guard lock(mutex);
+  counts.leading = false;
+  ++counts.stepped_down;
+  return {append_status::unknown, name + ": " + std::move(why)};
+}
+
+append_result kafka_journal::state::write(const store::record& r) {
+  if (fence.now() != fence::standing::leading) return step_down("this node does not lead it");
+  if (auto why = doubts(); !why.empty()) return step_down(std::move(why));
+  const auto s = fence.next(record_kind::batch);
+  std::uint32_t crc = 0;
+  const auto bytes = encode(s, batch{.changes = r, .position = commands}, &crc);
+  if (bytes.size() > largest_record) {
+    fence.lost();  // nothing was written, but the stamp is used up
+    return {append_status::refused,
+            name + ": a record of " + std::to_string(bytes.size()) + " bytes; lower limits.batch"};
+  }
+  const auto d = deliver(bytes);
+  if (d.code != 0) return step_down("an append failed, and may be in the log or not: " + d.message);
+  auto ack = fence.acknowledged(d.offset, s);
+  if (ack == fence::ack::gap) {
+    {
+      const std::lock_guard lock(mutex);
+      ++counts.gaps;
+    }
+    try {
+      if (!read_gap(d.offset))
+        return step_down("another node leads it under epoch " + std::to_string(fence.folded().epoch));
+    } catch (const std::exception& e) {
+      return step_down(std::string("what others wrote cannot be read: ") + e.what());
+    }
+    ack = fence.acknowledged(d.offset, s);
+  }
+  if (ack != fence::ack::in_place) return step_down("a record of ours is not where it can count");
+  expect_back({d.offset, crc});
+  return view.append(r, position_at(d.offset, crc));
+}
+
+// False: in what others wrote was a higher announcement.
+bool kafka_journal::state::read_gap(std::int64_t below) {
+  const auto deadline = std::chrono::steady_clock::now() + own_record_wait;
+  reader.seek(fence.next_offset());
+  while (fence.next_offset() < below) {
+    if (const auto* m = reader.next(read_wait)) read_message(*m);
+    if (std::chrono::steady_clock::now() > deadline) throw store::store_error("no answer within 30 s");
+  }
+  hand_to_view();
+  return fence.now() == fence::standing::leading;
+}
+
+// ---- the tail
+
+void kafka_journal::state::start_tail() {
+  tail = std::jthread([this, from = fence.next_offset()](std::stop_token stop) { run_tail(std::move(stop), from); });
+}
+
+void kafka_journal::state::stop_tail() {
+  if (!tail.joinable()) return;
+  tail.request_stop();
+  tail.join();
+}
+
+void kafka_journal::state::run_tail(std::stop_token stop, std::int64_t from) {
+  try {
+    kafka_reader back(options.client, options.topic, options.partition);
+    back.seek(from);
+    auto expected = from;
+    while (!stop.stop_requested()) {
+      const auto* m = back.next(read_wait);
+      if (m == nullptr) continue;
+      if (m->offset != expected)
+        return doubt("offsets from " + std::to_string(expected) + " on are missing in the log");
+      expected = m->offset + 1;
+      if (!check_tail(*m)) return;
+    }
+  } catch (const std::exception& e) {
+    doubt(std::string("the journal cannot be read back (journal_diverged): ") + e.what());
+  }
+}
+
+// Whether what was acknowledged is what is there. False: it is not, or somebody else leads.
+bool kafka_journal::state::check_tail(const kafka_message& m) {
+  journal_record found;
+  std::string wrong;
+  const bool record = decode_stamp(m.value, found, wrong) == readable::yes;
+  const std::lock_guard lock(mutex);
+  counts.read_back = m.offset + 1;
+  if (record && found.stamp.kind == record_kind::announcement && found.stamp.epoch > counts.epoch) {
+    doubt_ = "another node announced itself under epoch " + std::to_string(found.stamp.epoch);
+    return false;
+  }
+  if (!not_read_back.empty() && not_read_back.front().offset <= m.offset) {
+    const auto own = not_read_back.front();
+    not_read_back.pop_front();
+    return is_back(own, {m.offset, record ? found.crc : 0});
+  }
+  read_ahead.push_back({m.offset, record ? found.crc : 0});
+  if (read_ahead.size() > 64) read_ahead.pop_front();
+  return true;
+}
+
+// Under the mutex.
+bool kafka_journal::state::is_back(const own_record& own, const own_record& found) {
+  if (own.offset == found.offset && own.crc == found.crc) return true;
+  doubt_ = "the log does not hold at offset " + std::to_string(own.offset) +
+           " what it acknowledged there (journal_diverged): its tail was lost";
+  return false;
+}
+
+void kafka_journal::state::expect_back(own_record own) {
+  const std::lock_guard lock(mutex);
+  counts.end = own.offset + 1;
+  ++counts.appended;
+  while (!read_ahead.empty() && read_ahead.front().offset < own.offset) read_ahead.pop_front();
+  if (counts.read_back <= own.offset) {
+    not_read_back.push_back(own);
+    if (not_read_back.size() > longest_tail)
+      doubt_ = "what was acknowledged is not read back: the readers of the journal stand still";
+  } else if (!read_ahead.empty()) {
+    is_back(own, read_ahead.front());
+  }
+}
+
+void kafka_journal::state::doubt(std::string why) {
+  const std::lock_guard lock(mutex);
+  doubt_ = std::move(why);
+}
+
+std::string kafka_journal::state::doubts() const {
+  const std::lock_guard lock(mutex);
+  return doubt_;
+}
+
+// ---- the interface
+
+kafka_journal::kafka_journal(std::unique_ptr<state> s) : state_(std::move(s)) {}
+kafka_journal::~kafka_journal() = default;
+
+append_result kafka_journal::append(const store::record& r) {
+  try {
+    return state_->write(r);
+  } catch (const std::exception& e) {
+    return state_->step_down(e.what());
+  }
+}
+
+append_result kafka_journal::reopen() {
+  auto& s = *state_;
+  try {
+    if (const auto r = s.view.reopen(); r.status != append_status::committed) return r;
+    s.lead();
+    return {};
+  } catch (const superseded& e) {
+    return {append_status::broken,
+            s.name + ": " + std::string(e.what()) +
+                "; this version has one node a namespace: stop one of them, or give it a namespace of its own"};
+  } catch (const std::exception& e) {
+    return {append_status::unknown, e.what()};
+  }
+}
+
+engine::reign kafka_journal::reign() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->present;
+}
+engine::run_key kafka_journal::next_run_key() const { return state_->view.next_run_key(); }
+std::int64_t kafka_journal::last_event_time() const { return state_->view.last_event_time(); }
+
+bool kafka_journal::release() {
+  auto& s = *state_;
+  if (s.fence.now() != fence::standing::leading) return false;
+  const auto stamp = s.fence.next(record_kind::release);
+  const auto d = s.deliver(encode(stamp));
+  const bool done = d.code == 0 && s.fence.acknowledged(d.offset, stamp) == fence::ack::in_place;
+  s.fence.lost();
+  const std::lock_guard lock(s.mutex);
+  s.counts.leading = false;
+  return done;
+}
+
+kafka_journal_stats kafka_journal::stats() const { return state_->stats(); }
+
+std::unique_ptr<kafka_journal> open_kafka_journal(kafka_journal_options o, store::embedded_journal& view) {
+  auto s = std::make_unique<kafka_journal::state>(std::move(o), view);
+  s->lead();
+  return std::unique_ptr<kafka_journal>(new kafka_journal(std::move(s)));
+}
+
+}  // namespace pawl::broker

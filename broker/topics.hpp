@@ -1,0 +1,44 @@
+// The topics of a namespace: what there has to be, making it, and checking what is there.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "broker/kafka_client.hpp"
+
+namespace pawl::broker {
+
+struct topic_options {
+  std::string name_space = "pawl";
+  std::int32_t partitions = 1;   ///< of commands, journal and events; fixed for ever when they are made
+  /// True: one broker is all there is. Else three copies of everything, two of which have it before it counts.
+  bool single_broker = false;
+};
+
+struct topic_spec {
+  std::string name;
+  std::int32_t partitions = 1;
+  std::int16_t copies = 1;
+  std::map<std::string, std::string> settings{};
+  std::string purpose;
+};
+
+/// commands, journal, events, nodes and dlq, in this order.
+std::vector<topic_spec> topics_of(const topic_options& o);
+
+struct topic_finding {
+  std::string topic;
+  std::string what;  ///< "cleanup.policy is compact, and has to be delete"
+  std::string mend;  ///< what to type
+  bool missing = false;
+};
+
+/// What is not as it has to be; empty when all is well. Throws kafka_error when the brokers cannot be asked.
+std::vector<topic_finding> check_topics(const kafka_options& client, const topic_options& o);
+
+/// Makes those that are missing; leaves the others alone. The names of those made. Throws kafka_error.
+std::vector<std::string> create_topics(const kafka_options& client, const topic_options& o);
+
+}  // namespace pawl::broker

@@ -1,0 +1,247 @@
+// The journal in a real Kafka: what is appended is there for every reader, one leader at a time, whatever happens.
+#include "broker/kafka_journal.hpp"
+
+#include <gmock/gmock.h>
+
+#include "tests/broker_kafka/kafka_fixture.hpp"
+#include "tests/store/fixture.hpp"
+
+namespace pawl::broker {
+namespace {
+
+using namespace std::chrono_literals;
+using store::append_status;
+using ::testing::HasSubstr;
+
+// A node's part in it: a directory with a view, and the journal behind it.
+class member {
+ public:
+  member(const kafka_options& client, const std::string& name_space, engine::incarnation incarnation)
+      : client_(client),
+        name_space_(name_space),
+        incarnation_(incarnation) {
+    open_view();
+  }
+  void open_view() { view = store::open_embedded({.directory = directory.path(), .truth = false}); }
+  void lead() {
+    journal =
+        open_kafka_journal({.client = client_,
+                            .topic = name_space_ + ".journal",
+                            .partition = 0,
+                            .who = {.node_id = "node-" + std::to_string(incarnation_), .incarnation = incarnation_},
+                            .append_timeout = 4s,
+                            .warn = [this](const std::string& w) { warnings += w + "\n"; },
+                            .progress = {}},
+                           *view);
+  }
+  void leave() {
+    journal.reset();
+    view.reset();
+  }
+  store::append_result append(store::run_change c) {
+    store::record r;
+    r.runs.push_back(std::move(c));
+    return journal->append(r);
+  }
+  /// A whole run: three records.
+  bool run(const std::string& id) {
+    const auto key = journal->next_run_key();
+    store::scripted_run s(key, id, {journal->reign(), static_cast<std::uint64_t>(key)});
+    return append(s.start(10)).status == append_status::committed &&
+           append(s.next(20, 1)).status == append_status::committed &&
+           append(s.complete(30, 1)).status == append_status::committed;
+  }
+  /// What a reader sees, as text.
+  std::string seen() const {
+    auto v = view->open_view();
+    std::string out;
+    for (const auto& row : v->list({.limit = 1000})) {
+      out += row.header.workflow_id + " " + to_text(row.header.uid) + " " + std::string(to_text(row.summary.phase));
+      for (const auto& e : v->history(row.key).events)
+        out += " " + std::to_string(e.seq) + std::string(to_text(e.kind));
+      out += "\n";
+    }
+    return out;
+  }
+  bool has(const std::string& id) const { return view->open_view()->find(id).has_value(); }
+
+  store::temporary_directory directory;
+  std::unique_ptr<store::embedded_journal> view;
+  std::unique_ptr<kafka_journal> journal;
+  std::string warnings;
+
+ private:
+  kafka_options client_;
+  std::string name_space_;
+  engine::incarnation incarnation_;
+};
+
+template <class Condition>
+bool eventually(Condition condition, std::chrono::seconds within = 30s) {
+  const auto deadline = std::chrono::steady_clock::now() + within;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(5ms);
+  }
+  return true;
+}
+
+class journal : public on_kafka {
+ protected:
+  std::unique_ptr<member> someone(engine::incarnation incarnation) {
+    return std::make_unique<member>(client(), name_space, incarnation);
+  }
+};
+
+TEST_F(journal, another_view_is_built_from_the_log_and_is_the_same) {
+  auto a = someone(1);
+  a->lead();
+  for (int k = 0; k < 20; ++k) ASSERT_TRUE(a->run("w-" + std::to_string(k)));
+  const auto stats = a->journal->stats();
+  EXPECT_EQ(stats.appended, 60U);
+  EXPECT_EQ(stats.skipped + stats.gaps + stats.garbage, 0U);
+  EXPECT_TRUE(eventually([&] { return a->journal->stats().read_back == a->journal->stats().end; }));
+  auto b = someone(2);
+  b->lead();
+  EXPECT_EQ(b->seen(), a->seen());
+  const auto seen = b->seen();
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), '\n'), 20);
+  EXPECT_EQ(b->journal->next_run_key(), 21);
+  EXPECT_NE(b->journal->reign(), a->journal->reign());
+  const auto report = store::verify(b->directory.path());
+  for (const auto& f : report.findings) ADD_FAILURE() << f.text();
+}
+
+TEST_F(journal, a_view_goes_on_from_where_it_stands) {
+  auto a = someone(1);
+  a->lead();
+  ASSERT_TRUE(a->run("before"));
+  a->leave();
+  auto b = someone(2);
+  b->lead();
+  ASSERT_TRUE(b->run("meanwhile"));
+  EXPECT_TRUE(b->journal->release());
+  EXPECT_EQ(b->append({}).status, append_status::unknown) << "what is released takes nothing more";
+  a->open_view();
+  EXPECT_FALSE(a->has("meanwhile"));
+  a->lead();
+  EXPECT_TRUE(a->has("before") && a->has("meanwhile"));
+  EXPECT_EQ(a->journal->stats().rebuilt, 0U);
+  EXPECT_EQ(a->seen(), b->seen());
+}
+
+TEST_F(journal, who_was_superseded_commits_nothing_and_says_by_whom) {
+  auto a = someone(1);
+  a->lead();
+  ASSERT_TRUE(a->run("first"));
+  auto b = someone(2);
+  b->lead();
+  // It may write once before it hears: into the log, and into nobody's view.
+  EXPECT_FALSE(a->run("late"));
+  const auto r = a->journal->reopen();
+  EXPECT_EQ(r.status, append_status::broken);
+  EXPECT_THAT(r.message, HasSubstr("node-2 leads it"));
+  ASSERT_TRUE(b->run("second"));
+  auto c = someone(3);
+  c->lead();
+  EXPECT_EQ(c->seen(), b->seen());
+  EXPECT_TRUE(c->has("first") && c->has("second"));
+  EXPECT_FALSE(c->has("late") || b->has("late"));
+}
+
+// The zombie's record is in the log, for certain: written by hand, under the epoch that is over.
+TEST_F(journal, what_a_zombie_writes_is_skipped_by_every_reader) {
+  auto a = someone(1);
+  a->lead();
+  ASSERT_TRUE(a->run("first"));
+  const auto old = a->journal->stats().epoch;
+  const auto reign = a->journal->reign();
+  a->leave();
+  auto b = someone(2);
+  b->lead();
+  store::scripted_run s(b->journal->next_run_key(), "zombie", {reign, 99});
+  store::record r;
+  r.runs.push_back(s.start(40));
+  kafka_producer raw(client(), {});
+  std::int64_t at = -1;
+  const auto bytes = encode({.kind = record_kind::batch, .epoch = old, .reign = reign, .seq = 4}, batch{.changes = r});
+  raw.send(name_space + ".journal", 0, std::nullopt, bytes, [&](const auto& d) { at = d.offset; });
+  raw.send(name_space + ".journal", 0, std::nullopt, "this is no record", {});
+  ASSERT_TRUE(raw.flush(10s));
+  ASSERT_GE(at, 0);
+  ASSERT_TRUE(b->run("second")) << "a gap that holds no announcement is read and passed";
+  EXPECT_EQ(b->journal->stats().gaps, 1U);
+  EXPECT_EQ(b->journal->stats().skipped, 1U);
+  EXPECT_EQ(b->journal->stats().garbage, 1U);
+  EXPECT_THAT(b->warnings, HasSubstr("as no record of ours"));
+  auto c = someone(3);
+  c->lead();
+  EXPECT_EQ(c->seen(), b->seen());
+  EXPECT_FALSE(c->has("zombie"));
+}
+
+TEST_F(journal, a_view_of_another_log_is_thrown_away) {
+  auto a = someone(1);
+  a->lead();
+  ASSERT_TRUE(a->run("one"));
+  ASSERT_TRUE(a->run("two"));
+  a->leave();
+  {
+    store::database db(store::database_file(a->directory.path()), store::database::mode::read_write, 1s);
+    db.execute("UPDATE log_position SET crc = crc + 1");
+  }
+  a->open_view();
+  a->lead();
+  EXPECT_EQ(a->journal->stats().rebuilt, 1U);
+  EXPECT_THAT(a->warnings, HasSubstr("read anew"));
+  EXPECT_TRUE(a->has("one") && a->has("two"));
+  ASSERT_TRUE(a->run("three"));
+}
+
+TEST_F(journal, a_directory_of_its_own_is_no_view_and_a_view_is_no_store) {
+  auto a = someone(1);
+  a->lead();
+  ASSERT_TRUE(a->run("one"));
+  a->leave();
+  try {
+    store::open_embedded({.directory = a->directory.path()});
+    FAIL();
+  } catch (const store::store_error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("set kafka.brokers"));
+  }
+  store::temporary_directory own;
+  {
+    auto j = store::open_embedded({.directory = own.path()});
+    store::scripted_run s(1, "w", {j->reign(), 1});
+    store::record r;
+    r.runs.push_back(s.start(1));
+    ASSERT_EQ(j->append(r).status, append_status::committed);
+  }
+  try {
+    store::open_embedded({.directory = own.path(), .truth = false});
+    FAIL();
+  } catch (const store::store_error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("a store of its own"));
+  }
+}
+
+// Acknowledged records outlive the broker's SIGKILL, an append meanwhile has an unknown outcome, and it goes on.
+TEST_F(journal, the_broker_is_killed_and_comes_back) {
+  auto a = someone(1);
+  a->lead();
+  ASSERT_TRUE(a->run("before"));
+  broker().tell("kill 1");
+  store::scripted_run s(a->journal->next_run_key(), "meanwhile", {a->journal->reign(), 77});
+  const auto r = a->append(s.start(50));
+  EXPECT_EQ(r.status, append_status::unknown) << r.message;
+  broker().tell("start 1");
+  EXPECT_TRUE(eventually([&] { return a->journal->reopen().status == append_status::committed; }));
+  EXPECT_TRUE(a->has("before"));
+  ASSERT_TRUE(a->run("after"));
+  auto b = someone(2);
+  b->lead();
+  EXPECT_EQ(b->seen(), a->seen());
+}
+
+}  // namespace
+}  // namespace pawl::broker

@@ -1,0 +1,57 @@
+// The topics of a namespace, on a real broker.
+#include "broker/topics.hpp"
+
+#include <gmock/gmock.h>
+
+#include "tests/broker_kafka/kafka_fixture.hpp"
+
+namespace pawl::broker {
+namespace {
+
+using ::testing::HasSubstr;
+
+class topics : public on_kafka {};
+
+TEST_F(topics, are_made_once_and_are_as_they_have_to_be) {
+  const topic_options o{.name_space = name_space, .partitions = 1, .single_broker = true};
+  EXPECT_TRUE(create_topics(client(), o).empty()) << "the second time there is nothing to do";
+  const auto found = check_topics(client(), o);
+  for (const auto& f : found) ADD_FAILURE() << f.topic << " " << f.what;
+}
+
+TEST_F(topics, what_differs_is_told_with_the_mend) {
+  const auto found = check_topics(client(), {.name_space = name_space, .partitions = 4, .single_broker = false});
+  std::string all;
+  for (const auto& f : found) all += f.topic + " " + f.what + ": " + f.mend + "\n";
+  EXPECT_THAT(all, HasSubstr(name_space + ".journal has 1 partitions, and has to have 4"));
+  EXPECT_THAT(all, HasSubstr("has 1 copies, and has to have 3"));
+  EXPECT_THAT(all, HasSubstr("min.insync.replicas is 1, and has to be 2: kafka-configs.sh --alter"));
+}
+
+TEST_F(topics, what_is_missing_is_told) {
+  const auto found = check_topics(client(), {.name_space = "nobody", .partitions = 1, .single_broker = true});
+  ASSERT_EQ(found.size(), 5U);
+  for (const auto& f : found) EXPECT_TRUE(f.missing);
+}
+
+TEST_F(topics, without_a_broker_it_may_be_tried_again) {
+  try {
+    check_topics({.brokers = "127.0.0.1:1"}, {.name_space = name_space});
+    FAIL();
+  } catch (const kafka_error& e) {
+    EXPECT_EQ(e.advice(), kafka_advice::again) << e.what();
+  }
+}
+
+TEST(properties, those_that_guarantees_rest_on_are_guarded) {
+  EXPECT_EQ(check_properties({{"sasl.username", "u"}, {"security.protocol", "sasl_ssl"}}), "");
+  EXPECT_THAT(check_properties({{"acks", "1"}}), HasSubstr("may not set acks"));
+  EXPECT_THAT(check_properties({{"group.id", "x"}}), HasSubstr("may not set group.id"));
+  EXPECT_THAT(check_properties({{"sasl.pasword", "secret"}}), HasSubstr("no property sasl.pasword"));
+  const auto bad = check_properties({{"security.protocol", "secret-value"}});
+  EXPECT_THAT(bad, HasSubstr("security.protocol"));
+  EXPECT_EQ(bad.find("secret-value"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace pawl::broker
