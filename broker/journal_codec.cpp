@@ -223,7 +223,7 @@ readable get_stamp(const msgpack::object& o, journal_record& out, std::string_vi
 template <class Then>
 readable guarded(std::string_view bytes, journal_record& out, std::string& wrong, Then then) {
   try {
-    const auto handle = unpack_whole(bytes, 64);
+    const auto handle = unpack_whole(bytes, "the record", 64);
     std::string_view body;
     const auto r = get_stamp(handle.get(), out, body, wrong);
     if (r == readable::yes) then(body);

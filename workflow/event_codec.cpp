@@ -183,7 +183,7 @@ void encode_body(const event& e, std::string& out) {
 std::string decode_body(std::string_view body, event& e) {
   if (body.empty()) return {};
   try {
-    const auto handle = unpack_whole(body);
+    const auto handle = unpack_whole(body, "the event's body");
     const auto& o = handle.get();
     if (o.type != msgpack::type::MAP) return "an event's body is a map";
     for (std::uint32_t n = 0; n < o.via.map.size; ++n) {
