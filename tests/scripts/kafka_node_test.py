@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+# label: full
+# needs: bad_steps
+# timeout: 240
+"""A node whose journal is in a real Kafka: its data directory may be lost, its process killed, the broker too."""
+import json
+import os
+import tempfile
+import unittest
+
+from kafka_broker import Kafka
+from pawl_node import Node, eventually
+
+
+class KafkaNode(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="pawl-kafka-node-")
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.kafka = Kafka(os.path.join(cls.folder.name, "kafka"))
+        cls.addClassCleanup(cls.kafka.close)
+
+    def node(self, data, **settings):
+        given = {"brokers": self.kafka.bootstrap, "durability": "single-broker", "namespace": self.id().rsplit(".", 1)[1], **settings}
+        flags = [word for key, value in given.items() for word in ("--set", f"kafka.{key}={value}")]
+        folder = os.path.join(self.folder.name, self.id().rsplit(".", 1)[1])
+        os.makedirs(folder, exist_ok=True)
+        return Node("bad_steps", os.path.join(folder, data), flags=flags, log=os.path.join(folder, data + ".log"))
+
+    def begin(self, node, workflow, ms):
+        status, answer = node.begin("sleeps", workflow, {"ms": ms}, command="c-" + workflow)
+        self.assertEqual(status, 201, answer)
+
+    def completes(self, node, workflow):
+        answer = eventually(lambda: (lambda r: r if r[0] == 200 else None)(node.result(workflow, wait_ms=2000)), f"{workflow} ends")
+        self.assertEqual(answer[1]["state"], "completed", answer)
+
+    def verified(self, node):
+        code, out, err = node.cli("verify")
+        self.assertEqual(code, 0, out + err)
+        return out
+
+    def test_topics_are_made_and_checked(self):
+        node = self.node("data")
+        code, out, _ = node.cli("topics", "check")
+        self.assertEqual(code, 1, out)
+        self.assertEqual(out.count("is not there"), 5, out)
+        code, out, _ = node.cli("topics", "create")
+        self.assertEqual((code, out.count("made ")), (0, 5), out)
+        code, out, _ = node.cli("topics", "create")
+        self.assertEqual(code, 0)
+        self.assertIn("are there already", out)
+        self.assertEqual(node.cli("topics", "check")[0], 0)
+        stricter = self.node("data", durability="replicated")
+        code, out, _ = stricter.cli("topics", "check")
+        self.assertEqual(code, 1)
+        self.assertIn("min.insync.replicas is 1, and has to be 2", out)
+        with self.assertRaisesRegex(AssertionError, "exit code 1.*copies"):
+            stricter.start()
+
+    def test_a_node_is_killed_and_its_data_directory_lost(self):
+        first = self.node("first")
+        with first.start():
+            for n in range(30):
+                self.begin(first, f"w-{n}", 1)
+            self.begin(first, "long", 3000)
+            self.completes(first, "w-0")
+            first.kill()
+        second = self.node("second")
+        with second.start():
+            for n in range(30):
+                self.completes(second, f"w-{n}")
+            self.completes(second, "long")
+            kinds = [e["kind"] for e in second.history("long")[1]["events"]]
+            self.assertIn("attempt_lost", kinds)
+            # The start again, under its command id, is the start that was.
+            status, answer = second.begin("sleeps", "w-1", {"ms": 1}, command="c-w-1")
+            self.assertEqual((status, answer["outcome"]), (200, "duplicate"), answer)
+            self.assertEqual(second.drain(), 0, second.tail())
+        self.assertIn("checked 31 runs (0 open)", self.verified(second))
+        # The first directory's view is old; it catches up and says the same.
+        with first.start():
+            self.assertEqual(first.history("long"), (200, {**first.history("long")[1], "events": second_events(second, "long")}))
+            self.assertEqual(first.drain(), 0, first.tail())
+        self.assertIn("checked 31 runs (0 open)", self.verified(first))
+
+    def test_who_was_taken_over_from_stops_and_says_by_whom(self):
+        first, second = self.node("first"), self.node("second")
+        with first.start(), second.start():
+            self.begin(second, "on-second", 1)
+            self.completes(second, "on-second")
+            # Its next append, or the journal read back, tells the first.
+            first.begin("sleeps", "late", {"ms": 1})
+            self.assertEqual(first.process.wait(60), 1, first.tail())
+            self.assertRegex(first.tail(), r"node [0-9a-f]{16} leads it under epoch \d+.*one node a namespace")
+            self.assertEqual(second.show("late")[0], 404)
+            self.assertEqual(second.drain(), 0, second.tail())
+        self.verified(second)
+
+    def test_the_broker_is_killed_under_load(self):
+        node = self.node("data", append_timeout="3s")
+        with node.start():
+            acknowledged = []
+            for n in range(20):
+                self.begin(node, f"w-{n}", 1)
+                acknowledged.append(f"w-{n}")
+            self.begin(node, "over-the-outage", 5000)
+            self.kafka.kill(1)
+            refused = 0
+            for n in range(3):
+                status, answer = node.begin("sleeps", f"x-{n}", {"ms": 1}, command=f"c-x-{n}")
+                refused += status in (429, 503)
+                self.assertIn(status, (429, 503), answer)
+            self.assertEqual(refused, 3)
+            self.kafka.start(1)
+            eventually(lambda: node.begin("sleeps", "after", {"ms": 1}, command="c-after")[0] in (200, 201), "the node takes work again")
+            for workflow in [*acknowledged, "over-the-outage", "after"]:
+                self.completes(node, workflow)
+            # The attempt went on while the broker was away: nobody started it again.
+            kinds = [e["kind"] for e in node.history("over-the-outage")[1]["events"]]
+            self.assertEqual(kinds.count("attempt_started"), 1, kinds)
+            self.assertEqual(node.drain(), 0, node.tail())
+        self.verified(node)
+
+    def test_mistakes_have_their_exit_codes(self):
+        nobody = self.node("data", brokers="127.0.0.1:1")
+        code, _, err = nobody.cli("topics", "check")
+        self.assertEqual(code, 5, err)
+        self.assertIn("kafka.brokers", err)
+        own = Node("bad_steps", os.path.join(self.folder.name, "own"), log=os.path.join(self.folder.name, "own.log"))
+        with own.start():
+            self.begin(own, "w", 1)
+            self.completes(own, "w")
+            own.drain()
+        mixed = self.node("data")
+        mixed.data = own.data
+        code, _, err = mixed.cli("node")
+        self.assertEqual(code, 1, err)
+        self.assertIn("a store of its own", err)
+        code, _, err = own.cli("topics", "check")
+        self.assertEqual(code, 2, err)
+
+
+def second_events(node, workflow):
+    code, out, err = node.cli("-o", "json", "history", workflow)
+    assert code == 0, err
+    return [json.loads(line) for line in out.splitlines()]
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
