@@ -102,6 +102,16 @@ void put_outcome(packer& p, const store::outcome_row& o) {
   p.pack_int64(o.at);
 }
 
+void put_point(packer& p, const store::log_point& at) {
+  p.pack_array(6);
+  p.pack_int64(at.offset);
+  p.pack_uint64(at.epoch);
+  p.pack_uint64(at.reign.high);
+  p.pack_uint64(at.reign.low);
+  p.pack_uint64(at.seq);
+  p.pack(at.released);
+}
+
 template <class T, class Put>
 void put_all(packer& p, const std::vector<T>& all, Put put) {
   p.pack_array(static_cast<std::uint32_t>(all.size()));
@@ -184,12 +194,21 @@ store::outcome_row get_outcome(const msgpack::object& o) {
   return out;
 }
 
+store::log_point get_point(const msgpack::object& o) {
+  return {.offset = get_int(element(o, 0)),
+          .epoch = get_uint(element(o, 1)),
+          .reign = {get_uint(element(o, 2)), get_uint(element(o, 3))},
+          .seq = get_uint(element(o, 4)),
+          .released = get_bool(element(o, 5))};
+}
+
 broker::batch get_batch(const msgpack::object& o) {
   broker::batch b;
   b.position = get_int(element(o, 0));
-  get_all(element(o, 1), b.changes.runs, get_change);
-  get_all(element(o, 2), b.changes.heartbeats, get_heartbeat);
-  get_all(element(o, 3), b.changes.outcomes, get_outcome);
+  b.feed = get_point(element(o, 1));
+  get_all(element(o, 2), b.changes.runs, get_change);
+  get_all(element(o, 3), b.changes.heartbeats, get_heartbeat);
+  get_all(element(o, 4), b.changes.outcomes, get_outcome);
   return b;
 }
 
@@ -253,8 +272,9 @@ std::string encode(const stamp& s, const batch& what, std::uint32_t* crc) {
   std::string body;
   sink to{body};
   packer p{to};
-  p.pack_array(4);
+  p.pack_array(5);
   p.pack_int64(what.position);
+  put_point(p, what.feed);
   put_all(p, what.changes.runs, put_change);
   put_all(p, what.changes.heartbeats, put_heartbeat);
   put_all(p, what.changes.outcomes, put_outcome);

@@ -24,6 +24,7 @@ struct announcer {
 struct batch {
   store::record changes;
   std::int64_t position = -1;  ///< offset of `commands` below which all are dealt with; -1: none
+  store::log_point feed{};     ///< the events of the records up to there are published
 };
 
 std::string encode(const stamp& s, const announcer& who);

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -70,6 +71,7 @@ struct kafka_journal::state {
   append_result step_down(std::string why);
   kafka_producer::delivery deliver(const std::string& bytes);
   bool read_gap(std::int64_t below);
+  void take_marks();
   store::log_position position_at(std::int64_t offset, std::uint32_t crc) const;
   void read_message(const kafka_message& m);
 
@@ -97,7 +99,8 @@ struct kafka_journal::state {
   kafka_reader reader;
   std::unique_ptr<kafka_producer> producer;
   broker::fence fence;
-  std::int64_t commands = -1;
+  std::int64_t commands = -1;  // this and the next as in the newest batch
+  store::log_point feed;
   std::string other;          // who else has announced itself since we began to read
   bool from_nothing = false;  // the view was empty when it began to catch up
 
@@ -110,6 +113,10 @@ struct kafka_journal::state {
   kafka_journal_stats counts;
   std::string doubt_;
   std::deque<own_record> not_read_back;
+  std::int64_t journaled_commands = -1;  // `commands` when we began to lead
+  std::int64_t dealt_with = -1;  // commands below are dealt with; -1: nobody reads them
+  std::map<std::int64_t, std::int64_t> consumed;  // stretches of offsets that are dealt with, above `dealt_with`
+  store::log_point fed;
   std::deque<own_record> read_ahead;  // read back before it was acknowledged; the newest few
 
   std::jthread tail;
@@ -151,32 +158,36 @@ void kafka_journal::state::start_from_view(const kafka_reader::range& log) {
           ", and there is no view that reaches as far: restore the data directory of a node that had it");
     fence = broker::fence();
     commands = -1;
+    feed = {};
     from_nothing = true;
     return;
   }
-  if (p->offset + 1 < log.first)
-    throw diverged("it stands at offset " + std::to_string(p->offset) + ", the log begins at " +
+  if (p->at.offset + 1 < log.first)
+    throw diverged("it stands at offset " + std::to_string(p->at.offset) + ", the log begins at " +
                    std::to_string(log.first));
-  if (p->offset >= log.end)
-    throw diverged("it stands at offset " + std::to_string(p->offset) + ", the log ends at " + std::to_string(log.end));
-  if (p->offset >= log.first) check_last_record(*p);
-  fence = broker::fence({.epoch = p->epoch, .reign = p->reign, .seq = p->seq, .released = p->released}, p->offset + 1);
+  if (p->at.offset >= log.end)
+    throw diverged("it stands at offset " + std::to_string(p->at.offset) + ", the log ends at " +
+                   std::to_string(log.end));
+  if (p->at.offset >= log.first) check_last_record(*p);
+  fence = broker::fence({.epoch = p->at.epoch, .reign = p->at.reign, .seq = p->at.seq, .released = p->at.released},
+                        p->at.offset + 1);
   commands = p->commands;
+  feed = p->feed;
   from_nothing = false;
 }
 
 void kafka_journal::state::check_last_record(const store::log_position& p) {
-  reader.seek(p.offset);
+  reader.seek(p.at.offset);
   const auto deadline = std::chrono::steady_clock::now() + own_record_wait;
   const kafka_message* m = nullptr;
   while ((m = reader.next(read_wait)) == nullptr)
     if (std::chrono::steady_clock::now() > deadline)
-      throw store::store_error(name + ": offset " + std::to_string(p.offset) + " cannot be read");
+      throw store::store_error(name + ": offset " + std::to_string(p.at.offset) + " cannot be read");
   journal_record found;
   std::string wrong;
-  if (m->offset != p.offset || decode_stamp(m->value, found, wrong) != readable::yes || found.crc != p.crc ||
-      found.stamp.epoch != p.epoch || found.stamp.reign != p.reign || found.stamp.seq != p.seq)
-    throw diverged("another record is at offset " + std::to_string(p.offset) + " than it was made from");
+  if (m->offset != p.at.offset || decode_stamp(m->value, found, wrong) != readable::yes || found.crc != p.crc ||
+      found.stamp.epoch != p.at.epoch || found.stamp.reign != p.at.reign || found.stamp.seq != p.at.seq)
+    throw diverged("another record is at offset " + std::to_string(p.at.offset) + " than it was made from");
 }
 
 void kafka_journal::state::catch_up() {
@@ -232,6 +243,7 @@ void kafka_journal::state::read_message(const kafka_message& m) {
     other = "node " + record.announced.node_id + " leads it under epoch " + std::to_string(record.stamp.epoch);
   if (record.stamp.kind == record_kind::batch) {
     commands = std::max(commands, record.batch.position);
+    feed = record.batch.feed;
     auto& changes = record.batch.changes;
     // The view takes a record's heartbeats before its changes: those of a later record must not overtake earlier ones.
     if (!changes.heartbeats.empty()) hand_to_view();
@@ -244,20 +256,17 @@ void kafka_journal::state::read_message(const kafka_message& m) {
 
 store::log_position kafka_journal::state::position_at(std::int64_t offset, std::uint32_t crc) const {
   const auto& f = fence.folded();
-  return {.offset = offset,
-          .epoch = f.epoch,
-          .reign = f.reign,
-          .seq = f.seq,
+  return {.at = {.offset = offset, .epoch = f.epoch, .reign = f.reign, .seq = f.seq, .released = f.released},
           .crc = crc,
-          .released = f.released,
-          .commands = commands};
+          .commands = commands,
+          .feed = feed};
 }
 
 void kafka_journal::state::hand_to_view() {
   if (!pending_position) return;
   const auto r = view.append(pending, *pending_position);
   if (r.status == append_status::refused)
-    throw diverged("the records up to offset " + std::to_string(pending_position->offset) +
+    throw diverged("the records up to offset " + std::to_string(pending_position->at.offset) +
                    " contradict it: " + r.message);
   if (r.status != append_status::committed) throw store::store_error(r.message);
   pending = {};
@@ -296,6 +305,10 @@ void kafka_journal::state::announce() {
   counts.end = fence.next_offset();
   counts.leading = true;
   ++counts.announced;
+  if (feed.offset > fed.offset) fed = feed;
+  journaled_commands = commands;
+  dealt_with = -1;
+  consumed.clear();
   doubt_.clear();
   other.clear();
   not_read_back.clear();
@@ -334,8 +347,9 @@ append_result kafka_journal::state::write(const store::record& r) {
   if (fence.now() != fence::standing::leading) return step_down("this node does not lead it");
   if (auto why = doubts(); !why.empty()) return step_down(std::move(why));
   const auto s = fence.next(record_kind::batch);
+  take_marks();
   std::uint32_t crc = 0;
-  const auto bytes = encode(s, batch{.changes = r, .position = commands}, &crc);
+  const auto bytes = encode(s, batch{.changes = r, .position = commands, .feed = feed}, &crc);
   if (bytes.size() > largest_record) {
     fence.lost();  // nothing was written, but the stamp is used up
     return {append_status::refused,
@@ -360,6 +374,18 @@ append_result kafka_journal::state::write(const store::record& r) {
   if (ack != fence::ack::in_place) return step_down("a record of ours is not where it can count");
   expect_back({d.offset, crc});
   return view.append(r, position_at(d.offset, crc));
+}
+
+// What other threads have dealt with since rides in the batch.
+void kafka_journal::state::take_marks() {
+  const std::lock_guard lock(mutex);
+  if (fed.offset > feed.offset) feed = fed;
+  if (dealt_with < 0) return;
+  while (!consumed.empty() && consumed.begin()->first <= dealt_with) {
+    dealt_with = std::max(dealt_with, consumed.begin()->second);
+    consumed.erase(consumed.begin());
+  }
+  commands = std::max(commands, dealt_with);
 }
 
 // False: in what others wrote was a higher announcement.
@@ -492,9 +518,41 @@ engine::reign kafka_journal::reign() const {
 engine::run_key kafka_journal::next_run_key() const { return state_->view.next_run_key(); }
 std::int64_t kafka_journal::last_event_time() const { return state_->view.last_event_time(); }
 
+std::int64_t kafka_journal::commands_from(std::int64_t oldest) {
+  const std::lock_guard lock(state_->mutex);
+  auto& s = *state_;
+  if (s.dealt_with < 0) s.dealt_with = std::max(s.journaled_commands, oldest);
+  return s.dealt_with;
+}
+
+bool kafka_journal::commands_unread() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->dealt_with < 0;
+}
+
+void kafka_journal::consumed(std::int64_t offset, std::int64_t count) {
+  const std::lock_guard lock(state_->mutex);
+  auto& s = *state_;
+  if (s.dealt_with < 0) return;
+  auto& end = s.consumed[offset];
+  end = std::max(end, offset + count);
+}
+
+store::log_point kafka_journal::fed() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->fed;
+}
+
+void kafka_journal::fed(const store::log_point& upto) {
+  const std::lock_guard lock(state_->mutex);
+  state_->fed = upto;
+}
+
 bool kafka_journal::release() {
   auto& s = *state_;
   if (s.fence.now() != fence::standing::leading) return false;
+  // So that who comes next does not publish and read again what has been.
+  if (append({}).status != append_status::committed) return false;
   const auto stamp = s.fence.next(record_kind::release);
   const auto d = s.deliver(encode(stamp));
   const bool done = d.code == 0 && s.fence.acknowledged(d.offset, stamp) == fence::ack::in_place;

@@ -66,6 +66,19 @@ class kafka_journal final : public store::journal {
   engine::run_key next_run_key() const override;
   std::int64_t last_event_time() const override;
 
+  /// Where to read the commands from; `oldest` is the oldest that the topic holds. Commands dealt with after the newest
+  /// batch are read again, and known by their ids.
+  std::int64_t commands_from(std::int64_t oldest);
+  /// Nobody has asked commands_from() since this node began to lead, last: a log that lost its tail has lost what the
+  /// commands did too, so they are read again from there. Until then consumed() says nothing.
+  bool commands_unread() const;
+  /// The commands of that many offsets from `offset` on are dealt with: recorded, or dead letters, or there are none at
+  /// these offsets. The position rides in the next batch.
+  void consumed(std::int64_t offset, std::int64_t count = 1);
+  /// The events of the records up to here are published; rides in the next batch.
+  void fed(const store::log_point& upto);
+  store::log_point fed() const;
+
   /// Gives the partition up: nothing can be appended under this epoch any more. For the appending thread, when it has
   /// ended its work. False: that could not be written; whoever comes next announces all the same.
   bool release();

@@ -79,14 +79,19 @@ struct outcome_row {
 
 /// Where in a log behind it the view stands: its last record, by which it is found again, and how far the fence has
 /// come.
-struct log_position {
-  std::int64_t offset = -1;
+struct log_point {
+  std::int64_t offset = -1;  ///< of the last record; -1: none
   std::uint64_t epoch = 0;
   engine::reign reign;
   std::uint64_t seq = 0;
-  std::uint32_t crc = 0;       ///< of the record at `offset`
-  bool released = false;       ///< the leader of `epoch` has given the partition up
-  std::int64_t commands = -1;  ///< offset of the topic of commands below which all are dealt with
+  bool released = false;  ///< the leader of `epoch` has given the partition up
+  bool operator==(const log_point&) const = default;
+};
+struct log_position {
+  log_point at;
+  std::uint32_t crc = 0;       ///< of the record there
+  std::int64_t commands = -1;  ///< offset of the topic of commands below which all are dealt with; -1: none was
+  log_point feed;              ///< the events up to there are published
   bool operator==(const log_position&) const = default;
 };
 

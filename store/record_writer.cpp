@@ -28,7 +28,7 @@ record_writer::record_writer(database& db, recent_ids& ids, options o)
       insert_id_(db.prepare("INSERT OR IGNORE INTO ids VALUES(?1,?2)")),
       run_of_key_(db.prepare("SELECT id, run FROM runs WHERE key=?1")),
       runs_of_hash_(db.prepare("SELECT key FROM ids WHERE hash=?1")),
-      put_position_(db.prepare("INSERT OR REPLACE INTO log_position VALUES(1,?1,?2,?3,?4,?5,?6,?7)")),
+      put_position_(db.prepare("INSERT OR REPLACE INTO log_position VALUES(?1,?2,?3,?4,?5,?6,?7,?8)")),
       insert_heartbeat_(db.prepare("INSERT OR REPLACE INTO heartbeats SELECT ?1,?2,?3,?4 WHERE EXISTS (SELECT 1 FROM "
                                    "runs WHERE key=?1 AND closed_at=0)")),
       delete_heartbeats_(db.prepare("DELETE FROM heartbeats WHERE run_key=?1")),
@@ -94,29 +94,40 @@ void record_writer::write(const record& r) {
 }
 
 void record_writer::put_position(const log_position& p) {
-  const auto reign = to_text(p.reign);
-  put_position_.bind(1, p.offset)
-      .bind(2, as_signed(p.epoch))
-      .bind(3, reign)
-      .bind(4, as_signed(p.seq))
-      .bind(5, p.crc)
-      .bind(6, p.released ? 1 : 0)
-      .bind(7, p.commands)
-      .run();
+  const auto put = [&](std::string_view what, const log_point& at) -> statement& {
+    reign_text_ = to_text(at.reign);
+    return put_position_.bind(1, what)
+        .bind(2, at.offset)
+        .bind(3, as_signed(at.epoch))
+        .bind(4, reign_text_)
+        .bind(5, as_signed(at.seq))
+        .bind(6, at.released ? 1 : 0);
+  };
+  put("view", p.at).bind(7, p.crc).bind(8, p.commands).run();
+  if (p.feed == feed_) return;
+  put("feed", p.feed).bind_null(7).bind_null(8).run();
+  feed_ = p.feed;
 }
 
 std::optional<log_position> record_writer::position() {
-  auto s = db_.prepare("SELECT offset, epoch, reign, seq, crc, released, commands FROM log_position");
-  if (!s.step()) return std::nullopt;
-  log_position p{.offset = s.integer(0),
-                 .epoch = static_cast<std::uint64_t>(s.integer(1)),
-                 .reign = {},
-                 .seq = static_cast<std::uint64_t>(s.integer(3)),
-                 .crc = static_cast<std::uint32_t>(s.integer(4)),
-                 .released = s.integer(5) != 0,
-                 .commands = s.integer(6)};
-  if (engine::run_uid uid; from_text(s.text(2) + "-0", uid)) p.reign = uid.reign;
-  return p;
+  log_position p;
+  bool found = false;
+  auto s = db_.prepare("SELECT what, offset, epoch, reign, seq, released, crc, commands FROM log_position");
+  while (s.step()) {
+    const bool view = s.bytes(0) == "view";
+    auto& at = view ? p.at : p.feed;
+    at = {.offset = s.integer(1),
+          .epoch = static_cast<std::uint64_t>(s.integer(2)),
+          .reign = {},
+          .seq = static_cast<std::uint64_t>(s.integer(4)),
+          .released = s.integer(5) != 0};
+    if (engine::run_uid uid; from_text(s.text(3) + "-0", uid)) at.reign = uid.reign;
+    if (!view) continue;
+    found = true;
+    p.crc = static_cast<std::uint32_t>(s.integer(6));
+    p.commands = s.integer(7);
+  }
+  return found ? std::optional(p) : std::nullopt;
 }
 
 void record_writer::settle() {
@@ -132,7 +143,10 @@ void record_writer::settle() {
   staged_.changed = false;
 }
 
-void record_writer::forget() { read_state(); }
+void record_writer::forget() {
+  feed_ = {};
+  read_state();
+}
 
 void record_writer::change(const run_change& c) {
   if (c.key < 1 || c.key > last_possible_run) throw refusal{"run key " + std::to_string(c.key) + " is out of range"};

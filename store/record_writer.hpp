@@ -99,7 +99,8 @@ class record_writer {
     bool changed = false;
   } staged_;
   std::vector<known_id> sorted_;  // a bucket's ids, sorted
-  std::string heads_, bodies_;
+  std::string heads_, bodies_, reign_text_;
+  log_point feed_;  // as last written
 };
 
 }  // namespace pawl::store

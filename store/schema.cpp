@@ -29,14 +29,14 @@ CREATE TABLE state(
 INSERT INTO state VALUES(1, 0, 0, 1);
 
 CREATE TABLE log_position(
-  one      INTEGER PRIMARY KEY CHECK (one = 1),
+  what     TEXT PRIMARY KEY CHECK (what IN ('view', 'feed')),
   offset   INTEGER NOT NULL,
   epoch    INTEGER NOT NULL,
   reign    TEXT NOT NULL,
   seq      INTEGER NOT NULL,
-  crc      INTEGER NOT NULL,
   released INTEGER NOT NULL,
-  commands INTEGER NOT NULL);
+  crc      INTEGER,
+  commands INTEGER) WITHOUT ROWID;
 
 CREATE TABLE reigns(number INTEGER PRIMARY KEY, reign TEXT NOT NULL UNIQUE, opened_at TEXT NOT NULL);
 CREATE TABLE types(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);

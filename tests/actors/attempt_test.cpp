@@ -176,8 +176,8 @@ TEST_F(attempts, end_once_whoever_is_first) {
       threads.emplace_back([&, f, spin = rng() % 300] {
         while (!go) {
         }
-        for (volatile std::uint64_t k = 0; k < spin; k = k + 1) {
-        }
+        for (std::uint64_t k = 0; k < spin; ++k)
+          std::atomic_signal_fence(std::memory_order_seq_cst);  // not optimised away
         f();
       });
     };

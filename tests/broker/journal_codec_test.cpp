@@ -19,6 +19,7 @@ stamp a_stamp(record_kind kind = record_kind::batch, std::uint64_t seq = 17) {
 batch a_batch() {
   batch b;
   b.position = 4711;
+  b.feed = {.offset = 12, .epoch = 3, .reign = {4, 5}, .seq = 6, .released = true};
   store::run_change c;
   c.key = 42;
   c.last_seq = 3;
@@ -62,6 +63,7 @@ TEST(journal_codec, a_batch_comes_back) {
   const auto out = read(encode(a_stamp(), in));
   EXPECT_EQ(out.stamp, a_stamp());
   EXPECT_EQ(out.batch.position, 4711);
+  EXPECT_EQ(out.batch.feed, in.feed);
   ASSERT_EQ(out.batch.changes.runs.size(), 2U);
   const auto& c = out.batch.changes.runs[0];
   const auto& w = in.changes.runs[0];
