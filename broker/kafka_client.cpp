@@ -196,6 +196,18 @@ const kafka_message* kafka_reader::next(std::chrono::milliseconds wait) {
   return &message_;
 }
 
+std::vector<std::pair<std::string_view, std::string_view>> kafka_reader::headers() const {
+  std::vector<std::pair<std::string_view, std::string_view>> out;
+  rd_kafka_headers_t* list = nullptr;
+  if (!held_ || rd_kafka_message_headers(held_.get(), &list) != RD_KAFKA_RESP_ERR_NO_ERROR) return out;
+  const char* name = nullptr;
+  const void* value = nullptr;
+  std::size_t size = 0;
+  for (std::size_t k = 0; rd_kafka_header_get_all(list, k, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++k)
+    out.emplace_back(name, std::string_view(static_cast<const char*>(value), value != nullptr ? size : 0));
+  return out;
+}
+
 kafka_reader::range kafka_reader::offsets(std::chrono::milliseconds wait) {
   const auto deadline = std::chrono::steady_clock::now() + wait;
   for (;;) {
@@ -217,17 +229,24 @@ kafka_reader::range kafka_reader::offsets(std::chrono::milliseconds wait) {
 // ---- producer
 
 kafka_producer::kafka_producer(const kafka_options& o, options p) : log_(new kafka_log_sink{o.log}) {
-  const auto timeout = std::to_string(as_ms(p.give_up_after));
-  client_ = make_client(RD_KAFKA_PRODUCER, o, log_.get(),
-                        {{"linger.ms", std::to_string(p.linger.count())},
-                         {"compression.type", p.compression},
-                         {"acks", "all"},
-                         {"enable.idempotence", "true"},
-                         {"partitioner", "murmur2_random"},
-                         {"message.timeout.ms", timeout},
-                         {"message.max.bytes", largest_message},
-                         {"queue.buffering.max.messages", "1000000"},
-                         {"retry.backoff.ms", "20"}});
+  std::vector<setting> ours{{"linger.ms", std::to_string(p.linger.count())},
+                            {"compression.type", p.compression},
+                            {"acks", "all"},
+                            {"enable.idempotence", "true"},
+                            {"partitioner", "murmur2_random"},
+                            {"message.timeout.ms", std::to_string(as_ms(p.give_up_after))},
+                            {"message.max.bytes", largest_message},
+                            {"queue.buffering.max.messages", "1000000"},
+                            {"retry.backoff.ms", "20"}};
+  if (p.gapless) {
+    ours.emplace_back("enable.gapless.guarantee", "true");
+    // librdkafka calls it experimental, in a warning each time that it is set, which is no news to anybody.
+    if (o.log)
+      log_->write = [log = o.log](int severity, std::string_view text) {
+        if (text.find("enable.gapless.guarantee is experimental") == std::string_view::npos) log(severity, text);
+      };
+  }
+  client_ = make_client(RD_KAFKA_PRODUCER, o, log_.get(), ours);
 }
 
 kafka_producer::~kafka_producer() {

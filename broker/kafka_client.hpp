@@ -82,6 +82,8 @@ class kafka_reader {
   void seek(std::int64_t offset);
   /// Null: none came within `wait`. Throws kafka_error; an offset that the log does not hold is `give_up`.
   const kafka_message* next(std::chrono::milliseconds wait);
+  /// Of the message that next() gave last; valid as long as that. One without a value has an empty one.
+  std::vector<std::pair<std::string_view, std::string_view>> headers() const;
 
   struct range {
     std::int64_t first = 0;  ///< the oldest that is kept
@@ -110,8 +112,12 @@ class kafka_producer {
  public:
   struct options {
     std::chrono::milliseconds linger{0};
-    std::chrono::milliseconds give_up_after{10'000};  ///< a message that is not acknowledged by then is unknown
+    /// A message that is not acknowledged by then is unknown; 0: it waits for ever.
+    std::chrono::milliseconds give_up_after{10'000};
     std::string compression = "none";
+    /// A message that fails for good takes the producer with it, fatally, so that none after it is in the log. Not by
+    /// time: see `give_up_after`.
+    bool gapless = false;
   };
   kafka_producer(const kafka_options& o, options p);
   ~kafka_producer();

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <memory>
+#include <thread>
 
 namespace pawl::broker {
 
@@ -29,6 +31,7 @@ using resource_ptr = std::unique_ptr<rd_kafka_ConfigResource_t, destroyer<rd_kaf
 struct found_topic {
   std::int32_t partitions = 0;
   std::int32_t copies = 0;
+  bool led = false;  ///< every partition has a leader
 };
 
 std::map<std::string, found_topic> topics_there(rd_kafka_t* client) {
@@ -38,12 +41,32 @@ std::map<std::string, found_topic> topics_there(rd_kafka_t* client) {
   std::map<std::string, found_topic> out;
   for (int k = 0; k < all->topic_cnt; ++k) {
     const auto& t = all->topics[k];
-    found_topic f{.partitions = t.partition_cnt, .copies = INT32_MAX};
-    for (int p = 0; p < t.partition_cnt; ++p) f.copies = std::min(f.copies, t.partitions[p].replica_cnt);
+    found_topic f{.partitions = t.partition_cnt, .copies = INT32_MAX, .led = false};
+    f.led = t.partition_cnt > 0;
+    for (int p = 0; p < t.partition_cnt; ++p) {
+      f.copies = std::min(f.copies, t.partitions[p].replica_cnt);
+      f.led = f.led && t.partitions[p].leader >= 0;
+    }
     if (t.partition_cnt > 0) out[t.topic] = f;
   }
   rd_kafka_metadata_destroy(all);
   return out;
+}
+
+// The controller has made them; the brokers hear of it one after the other, and partitions get their leaders.
+void await_topics(rd_kafka_t* client, const std::vector<topic_spec>& topics) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(patience_ms);
+  for (;;) {
+    const auto there = topics_there(client);
+    const auto missing = std::find_if(topics.begin(), topics.end(), [&](const auto& t) {
+      const auto it = there.find(t.name);
+      return it == there.end() || !it->second.led;
+    });
+    if (missing == topics.end()) return;
+    if (std::chrono::steady_clock::now() > deadline)
+      throw make_kafka_error("waiting for topic " + missing->name + ", which was made", RD_KAFKA_RESP_ERR__TIMED_OUT);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 event_ptr answer_to(rd_kafka_queue_t* queue, const std::string& doing) {
@@ -181,6 +204,7 @@ std::vector<std::string> create_topics(const kafka_options& client, const topic_
     }
     made.push_back(name);
   }
+  await_topics(p.handle(), topics_of(o));
   return made;
 }
 

@@ -79,5 +79,6 @@ if(NOT pawl_clang)
   # it reports inside its own std::string and std::optional when it inlines; the dev preset's sanitizers see real ones.
   target_compile_options(pawl_warnings INTERFACE
     -Wno-shadow -Wshadow=local
+    -Wno-dangling-else  # an EXPECT_EQ below an `if` without braces
     -Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds)
 endif()

@@ -5,6 +5,7 @@
 
 #include "config/nearest_name.hpp"
 #include "node/api_call.hpp"
+#include "node/command_body.hpp"
 
 namespace pawl::node {
 
@@ -153,15 +154,6 @@ problem stopping_problem() {
           .detail = "the node is stopping",
           .mend = "try again when it runs again",
           .retry_after = std::chrono::seconds(1)};
-}
-
-problem too_long(std::string_view what, std::size_t size, std::size_t limit) {
-  return {.status = 413,
-          .code = "too_large",
-          .detail = "the " + std::string(what) + " has " + std::to_string(size) + " bytes, limits.id_length is " +
-                    std::to_string(limit),
-          .mend = "use a shorter one",
-          .setting = "limits.id_length"};
 }
 
 api::state::state(const registry& t, actors::node_system* s, actors::view_pool::factory open_view, api_options o)

@@ -68,7 +68,6 @@ class query_reader {
 
 /// False: a "%" that is not followed by two hex digits. `plus`: "+" is a blank, as in queries.
 bool percent_decode(std::string_view text, bool plus, std::string& out);
-bool is_utf8_text(std::string_view text);  ///< valid UTF-8 without control characters
 
 struct api::state : std::enable_shared_from_this<api::state> {
   state(const registry& t, actors::node_system* s, actors::view_pool::factory open_view, api_options o);
@@ -127,6 +126,5 @@ struct api::state : std::enable_shared_from_this<api::state> {
 
 problem not_found(const std::string& workflow_id, std::uint64_t run = 0);
 problem stopping_problem();
-problem too_long(std::string_view what, std::size_t size, std::size_t limit);
 
 }  // namespace pawl::node

@@ -2,29 +2,12 @@
 #include <algorithm>
 
 #include "node/api_call.hpp"
+#include "node/command_body.hpp"
 #include "node/present.hpp"
 
 namespace pawl::node {
 
-struct reason_body {
-  static constexpr std::string_view pawl_name = "this command";
-  std::string reason;
-  PAWL_FIELDS((reason, ""))
-};
-
-struct skip_body {
-  static constexpr std::string_view pawl_name = "skip";
-  std::string step;
-  any_value result;
-  bool undo = false;
-  PAWL_FIELDS(step, (result, any_value{}), (undo, false))
-};
-
 namespace {
-
-problem invalid(const json_error& e) {
-  return {.status = 422, .code = "invalid", .detail = e.path + ": " + e.message, .mend = e.mend};
-}
 
 problem refusal(const actors::command_reply& r, std::chrono::milliseconds outcome_age) {
   using status = actors::command_reply::status;
@@ -116,38 +99,32 @@ void api::state::submit_command(const call_ptr& call, decltype(engine::command::
 
 namespace {
 
-/// The body as that struct; nullopt: refused.
-template <class T>
-std::optional<T> read_body(const api_call& call, const std::optional<json>& body) {
+/// The reason of a cancel, a kill or a pause; nullopt: refused.
+std::optional<std::string> reason_of(const api_call& call, const std::optional<json>& body) {
+  std::string reason;
   if (!body) return std::nullopt;
-  const auto encoded = encode_json(*body, &descriptor_of<T>(), "body");
-  if (!encoded) {
-    call.answer->send(invalid(encoded.error()));
+  if (auto wrong = read_reason(*body, reason)) {
+    call.answer->send(*wrong);
     return std::nullopt;
   }
-  return decode<T>(encoded.value());
+  return reason;
 }
 
 }  // namespace
 
 void api::state::cancel(const call_ptr& call) {
-  if (auto b = read_body<reason_body>(*call, body_of(*call)))
-    submit_command(call, engine::cancel_command{std::move(b->reason)});
+  if (auto reason = reason_of(*call, body_of(*call))) submit_command(call, engine::cancel_command{std::move(*reason)});
 }
 void api::state::kill(const call_ptr& call) {
-  if (auto b = read_body<reason_body>(*call, body_of(*call)))
-    submit_command(call, engine::kill_command{std::move(b->reason)});
+  if (auto reason = reason_of(*call, body_of(*call))) submit_command(call, engine::kill_command{std::move(*reason)});
 }
 void api::state::pause(const call_ptr& call) {
-  if (auto b = read_body<reason_body>(*call, body_of(*call)))
-    submit_command(call, engine::pause_command{std::move(b->reason)});
+  if (auto reason = reason_of(*call, body_of(*call))) submit_command(call, engine::pause_command{std::move(*reason)});
 }
 void api::state::resume(const call_ptr& call) {
   const auto body = body_of(*call);
   if (!body) return;
-  if (!body->is_object() || !body->empty())
-    return call->answer->send(
-        {.status = 422, .code = "invalid", .detail = "body: resume takes no fields", .mend = "send no body"});
+  if (const auto wrong = read_resume(*body)) return call->answer->send(*wrong);
   submit_command(call, engine::resume_command{});
 }
 
@@ -155,28 +132,14 @@ void api::state::resume(const call_ptr& call) {
 void api::state::skip(const call_ptr& call) {
   auto body = body_of(*call);
   if (!body) return;
-  json result = nullptr;
-  if (body->is_object())
-    if (const auto it = body->find("result"); it != body->end()) result = std::exchange(*it, nullptr);
-  auto b = read_body<skip_body>(*call, body);
-  if (!b) return;
-  read(call, [self = shared_from_this(), call, b = std::move(*b), result = std::move(result)](store::view& view) {
+  skip_request asked;
+  if (const auto wrong = read_skip(std::move(*body), asked)) return call->answer->send(*wrong);
+  read(call, [self = shared_from_this(), call, asked = std::move(asked)](store::view& view) {
     const auto row = self->find_run(*call, view, 0);
     if (!row) return;
-    engine::skip_command command{.step = b.step, .undo = b.undo};
     const auto graph = self->types.find(row->header.type, row->header.version);
-    const pawl::detail::step_definition* step = nullptr;
-    if (graph)
-      for (const auto& s : graph->steps)
-        if (s.name == b.step) step = &s;
-    // A step that is not there, and a definition that is not there, are for the engine to refuse, on record.
-    if (step != nullptr) {
-      const auto& nothing = descriptor_of<std::monostate>();
-      const auto* type = b.undo || step->result == nullptr ? &nothing : step->result;
-      auto encoded = encode_json(result, type, "result");
-      if (!encoded) return call->answer->send(invalid(encoded.error()));
-      command.result = std::move(encoded).value();
-    }
+    engine::skip_command command;
+    if (const auto wrong = read_skip_result(asked, graph.get(), command)) return call->answer->send(*wrong);
     self->submit_command(call, std::move(command));
   });
 }

@@ -2,6 +2,7 @@
 #include <charconv>
 
 #include "node/api_call.hpp"
+#include "node/command_body.hpp"
 #include "node/random_id.hpp"
 
 namespace pawl::node {
@@ -13,20 +14,6 @@ int hex_digit(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
-}
-
-/// Bytes of the UTF-8 character that begins with `first`, its lowest code point, and the first byte's share of it.
-struct utf8_form {
-  std::size_t size;
-  std::uint32_t lowest;
-  std::uint32_t bits;
-};
-utf8_form utf8_form_of(unsigned char first) {
-  if (first < 0x80) return {1, 0, first};
-  if ((first & 0xe0U) == 0xc0) return {2, 0x80, first & 0x1fU};
-  if ((first & 0xf0U) == 0xe0) return {3, 0x800, first & 0x0fU};
-  if ((first & 0xf8U) == 0xf0) return {4, 0x10000, first & 0x07U};
-  return {0, 0, 0};
 }
 
 }  // namespace
@@ -43,23 +30,6 @@ bool percent_decode(std::string_view text, bool plus, std::string& out) {
     } else {
       out += plus && text[i] == '+' ? ' ' : text[i];
     }
-  }
-  return true;
-}
-
-bool is_utf8_text(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto form = utf8_form_of(static_cast<unsigned char>(text[i]));
-    if (form.size == 0 || form.size > text.size() - i) return false;
-    auto point = form.bits;
-    for (std::size_t k = 1; k < form.size; ++k) {
-      const auto next = static_cast<unsigned char>(text[i + k]);
-      if ((next & 0xc0U) != 0x80) return false;
-      point = point << 6 | (next & 0x3fU);
-    }
-    const bool control = point < 0x20 || point == 0x7f;
-    if (control || point < form.lowest || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff)) return false;
-    i += form.size;
   }
   return true;
 }

@@ -1,137 +1,13 @@
 // POST /v1/workflows, and waiting for a result.
 #include <mutex>
 
-#include "config/nearest_name.hpp"
 #include "node/api_call.hpp"
+#include "node/command_body.hpp"
 #include "node/present.hpp"
-#include "node/random_id.hpp"
 
 namespace pawl::node {
 
-enum class closed_id_choice { reject, allow_if_failed, allow };
-PAWL_ENUM(closed_id_choice, reject, allow_if_failed, allow)
-
-/// The body, apart from its input, whose type follows from the others.
-struct start_body {
-  static constexpr std::string_view pawl_name = "a start";
-  std::string type;
-  std::optional<std::string> id;
-  std::optional<std::uint32_t> version;
-  any_value input;
-  std::optional<std::uint64_t> delay_ms;
-  std::optional<std::string> start_at;
-  std::optional<std::uint64_t> deadline_ms;
-  closed_id_choice closed_id = closed_id_choice::reject;
-  PAWL_FIELDS(type, id, version, (input, any_value{}), delay_ms, start_at, deadline_ms,
-              (closed_id, closed_id_choice::reject))
-};
-
 namespace {
-
-using graph_ptr = std::shared_ptr<const pawl::detail::graph_definition>;
-
-problem invalid(std::string detail, std::string mend = {}) {
-  return {.status = 422, .code = "invalid", .detail = std::move(detail), .mend = std::move(mend)};
-}
-
-std::optional<problem> find_graph(const registry& types, const start_body& b, graph_ptr& out) {
-  out = b.version ? types.find(b.type, *b.version) : types.latest(b.type);
-  if (out) return std::nullopt;
-  if (const auto versions = types.versions(b.type); !versions.empty()) {
-    std::string known;
-    for (const auto v : versions) known += (known.empty() ? "" : ", ") + std::to_string(v);
-    return problem{
-        .status = 404,
-        .code = "no_such_version",
-        .detail = "this node has no version " + std::to_string(*b.version) + " of workflow type '" + b.type + "'",
-        .mend = "it has " + known};
-  }
-  const auto known = types.types();
-  const auto nearest = config::nearest_name(b.type, known);
-  return problem{.status = 404,
-                 .code = "no_such_type",
-                 .detail = "this node has no workflow type '" + b.type.substr(0, 160) + "'",
-                 .mend = nearest ? "did you mean '" + *nearest + "'?" : "GET /v1/types lists them"};
-}
-
-std::optional<problem> check_id(const std::string& id, std::size_t limit) {
-  if (id.empty()) return invalid("a workflow id is at least one character long", "leave it out, and one is made");
-  if (id.size() > limit) return too_long("workflow id", id.size(), limit);
-  if (!is_utf8_text(id)) return invalid("the workflow id has control characters in it", "use printable text");
-  return std::nullopt;
-}
-
-std::optional<problem> read_times(const start_body& b, engine::start_facts& facts) {
-  if (b.delay_ms && b.start_at) return invalid("delay_ms and start_at are both there", "give one of them");
-  const auto now = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
-  if (b.delay_ms) {
-    if (*b.delay_ms > static_cast<std::uint64_t>(engine::longest_duration.count()))
-      return invalid("delay_ms is more than 2,000 years");
-    if (*b.delay_ms > 0) facts.start_at = now + engine::milliseconds(static_cast<std::int64_t>(*b.delay_ms));
-  }
-  if (b.start_at) {
-    facts.start_at = time_from_text(*b.start_at);
-    if (!facts.start_at)
-      return invalid("start_at is '" + b.start_at->substr(0, 80) + "'",
-                     "give a time as in 2026-03-05T10:00:00Z or 2026-03-05T10:00:00.250+01:00");
-  }
-  if (b.deadline_ms) {
-    if (*b.deadline_ms > static_cast<std::uint64_t>(engine::longest_duration.count()))
-      return invalid("deadline_ms is more than 2,000 years");
-    facts.deadline = engine::milliseconds(static_cast<std::int64_t>(*b.deadline_ms));
-  }
-  return std::nullopt;
-}
-
-engine::closed_id_policy policy_of(closed_id_choice c) {
-  if (c == closed_id_choice::allow) return engine::closed_id_policy::allow;
-  return c == closed_id_choice::reject ? engine::closed_id_policy::reject : engine::closed_id_policy::allow_if_failed;
-}
-
-/// A start that is taken apart.
-struct start_request {
-  start_body body;
-  engine::start_command command;
-};
-
-std::optional<problem> read_start(json body, const registry& types, const engine::limits& limits, start_request& out) {
-  if (!body.is_object()) return invalid("the body is not a JSON object");
-  json input = nullptr;
-  bool has_input = false;
-  if (const auto it = body.find("input"); it != body.end()) {
-    has_input = true;
-    input = std::move(*it);
-    *it = nullptr;
-  }
-  const auto encoded = encode_json(body, &descriptor_of<start_body>(), "body");
-  if (!encoded) return invalid(encoded.error().path + ": " + encoded.error().message, encoded.error().mend);
-  out.body = decode<start_body>(encoded.value());
-  graph_ptr graph;
-  if (auto wrong = find_graph(types, out.body, graph)) return wrong;
-  if (!out.body.id) out.body.id = "w-" + random_id();
-  if (auto wrong = check_id(*out.body.id, limits.id_length)) return wrong;
-  auto& facts = out.command.facts;
-  facts.workflow_id = *out.body.id;
-  facts.type = out.body.type;
-  facts.version = graph->options.version;
-  if (auto wrong = read_times(out.body, facts)) return wrong;
-  auto payload = encode_json(input, graph->input, "input");
-  if (!payload) {
-    auto mend = payload.error().mend;
-    if (!has_input) mend = "give the input of '" + facts.type + "'" + (mend.empty() ? "" : "; " + mend);
-    return invalid(payload.error().path + ": " + payload.error().message, mend);
-  }
-  out.command.input = std::move(payload).value();
-  if (out.command.input.size() > limits.payload)
-    return problem{.status = 413,
-                   .code = "too_large",
-                   .detail = "the input has " + std::to_string(out.command.input.size()) +
-                             " bytes as msgpack, limits.payload is " + std::to_string(limits.payload),
-                   .mend = "put what is large elsewhere and give its address",
-                   .workflow_id = facts.workflow_id,
-                   .setting = "limits.payload"};
-  return std::nullopt;
-}
 
 problem too_many_wait() {
   return {.status = 429,
@@ -159,8 +35,8 @@ void api::state::start_workflow(const call_ptr& call) {
   if (!body) return;
   auto start = std::make_shared<start_request>();
   if (auto wrong = read_start(std::move(*body), types, options.limits, *start)) return call->answer->send(*wrong);
-  call->workflow_id = *start->body.id;
-  const auto closed_policy = policy_of(start->body.closed_id);
+  call->workflow_id = start->workflow_id;
+  const auto closed_policy = start->closed_id;
   engine::command command{.id = {}, .body = std::move(start->command)};
 
   if (wait.count() == 0) {

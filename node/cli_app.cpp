@@ -111,6 +111,11 @@ void add_housekeeping(cli_app& c) {
   auto* topics = add_command(c, "topics", "The topics of a namespace in Kafka")->require_subcommand(1, 1);
   topics->add_subcommand("create", "Make those that are missing")->fallthrough();
   topics->add_subcommand("check", "Check that all are there and set up as they have to be; 1 when not")->fallthrough();
+  auto* dlq = add_command(c, "dlq", "Messages from Kafka that could be no commands")->require_subcommand(1, 1);
+  auto* letters = dlq->add_subcommand("list", "List them, the newest first")->fallthrough();
+  letters->add_option("--limit", c.dlq.limit, "At most so many, 1 to 1000 (50)")->type_name("N");
+  auto* letter = dlq->add_subcommand("show", "Show one with all that is known of it")->fallthrough();
+  letter->add_option("offset", c.dlq.offset, "Its offset; `dlq list` tells it")->required()->type_name("");
   add_command(c, "version", "Print the version");
   auto* completion = add_command(c, "completion", "Print the script that completes command lines in a shell");
   completion->add_option("shell", c.completion.shell, "bash or zsh")->required()->type_name("");
@@ -247,6 +252,13 @@ cli_result<command_line> finish(cli_app& c) {
   }
   if (name == "topics")
     return as(topics_args{command.got_subcommand("create") ? topics_args::action::create : topics_args::action::check});
+  if (name == "dlq") {
+    if (c.dlq.limit < 1 || c.dlq.limit > 1000)
+      return usage_error("--limit is out of range", "Write a number from 1 to 1000");
+    if (c.dlq.offset < 0) return usage_error("an offset is not below 0", "Write one that `dlq list` tells");
+    c.dlq.what = command.got_subcommand("list") ? dlq_args::action::list : dlq_args::action::show;
+    return as(c.dlq);
+  }
   if (name == "version") return as(version_args{});
   if (name == "completion") return as(c.completion);
   return as(c.names);

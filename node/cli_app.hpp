@@ -29,6 +29,7 @@ struct cli_app {
   command_args cancel, kill, pause, resume, skip;
   types_args types;
   config_args config;
+  dlq_args dlq;
   completion_args completion;
   names_args names;
 };

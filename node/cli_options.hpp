@@ -92,6 +92,12 @@ struct config_args {
 struct topics_args {
   enum class action : std::uint8_t { create, check } what = action::check;
 };
+/// The dead letters of a namespace.
+struct dlq_args {
+  enum class action : std::uint8_t { list, show } what = action::list;
+  std::uint32_t limit = 50;
+  std::int64_t offset = 0;
+};
 struct version_args {};
 struct completion_args {
   std::string shell{};
@@ -101,9 +107,9 @@ struct names_args {
   std::string what{};
 };
 
-using command_choice =
-    std::variant<node_args, start_args, list_args, show_args, history_args, result_args, command_args, status_args,
-                 types_args, verify_args, config_args, topics_args, version_args, completion_args, names_args>;
+using command_choice = std::variant<node_args, start_args, list_args, show_args, history_args, result_args,
+                                    command_args, status_args, types_args, verify_args, config_args, topics_args,
+                                    dlq_args, version_args, completion_args, names_args>;
 
 struct command_line {
   global_args global;

@@ -1,12 +1,16 @@
 #include "node/node_process.hpp"
 
 #include "actors/node_system.hpp"
+#include "broker/command_intake.hpp"
+#include "broker/feed_publisher.hpp"
 #include "broker/kafka_journal.hpp"
 #include "broker/topics.hpp"
 #include "config/listing.hpp"
 #include "config/setting.hpp"
 #include "node/child_attempt.hpp"
 #include "node/cli_target.hpp"
+#include "node/command_reader.hpp"
+#include "node/feed_json.hpp"
 #include "node/http_server.hpp"
 #include "node/random_id.hpp"
 #include "node/settings_map.hpp"
@@ -19,6 +23,11 @@
 
 namespace pawl::node {
 namespace {
+
+/// What is in the journal when the node stops is published within this, or by whoever leads next.
+constexpr auto feed_grace = std::chrono::seconds(2);
+/// For commands under way to be dealt with, before the node refuses what is new.
+constexpr auto command_grace = std::chrono::seconds(1);
 
 store::embedded_options journal_options(const config::settings& s, const std::string& directory) {
   store::embedded_options o;
@@ -42,11 +51,15 @@ api_options door_options(const config::loaded& c, const std::string& directory) 
   return o;
 }
 
+// JSON takes more room than the msgpack that the limit is about: escapes, base64, names.
+std::size_t largest_body(const config::settings& s) {
+  constexpr std::size_t around_the_input = 64 * 1024;
+  return s.limits.payload.count * 4 + around_the_input;
+}
+
 http_options server_options(const config::settings& s) {
   http_options o;
-  // JSON takes more room than the msgpack that the limit is about: escapes, base64, names.
-  constexpr std::size_t around_the_input = 64 * 1024;
-  o.max_body = std::max<std::size_t>(o.max_body, s.limits.payload.count * 4 + around_the_input);
+  o.max_body = std::max<std::size_t>(o.max_body, largest_body(s));
   return o;
 }
 
@@ -73,17 +86,23 @@ struct node_process::state {
     system = std::make_unique<actors::node_system>(
         options.types, journal ? static_cast<store::journal&>(*journal) : *view,
         [v = view.get()](std::string_view id) { return v->may_exist(id); }, std::move(o));
+    if (journal) start_feed(settings);
     door = std::make_unique<api>(options.types, system.get(), open_view,
                                  door_options(options.configuration, directory->path()));
     server = std::make_unique<http_server>(*door, server_options(settings));
+    if (journal) start_commands(settings);
+  }
+
+  std::function<void(int, std::string_view)> kafka_log() const {
+    return [log = options.log](int severity, std::string_view text) {
+      constexpr int warning = 4;  // of syslog
+      log.write(severity <= warning ? log_level::warn : log_level::debug, "kafka", {{"text", std::string(text)}});
+    };
   }
 
   // The topics first: on one that is set up otherwise the journal would lose what it has acknowledged.
   std::unique_ptr<broker::kafka_journal> open_in_kafka(const config::settings& settings) {
-    const auto client = to_kafka_options(settings, [log = options.log](int severity, std::string_view text) {
-      constexpr int warning = 4;  // of syslog
-      log.write(severity <= warning ? log_level::warn : log_level::debug, "kafka", {{"text", std::string(text)}});
-    });
+    const auto client = to_kafka_options(settings, kafka_log());
     const auto topics = to_topic_options(settings);
     if (settings.kafka.create_topics)
       for (const auto& made : broker::create_topics(client, topics))
@@ -108,6 +127,31 @@ struct node_process::state {
     return broker::open_kafka_journal(std::move(o), *view);
   }
 
+  void start_feed(const config::settings& settings) {
+    broker::feed_options o;
+    o.client = to_kafka_options(settings, kafka_log());
+    o.name_space = to_topic_options(settings).name_space;
+    o.render = [types = &options.types](const broker::feed_event& e) { return present_for_feed(e, *types); };
+    o.find_run = [v = std::shared_ptr<store::view>(view->open_view())](engine::run_key key) {
+      const auto row = v->get(key);
+      return row ? std::optional(row->header) : std::nullopt;
+    };
+    o.warn = [log = options.log](const std::string& text) { log.write(log_level::warn, "feed", {{"text", text}}); };
+    feed = std::make_unique<broker::feed_publisher>(std::move(o), *journal);
+  }
+
+  void start_commands(const config::settings& settings) {
+    broker::command_intake_options o;
+    o.client = to_kafka_options(settings, kafka_log());
+    const auto name_space = to_topic_options(settings).name_space;
+    o.topic = name_space + ".commands";
+    o.dead_letters = name_space + ".dlq";
+    o.warn = [log = options.log](const std::string& text) { log.write(log_level::warn, "commands", {{"text", text}}); };
+    const command_limits limits{.engine = to_limits(settings), .value = largest_body(settings)};
+    commands = std::make_unique<broker::command_intake>(std::move(o), *journal,
+                                                        make_command_handler(options.types, *system, limits));
+  }
+
   void on_broken(const std::string& why) {
     {
       const std::lock_guard lock(mutex);
@@ -127,6 +171,8 @@ struct node_process::state {
   std::unique_ptr<store::embedded_journal> view;    // the truth itself where there is no broker
   std::unique_ptr<broker::kafka_journal> journal;   // the truth where there is one
   std::unique_ptr<actors::node_system> system;
+  std::unique_ptr<broker::feed_publisher> feed;  // of the journal
+  std::unique_ptr<broker::command_intake> commands;  // into the system, and told to the journal
   std::unique_ptr<api> door;
   std::unique_ptr<http_server> server;
 };
@@ -172,11 +218,16 @@ node_process::stopped node_process::stop(std::chrono::milliseconds grace, const 
   auto& s = *state_;
   s.has_stopped = true;
   s.door->stop();
+  if (s.commands) s.commands->stop(std::min<std::chrono::milliseconds>(grace, command_grace));
+  s.commands.reset();
   const auto drained = s.system->drain(grace, hurry);
   s.server->stop();
   s.server.reset();
   s.door.reset();
   s.system.reset();
+  // After the last append, and before the release, which says how far it has come.
+  if (s.feed) s.feed->stop(feed_grace);
+  s.feed.reset();
   if (s.journal) s.journal->release();
   s.journal.reset();
   s.view.reset();

@@ -86,9 +86,10 @@ inline bool get_bool(const msgpack::object& o) {
   return o.via.boolean;
 }
 
-/// All of `bytes` as one value, called `what` in an error. Texts and blobs refer to `bytes` instead of being copied. Nothing of ours nests deeper
-/// than the limits; hostile bytes may not make the parser's stack or zone large. The parser allocates an array when it
-/// has read its length, which so must not pass what can follow. May throw what msgpack throws, a std::exception.
+/// All of `bytes` as one value, called `what` in an error. Texts and blobs refer to `bytes` instead of being copied.
+/// Nothing of ours nests deeper than the limits; hostile bytes may not make the parser's stack or zone large. The
+/// parser allocates an array when it has read its length, which so must not pass what can follow. May throw what
+/// msgpack throws, a std::exception.
 inline msgpack::object_handle unpack_whole(std::string_view bytes, const char* what = "the value",
                                            std::size_t longest_array = std::size_t{1} << 20) {
   const msgpack::unpack_limit limits(std::min(bytes.size(), longest_array), 64, 1U << 28, 1U << 28, 16, 16);

@@ -164,6 +164,10 @@ TEST(cli_parse, wrong_lines) {
   EXPECT_THAT(refusal({"list", "--limit", "abc"}), HasSubstr("--limit = abc"));
   EXPECT_THAT(refusal({"list", "--limit", "0"}), HasSubstr("1 to 1000"));
   EXPECT_THAT(refusal({"list", "--limit", "1001"}), HasSubstr("1 to 1000"));
+  EXPECT_THAT(refusal({"dlq"}), HasSubstr("a command is missing"));
+  EXPECT_THAT(refusal({"dlq", "list", "--limit", "0"}), HasSubstr("1 to 1000"));
+  EXPECT_THAT(refusal({"dlq", "show"}), HasSubstr("offset is required"));
+  EXPECT_THAT(refusal({"dlq", "show", "seven"}), HasSubstr("offset = seven"));
   EXPECT_THAT(refusal({"-o", "yaml", "list"}), AllOf(HasSubstr("'yaml'"), HasSubstr("table, json or wide")));
   EXPECT_THAT(refusal({"start", "t", "--delay", "5"}), AllOf(HasSubstr("--delay"), HasSubstr("500ms")));
   EXPECT_THAT(refusal({"start", "t", "--delay", "99999999999999999d"}), HasSubstr("too long"));

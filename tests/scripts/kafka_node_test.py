@@ -12,16 +12,18 @@ from kafka_broker import Kafka
 from pawl_node import Node, eventually
 
 
-class KafkaNode(unittest.TestCase):
+class OnKafka(unittest.TestCase):
+    BROKERS, DURABILITY = 1, "single-broker"
+
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory(prefix="pawl-kafka-node-")
         cls.addClassCleanup(cls.folder.cleanup)
-        cls.kafka = Kafka(os.path.join(cls.folder.name, "kafka"))
+        cls.kafka = Kafka(os.path.join(cls.folder.name, "kafka"), cls.BROKERS)
         cls.addClassCleanup(cls.kafka.close)
 
     def node(self, data, **settings):
-        given = {"brokers": self.kafka.bootstrap, "durability": "single-broker", "namespace": self.id().rsplit(".", 1)[1], **settings}
+        given = {"brokers": self.kafka.bootstrap, "durability": self.DURABILITY, "namespace": self.id().rsplit(".", 1)[1], **settings}
         flags = [word for key, value in given.items() for word in ("--set", f"kafka.{key}={value}")]
         folder = os.path.join(self.folder.name, self.id().rsplit(".", 1)[1])
         os.makedirs(folder, exist_ok=True)
@@ -40,6 +42,8 @@ class KafkaNode(unittest.TestCase):
         self.assertEqual(code, 0, out + err)
         return out
 
+
+class OneBroker(OnKafka):
     def test_topics_are_made_and_checked(self):
         node = self.node("data")
         code, out, _ = node.cli("topics", "check")
@@ -145,6 +149,34 @@ def second_events(node, workflow):
     code, out, err = node.cli("-o", "json", "history", workflow)
     assert code == 0, err
     return [json.loads(line) for line in out.splitlines()]
+
+
+class ThreeBrokers(OnKafka):
+    BROKERS, DURABILITY = 3, "replicated"
+
+    def test_one_broker_of_three_is_killed_and_then_a_second(self):
+        node = self.node("data", append_timeout="5s")
+        with node.start():
+            self.assertEqual(node.cli("topics", "check")[0], 0)
+            self.begin(node, "over-it-all", 12000)
+            for n in range(10):
+                self.begin(node, f"before-{n}", 1)
+            self.kafka.kill(3)
+            # Two copies are enough; whichever broker led, it goes on. A start whose outcome was unknown is sent again.
+            for n in range(10):
+                eventually(lambda n=n: node.begin("sleeps", f"one-down-{n}", {"ms": 1}, command=f"c-{n}")[0] in (200, 201), "two of three are enough")
+            self.kafka.kill(2)
+            status, answer = node.begin("sleeps", "two-down", {"ms": 1}, command="c-two-down")
+            self.assertEqual(status, 503, answer)
+            self.kafka.start(2, wait=False)
+            self.kafka.start(3, wait=False)
+            eventually(lambda: node.begin("sleeps", "two-down", {"ms": 1}, command="c-two-down")[0] in (200, 201), "the node takes work again")
+            for workflow in ["over-it-all", "two-down", *(f"before-{n}" for n in range(10)), *(f"one-down-{n}" for n in range(10))]:
+                self.completes(node, workflow)
+            kinds = [e["kind"] for e in node.history("over-it-all")[1]["events"]]
+            self.assertEqual(kinds.count("attempt_started"), 1, kinds)
+            self.assertEqual(node.drain(), 0, node.tail())
+        self.verified(node)
 
 
 if __name__ == "__main__":

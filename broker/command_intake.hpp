@@ -1,0 +1,100 @@
+// Commands from `<namespace>.commands`, for whoever knows what they mean. docs/commands.md is the promise.
+//
+//     read --> handed in --dealt with--> journal.consumed()
+//               ^    |  '--dead--> <namespace>.dlq --acknowledged--> journal.consumed()
+//               '----'-- again, after a back-off
+//
+// One thread reads and hands in. Of one key one command is under way at a time, so they cannot overtake each other.
+// When the journal is opened again, reading begins anew where the journal says: what was under way is handed in again,
+// and known by its id.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/kafka_client.hpp"
+#include "broker/kafka_journal.hpp"
+
+namespace pawl::broker {
+
+/// Commands that are read and not dealt with; beyond it, or beyond so many bytes, reading stops.
+inline constexpr std::size_t most_commands_under_way = 1'000;
+inline constexpr std::size_t most_bytes_under_way = std::size_t{64} << 20;
+inline constexpr std::chrono::milliseconds first_command_delay{50};
+inline constexpr std::chrono::milliseconds longest_command_delay{2'000};
+/// Bytes of key and value of a dead letter; what is larger is cut, since the topic takes messages of 8 MiB.
+inline constexpr std::size_t largest_dead_letter = (std::size_t{8} << 20) - (std::size_t{64} << 10);
+inline constexpr std::size_t largest_dead_detail = 1'000;
+
+/// A message as somebody wrote it: whatever bytes.
+struct incoming_command {
+  std::string source{};  ///< "shop.commands/0/17"
+  std::int64_t offset = -1;
+  std::int64_t timestamp_ms = -1;
+  std::optional<std::string> key{};
+  std::string value{};
+  std::vector<std::pair<std::string, std::string>> headers{};
+};
+
+struct command_verdict {
+  enum class kind : std::uint8_t {
+    dealt_with,  ///< recorded, whatever came of it
+    again,  ///< nothing is known to be recorded: hand it in again later
+    dead,  ///< it can never be dealt with
+  };
+  kind what = kind::dealt_with;
+  std::string cause{};  ///< of a dead one, for programs
+  std::string detail{};  ///< ... and for people
+};
+/// To be called once, on any thread, also after the intake is gone.
+using command_done = std::function<void(command_verdict)>;
+/// Called on the intake's thread. The message is valid until `done` is called.
+using command_handler = std::function<void(const incoming_command&, command_done)>;
+
+struct command_intake_options {
+  kafka_options client;
+  std::string topic;  ///< "shop.commands"
+  std::int32_t partition = 0;
+  std::string dead_letters;  ///< "shop.dlq"
+  std::function<void(const std::string& event)> warn{};  ///< what a person should know; the intake's thread
+};
+
+struct command_intake_stats {
+  std::uint64_t read = 0;
+  std::uint64_t handed_in = 0;  ///< again ones each time
+  std::uint64_t dealt_with = 0;
+  std::uint64_t again = 0;
+  std::uint64_t dead = 0;  ///< acknowledged in the topic of dead letters
+  std::uint64_t holes = 0;  ///< offsets without a message
+  std::uint64_t begun_anew = 0;  ///< how often reading began where the journal says
+  std::size_t under_way = 0;
+  std::int64_t next = -1;  ///< offset to be read next
+};
+
+class command_intake {
+ public:
+  /// Begins to read. `journal` must outlive it.
+  command_intake(command_intake_options o, kafka_journal& journal, command_handler handler);
+  /// Stops.
+  ~command_intake();
+  command_intake(const command_intake&) = delete;
+  command_intake& operator=(const command_intake&) = delete;
+
+  /// Hands in nothing more, and waits at most `patience` for what is under way. What is not done by then is read again
+  /// by whoever comes next.
+  void stop(std::chrono::milliseconds patience = std::chrono::milliseconds(0));
+  command_intake_stats stats() const;
+
+ private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace pawl::broker

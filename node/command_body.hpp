@@ -1,0 +1,50 @@
+// What is asked of a workflow, from JSON: a request's body and a message's value are read by the same code.
+// docs/http.md and docs/commands.md say it for callers.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <pawl/registry.hpp>
+
+#include "node/json_codec.hpp"
+#include "node/problem.hpp"
+#include "workflow/command.hpp"
+#include "workflow/limits.hpp"
+
+namespace pawl::node {
+
+/// A start that is taken apart. Its id is made where none is given.
+struct start_request {
+  std::string workflow_id;
+  engine::start_command command;
+  engine::closed_id_policy closed_id = engine::closed_id_policy::reject;
+};
+
+// Each returns what is wrong, or nullopt.
+
+std::optional<problem> read_start(json body, const registry& types, const engine::limits& limits, start_request& out);
+/// Of cancel, kill and pause.
+std::optional<problem> read_reason(const json& body, std::string& reason);
+/// It has no members.
+std::optional<problem> read_resume(const json& body);
+
+/// A skip whose result waits for its type, which the run's definition knows.
+struct skip_request {
+  std::string step;
+  bool undo = false;
+  json result = nullptr;
+};
+std::optional<problem> read_skip(json body, skip_request& out);
+/// `graph` may be null. A step that is not there, and a definition that is not there, are for the engine to refuse, on
+/// record.
+std::optional<problem> read_skip_result(const skip_request& r, const pawl::detail::graph_definition* graph,
+                                        engine::skip_command& out);
+
+std::optional<problem> check_workflow_id(const std::string& id, std::size_t limit);
+
+problem too_long(std::string_view what, std::size_t size, std::size_t limit);
+bool is_utf8_text(std::string_view text);  ///< valid UTF-8 without control characters
+
+}  // namespace pawl::node

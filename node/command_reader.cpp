@@ -1,0 +1,180 @@
+#include "node/command_reader.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "config/nearest_name.hpp"
+#include "config/setting.hpp"
+
+namespace pawl::node {
+namespace {
+
+using mistake = std::optional<message_mistake>;
+using kind = broker::command_verdict::kind;
+
+constexpr std::array verbs{"start", "cancel", "kill", "pause", "resume", "skip"};
+
+std::string text_of(const problem& p) { return p.detail + (p.mend.empty() ? "" : "; " + p.mend); }
+
+// A type or version that is not here is invalid too: the causes say what is wrong with the message.
+message_mistake mistake_of(const problem& p) {
+  return {p.code == "too_large" || p.code == "bad_json" ? p.code : "invalid", text_of(p)};
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
+/// "application/json", with parameters or without.
+bool is_json(std::string_view content_type) {
+  auto type = content_type.substr(0, content_type.find(';'));
+  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
+  while (!type.empty() && (type.front() == ' ' || type.front() == '\t')) type.remove_prefix(1);
+  return lower(type) == "application/json";
+}
+
+mistake check_outside(const broker::incoming_command& m, const command_limits& limits) {
+  if (!m.key) return message_mistake{"bad_key", "the message has no key; the key is the workflow id"};
+  if (m.key->size() > limits.engine.id_length)
+    return message_mistake{"bad_key", text_of(too_long("key", m.key->size(), limits.engine.id_length))};
+  if (m.key->empty()) return message_mistake{"bad_key", "the key is empty; it is the workflow id"};
+  if (!is_utf8_text(*m.key))
+    return message_mistake{"bad_key", "the key is not UTF-8 text without control characters; it is the workflow id"};
+  for (const auto& [name, value] : m.headers)
+    if (lower(name) == "content-type" && !is_json(value))
+      return message_mistake{"bad_content_type", "the header content-type is " + config::in_quotes(value) +
+                                                     "; this version reads application/json"};
+  if (m.value.size() > limits.value)
+    return message_mistake{"too_large", "the value has " + std::to_string(m.value.size()) + " bytes, " +
+                                            std::to_string(limits.value) + " are taken with this limits.payload"};
+  return std::nullopt;
+}
+
+/// A member that is text, taken out of the body.
+mistake take_text(json& body, const char* name, std::optional<std::string>& out) {
+  const auto it = body.find(name);
+  if (it == body.end()) return std::nullopt;
+  if (!it->is_string()) return message_mistake{"invalid", std::string("body.") + name + ": expected a string"};
+  out = it->get<std::string>();
+  body.erase(it);
+  return std::nullopt;
+}
+
+mistake check_command_id(const std::string& id, std::size_t limit) {
+  if (id.size() > limit) return mistake_of(too_long("command id", id.size(), limit));
+  if (id.empty() || !is_utf8_text(id))
+    return message_mistake{"invalid", "body.command_id: it is empty or has control characters in it"};
+  return std::nullopt;
+}
+
+mistake read_start_of(json body, const registry& types, const command_limits& limits, message_command& out) {
+  body["id"] = out.workflow_id;
+  start_request start;
+  if (const auto wrong = read_start(std::move(body), types, limits.engine, start)) return mistake_of(*wrong);
+  out.command.body = std::move(start.command);
+  out.closed_id = start.closed_id;
+  return std::nullopt;
+}
+
+mistake read_verb(const std::string& verb, json body, message_command& out) {
+  std::optional<problem> wrong;
+  if (verb == "resume") {
+    out.command.body = engine::resume_command{};
+    wrong = read_resume(body);
+  } else if (verb == "skip") {
+    wrong = read_skip(std::move(body), out.skip.emplace());
+  } else {
+    std::string reason;
+    wrong = read_reason(body, reason);
+    if (verb == "cancel") out.command.body = engine::cancel_command{std::move(reason)};
+    if (verb == "kill") out.command.body = engine::kill_command{std::move(reason)};
+    if (verb == "pause") out.command.body = engine::pause_command{std::move(reason)};
+  }
+  return wrong ? mistake(mistake_of(*wrong)) : std::nullopt;
+}
+
+message_mistake no_such_verb(const std::optional<std::string>& verb) {
+  if (!verb) return {"invalid", "body.command: missing; it is start, cancel, kill, pause, resume or skip"};
+  const auto nearest = config::nearest_name(*verb, std::vector<std::string>(verbs.begin(), verbs.end()));
+  return {"invalid",
+          "body.command: there is no command " + config::in_quotes(*verb) +
+              (nearest ? "; did you mean '" + *nearest + "'?" : "; it is start, cancel, kill, pause, resume or skip")};
+}
+
+}  // namespace
+
+std::optional<message_mistake> read_message(const broker::incoming_command& m, const registry& types,
+                                            const command_limits& limits, message_command& out) {
+  if (auto wrong = check_outside(m, limits)) return wrong;
+  auto parsed = parse_json(m.value);
+  if (!parsed) return message_mistake{"bad_json", parsed.error().text()};
+  auto body = std::move(parsed).value();
+  if (!body.is_object()) return message_mistake{"invalid", "the value is not a JSON object"};
+  std::optional<std::string> verb, command_id, id;
+  if (auto wrong = take_text(body, "command", verb)) return wrong;
+  if (auto wrong = take_text(body, "command_id", command_id)) return wrong;
+  if (auto wrong = take_text(body, "id", id)) return wrong;
+  if (!verb || std::find(verbs.begin(), verbs.end(), *verb) == verbs.end()) return no_such_verb(verb);
+  if (id && *id != *m.key)
+    return message_mistake{"invalid", "body.id: it is " + config::in_quotes(*id) + ", and the key is " +
+                                          config::in_quotes(*m.key) + "; they are the same, or there is no id"};
+  if (command_id)
+    if (auto wrong = check_command_id(*command_id, limits.engine.id_length)) return wrong;
+  out.workflow_id = *m.key;
+  out.command.id = command_id ? *command_id : m.source;
+  if (*verb == "start") return read_start_of(std::move(body), types, limits, out);
+  return read_verb(*verb, std::move(body), out);
+}
+
+broker::command_verdict verdict_on(const actors::command_reply& r) {
+  using status = actors::command_reply::status;
+  switch (r.state) {
+    case status::recorded:
+      return {.what = kind::dealt_with};
+    case status::invalid:
+      return {.what = kind::dead, .cause = "invalid", .detail = r.message};
+    case status::busy:
+    case status::unavailable:
+    case status::unknown:
+      break;
+  }
+  return {.what = kind::again};
+}
+
+broker::command_handler make_command_handler(const registry& types, actors::node_system& system,
+                                             command_limits limits) {
+  return [&types, &system, limits](const broker::incoming_command& m, broker::command_done done) {
+    const auto dead = [&](const message_mistake& wrong) {
+      done({.what = kind::dead, .cause = wrong.cause, .detail = config::printable(wrong.detail, 900)});
+    };
+    message_command read;
+    try {
+      if (const auto wrong = read_message(m, types, limits, read)) return dead(*wrong);
+    } catch (const std::bad_alloc&) {
+      throw;  // tried again
+    } catch (const std::exception& e) {
+      // A defect of ours, which must not stand in the way of what follows.
+      return dead({"invalid", std::string("it cannot be read: ") + e.what()});
+    }
+    if (read.skip) {
+      // What the run's definition is, or that there is no run, is on record: earlier commands of this key are done.
+      const auto row = system.borrow_view()->find(read.workflow_id);
+      const auto graph = row ? types.find(row->header.type, row->header.version) : nullptr;
+      engine::skip_command skip;
+      if (const auto wrong = read_skip_result(*read.skip, graph.get(), skip)) return dead(mistake_of(*wrong));
+      read.command.body = std::move(skip);
+    }
+    actors::command_request r;
+    r.workflow_id = std::move(read.workflow_id);
+    r.command = std::move(read.command);
+    r.closed_id = read.closed_id;
+    r.reply = actors::owed_reply([done](const actors::command_reply& reply) { done(verdict_on(reply)); });
+    system.submit(std::move(r));
+  };
+}
+
+}  // namespace pawl::node

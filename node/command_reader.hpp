@@ -1,0 +1,46 @@
+// A message of `<namespace>.commands` as a request to the engine. docs/commands.md says it for those who write them;
+// what a command is made of is read by the code that reads the bodies of HTTP.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include <pawl/registry.hpp>
+
+#include "actors/node_system.hpp"
+#include "broker/command_intake.hpp"
+#include "node/command_body.hpp"
+#include "workflow/limits.hpp"
+
+namespace pawl::node {
+
+struct command_limits {
+  engine::limits engine;
+  std::size_t value = std::size_t{4} << 20;  ///< bytes of a message's value
+};
+
+/// What a message asks for.
+struct message_command {
+  std::string workflow_id;
+  engine::command command;
+  engine::closed_id_policy closed_id = engine::closed_id_policy::reject;
+  std::optional<skip_request> skip;  ///< the command is this, once the type of its result is known
+};
+/// Why a message is none.
+struct message_mistake {
+  std::string cause;
+  std::string detail;
+};
+
+/// Never throws but for memory, whatever the bytes are.
+std::optional<message_mistake> read_message(const broker::incoming_command& m, const registry& types,
+                                            const command_limits& limits, message_command& out);
+
+/// What is to become of the message whose command was answered like that.
+broker::command_verdict verdict_on(const actors::command_reply& r);
+
+/// Reads, submits, and says what became of it. `types` and `system` must outlive the intake that calls it.
+broker::command_handler make_command_handler(const registry& types, actors::node_system& system, command_limits limits);
+
+}  // namespace pawl::node
