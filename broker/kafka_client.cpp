@@ -93,7 +93,7 @@ rd_kafka_t* make_client(rd_kafka_type_t type, const kafka_options& o, kafka_log_
   std::array<char, 512> why{};
   auto* client = rd_kafka_new(type, conf.get(), why.data(), why.size());
   if (client == nullptr) throw make_kafka_error("making a Kafka client", RD_KAFKA_RESP_ERR__INVALID_ARG, why.data());
-  static_cast<void>(conf.release());  // the client's now
+  [[maybe_unused]] auto* now_the_clients = conf.release();
   return client;
 }
 
@@ -179,12 +179,12 @@ const kafka_message* kafka_reader::next(std::chrono::milliseconds wait) {
   held_.reset(rd_kafka_consumer_poll(client_, as_ms(wait)));
   if (!held_) return nullptr;
   if (held_->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    const auto error = make_kafka_error("reading " + name_ + " from offset " + std::to_string(next_), held_->err,
-                                        held_->payload ? rd_kafka_message_errstr(held_.get()) : "");
+    const auto code = held_->err;
+    const std::string why = held_->payload ? rd_kafka_message_errstr(held_.get()) : "";
     held_.reset();
     // What a client reports and mends by itself is no answer to this question.
-    if (error.advice() == kafka_advice::again) return nullptr;
-    throw error;
+    if (advice_for(code) == kafka_advice::again) return nullptr;
+    throw make_kafka_error("reading " + name_ + " from offset " + std::to_string(next_), code, why);
   }
   message_.offset = held_->offset;
   message_.has_key = held_->key != nullptr;
@@ -275,12 +275,13 @@ void kafka_producer::send(const std::string& topic, std::int32_t partition, std:
   if (list) args[n].vtype = RD_KAFKA_VTYPE_HEADERS, args[n++].u.headers = list;
   args[n].vtype = RD_KAFKA_VTYPE_OPAQUE, args[n++].u.ptr = f.get();
   if (auto* e = rd_kafka_produceva(client_, args.data(), n)) {
-    const auto error = make_kafka_error("writing to " + topic, rd_kafka_error_code(e), rd_kafka_error_string(e));
+    const int code = rd_kafka_error_code(e);
+    const std::string why = rd_kafka_error_string(e);
     rd_kafka_error_destroy(e);
     if (list) rd_kafka_headers_destroy(list);
-    throw error;
+    throw make_kafka_error("writing to " + topic, code, why);
   }
-  static_cast<void>(f.release());  // comes back with the delivery
+  [[maybe_unused]] auto* comes_back_with_the_delivery = f.release();
 }
 
 void kafka_producer::poll(std::chrono::milliseconds wait) { rd_kafka_poll(client_, as_ms(wait)); }

@@ -26,6 +26,8 @@ constexpr auto own_record_wait = 30s;
 constexpr std::size_t changes_at_once = 4096;
 /// How much may be acknowledged and not yet read back before appends wait for the tail.
 constexpr std::size_t longest_tail = 10'000;
+/// A view that was read anew and still does not fit is read again so often.
+constexpr int most_rebuilds = 3;
 constexpr std::size_t largest_record = std::size_t{8} * 1024 * 1024 - 1024;
 
 engine::reign draw_reign() {
@@ -78,7 +80,7 @@ struct kafka_journal::state {
   // The tail, on a thread of its own.
   void start_tail();
   void stop_tail();
-  void run_tail(std::stop_token stop, std::int64_t from);
+  void run_tail(const std::stop_token& stop, std::int64_t from);
   bool check_tail(const kafka_message& m);
   bool is_back(const own_record& own, const own_record& found);
   void expect_back(own_record own);
@@ -126,8 +128,7 @@ struct kafka_journal::state {
 
 void kafka_journal::state::lead() {
   stop_tail();
-  const auto give_up = std::chrono::steady_clock::now() + own_record_wait;
-  for (;;) {
+  for (int tries = 0;; ++tries) {
     try {
       catch_up();
       break;
@@ -137,8 +138,7 @@ void kafka_journal::state::lead() {
       ++counts.rebuilt;
     }
     if (const auto r = view.clear(); r.status != append_status::committed) throw store::store_error(r.message);
-    if (std::chrono::steady_clock::now() > give_up)
-      throw store::store_error(name + ": the log changes while it is read");
+    if (tries == most_rebuilds) throw store::store_error(name + ": the log changes while it is read");
   }
   // Who starts takes over from whoever led before. Who has led already gives way: two nodes that take over from each
   // other for ever would do nothing else.
@@ -403,7 +403,7 @@ bool kafka_journal::state::read_gap(std::int64_t below) {
 // ---- the tail
 
 void kafka_journal::state::start_tail() {
-  tail = std::jthread([this, from = fence.next_offset()](std::stop_token stop) { run_tail(std::move(stop), from); });
+  tail = std::jthread([this, from = fence.next_offset()](const std::stop_token& stop) { run_tail(stop, from); });
 }
 
 void kafka_journal::state::stop_tail() {
@@ -412,7 +412,7 @@ void kafka_journal::state::stop_tail() {
   tail.join();
 }
 
-void kafka_journal::state::run_tail(std::stop_token stop, std::int64_t from) {
+void kafka_journal::state::run_tail(const std::stop_token& stop, std::int64_t from) {
   try {
     kafka_reader back(options.client, options.topic, options.partition);
     back.seek(from);

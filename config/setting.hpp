@@ -116,15 +116,8 @@ constexpr setting_kind kind_of() {
 }
 
 template <class Section, class T>
-setting place(std::string name, Section settings::* section, T Section::* key, std::string doc) {
-  setting s{.name = std::move(name),
-            .kind = kind_of<T>(),
-            .doc = std::move(doc),
-            .min = {},
-            .max = {},
-            .choices = {},
-            .get = {},
-            .set = {}};
+setting place(const std::string& name, Section settings::* section, T Section::* key, const std::string& doc) {
+  setting s{.name = name, .kind = kind_of<T>(), .doc = doc, .min = {}, .max = {}, .choices = {}, .get = {}, .set = {}};
   s.get = [=](const settings& all) { return to_value((all.*section).*key); };
   s.set = [=](settings& all, const setting_value& value) { (all.*section).*key = from_value<T>(value); };
   return s;
@@ -134,9 +127,9 @@ setting place(std::string name, Section settings::* section, T Section::* key, s
 
 // A row of the table. The type is the member's; numbers, durations and sizes cannot be described without a range.
 template <class Section, class T>
-setting describe(std::string name, Section settings::* section, T Section::* key,
-                 std::type_identity_t<range<T>> allowed, std::string doc) {
-  auto s = detail::place(std::move(name), section, key, std::move(doc));
+setting describe(const std::string& name, Section settings::* section, T Section::* key,
+                 std::type_identity_t<range<T>> allowed, const std::string& doc) {
+  auto s = detail::place(name, section, key, doc);
   s.min = detail::to_value(allowed.min);
   s.max = detail::to_value(allowed.max);
   return s;
@@ -144,8 +137,8 @@ setting describe(std::string name, Section settings::* section, T Section::* key
 
 template <class Section, class T>
   requires std::is_enum_v<T> || std::same_as<T, bool>
-setting describe(std::string name, Section settings::* section, T Section::* key, std::string doc) {
-  auto s = detail::place(std::move(name), section, key, std::move(doc));
+setting describe(const std::string& name, Section settings::* section, T Section::* key, const std::string& doc) {
+  auto s = detail::place(name, section, key, doc);
   if constexpr (std::is_enum_v<T>)
     for (const auto spelling : spellings(T{})) s.choices.emplace_back(spelling);
   return s;
@@ -153,9 +146,9 @@ setting describe(std::string name, Section settings::* section, T Section::* key
 
 // `length` in bytes. The text must be UTF-8 without control characters.
 template <class Section>
-setting describe(std::string name, Section settings::* section, std::string Section::* key, range<std::int64_t> length,
-                 std::string doc, secrecy secret = secrecy::open) {
-  auto s = detail::place(std::move(name), section, key, std::move(doc));
+setting describe(const std::string& name, Section settings::* section, std::string Section::* key,
+                 range<std::int64_t> length, const std::string& doc, secrecy secret = secrecy::open) {
+  auto s = detail::place(name, section, key, doc);
   s.min = length.min;
   s.max = length.max;
   s.secret = secret == secrecy::secret;

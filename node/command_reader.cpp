@@ -90,9 +90,12 @@ mistake read_verb(const std::string& verb, json body, message_command& out) {
   } else {
     std::string reason;
     wrong = read_reason(body, reason);
-    if (verb == "cancel") out.command.body = engine::cancel_command{std::move(reason)};
-    if (verb == "kill") out.command.body = engine::kill_command{std::move(reason)};
-    if (verb == "pause") out.command.body = engine::pause_command{std::move(reason)};
+    if (verb == "cancel")
+      out.command.body = engine::cancel_command{std::move(reason)};
+    else if (verb == "kill")
+      out.command.body = engine::kill_command{std::move(reason)};
+    else
+      out.command.body = engine::pause_command{std::move(reason)};
   }
   return wrong ? mistake(mistake_of(*wrong)) : std::nullopt;
 }
