@@ -1,10 +1,12 @@
 // Closed-loop callers of workflows of S trivial steps, in one process with the engine: default step options (the
 // blocking pool), random workflow and command ids, every result checked, everything on disk before anybody hears of it.
 //
-//     bench_workflows --dir D [--callers 128] [--steps 3] [--seconds 30] [--warmup 5] [--peer]
+//     bench_workflows --dir D [--callers 128] [--steps 3] [--seconds 30] [--warmup 5] [--peer] [--kafka HOST:PORT]
 //
 // Prints one JSON line. D must not exist or be empty. Afterwards the store is verified, and a run with an event missing
-// makes the exit code 1. --peer speaks the protocol of a benchmark harness: `measuring`, `measured`, then the line.
+// makes the exit code 1. --kafka: the journal is in the Kafka of that one broker, under a namespace of its own; callers
+// still start workflows in this process. --peer speaks the protocol of a benchmark harness: `measuring`, `measured`,
+// then the line.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -24,6 +26,8 @@
 #include <pawl/pawl.hpp>
 
 #include "actors/node_system.hpp"
+#include "broker/kafka_journal.hpp"
+#include "broker/topics.hpp"
 #include "store/embedded_journal.hpp"
 #include "store/verify.hpp"
 
@@ -38,6 +42,7 @@ struct options {
   double seconds = 30;
   double warmup = 5;
   bool peer = false;
+  std::string kafka{};
 };
 
 pawl::workflow<std::string> chain(int steps) {
@@ -170,16 +175,26 @@ double cpu_seconds() {
          static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
+std::unique_ptr<pawl::broker::kafka_journal> journal_in_kafka(const options& o, pawl::store::embedded_journal& view) {
+  pawl::broker::kafka_journal_options k;
+  k.client.brokers = o.kafka;
+  const auto name_space = "bench" + std::to_string(steady::now().time_since_epoch().count());
+  pawl::broker::create_topics(k.client, {.name_space = name_space, .partitions = 1, .single_broker = true});
+  k.topic = name_space + ".journal";
+  k.who = {.node_id = "bench", .incarnation = 1};
+  return pawl::broker::open_kafka_journal(std::move(k), view);
+}
+
 figures measure(const options& o, const pawl::registry& types) {
   figures out;
   std::filesystem::create_directories(o.directory);
-  auto opened = pawl::store::open_embedded(
-      {.directory = o.directory,
-       .page_size = std::getenv("PGS") ? static_cast<std::uint32_t>(std::atoi(std::getenv("PGS"))) : 8192U});
+  auto opened = pawl::store::open_embedded({.directory = o.directory, .truth = o.kafka.empty()});
+  const auto in_kafka = o.kafka.empty() ? nullptr : journal_in_kafka(o, *opened);
   pawl::actors::node_options n;
   n.open_view = [&] { return opened->open_view(); };
   pawl::actors::node_system node(
-      types, *opened, [&](std::string_view id) { return opened->may_exist(id); }, std::move(n));
+      types, in_kafka ? static_cast<pawl::store::journal&>(*in_kafka) : *opened,
+      [&](std::string_view id) { return opened->may_exist(id); }, std::move(n));
   load l(node, o);
   l.start();
   std::this_thread::sleep_for(std::chrono::duration<double>(o.warmup));
@@ -217,6 +232,7 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", o.seconds)->check(CLI::PositiveNumber);
   app.add_option("--warmup", o.warmup)->check(CLI::NonNegativeNumber);
   app.add_flag("--peer", o.peer);
+  app.add_option("--kafka", o.kafka);
   CLI11_PARSE(app, argc, argv);
   pawl::registry types;
   types.add(chain(o.steps));

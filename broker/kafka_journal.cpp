@@ -2,13 +2,12 @@
 
 #include <sys/random.h>
 
-#include <atomic>
-#include <deque>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
-#include <thread>
+
+#include "broker/journal_tail.hpp"
 
 namespace pawl::broker {
 
@@ -24,8 +23,6 @@ constexpr auto metadata_wait = 10'000ms;
 constexpr auto own_record_wait = 30s;
 /// A view that catches up takes the changes of many records in one transaction, up to so many.
 constexpr std::size_t changes_at_once = 4096;
-/// How much may be acknowledged and not yet read back before appends wait for the tail.
-constexpr std::size_t longest_tail = 10'000;
 /// A view that was read anew and still does not fit is read again so often.
 constexpr int most_rebuilds = 3;
 constexpr std::size_t largest_record = std::size_t{8} * 1024 * 1024 - 1024;
@@ -53,16 +50,10 @@ struct kafka_journal::state {
       : options(std::move(o)),
         view(v),
         name(options.topic + "/" + std::to_string(options.partition)),
-        reader(options.client, options.topic, options.partition) {}
-  ~state() { stop_tail(); }
+        reader(options.client, options.topic, options.partition),
+        tail(options.client, options.topic, options.partition) {}
 
   void lead();
-  /// A record of ours that was acknowledged.
-  struct own_record {
-    std::int64_t offset = 0;
-    std::uint32_t crc = 0;
-  };
-
   void catch_up();
   void start_from_view(const kafka_reader::range& log);
   void check_last_record(const store::log_position& p);
@@ -77,19 +68,11 @@ struct kafka_journal::state {
   store::log_position position_at(std::int64_t offset, std::uint32_t crc) const;
   void read_message(const kafka_message& m);
 
-  // The tail, on a thread of its own.
-  void start_tail();
-  void stop_tail();
-  void run_tail(const std::stop_token& stop, std::int64_t from);
-  bool check_tail(const kafka_message& m);
-  bool is_back(const own_record& own, const own_record& found);
-  void expect_back(own_record own);
-  void doubt(std::string why);
-  std::string doubts() const;
-
   kafka_journal_stats stats() const {
     const std::lock_guard lock(mutex);
-    return counts;
+    auto s = counts;
+    s.read_back = tail.read_back();
+    return s;
   }
   void warn(const std::string& text) const {
     if (options.warn) options.warn(name + ": " + text);
@@ -113,21 +96,18 @@ struct kafka_journal::state {
   mutable std::mutex mutex;  // guards what follows
   engine::reign present;
   kafka_journal_stats counts;
-  std::string doubt_;
-  std::deque<own_record> not_read_back;
   std::int64_t journaled_commands = -1;  // `commands` when we began to lead
   std::int64_t dealt_with = -1;  // commands below are dealt with; -1: nobody reads them
   std::map<std::int64_t, std::int64_t> consumed;  // stretches of offsets that are dealt with, above `dealt_with`
   store::log_point fed;
-  std::deque<own_record> read_ahead;  // read back before it was acknowledged; the newest few
 
-  std::jthread tail;
+  journal_tail tail;  // of options; ends before them
 };
 
 // ---- catching up
 
 void kafka_journal::state::lead() {
-  stop_tail();
+  tail.stop();
   for (int tries = 0;; ++tries) {
     try {
       catch_up();
@@ -144,7 +124,7 @@ void kafka_journal::state::lead() {
   // other for ever would do nothing else.
   if (stats().announced > 0 && !other.empty()) throw superseded(other);
   announce();
-  start_tail();
+  tail.start(fence.next_offset(), fence.folded().epoch);
 }
 
 void kafka_journal::state::start_from_view(const kafka_reader::range& log) {
@@ -309,11 +289,7 @@ void kafka_journal::state::announce() {
   journaled_commands = commands;
   dealt_with = -1;
   consumed.clear();
-  doubt_.clear();
   other.clear();
-  not_read_back.clear();
-  read_ahead.clear();
-  counts.read_back = fence.next_offset();
 }
 
 // Blocks until the message is in the log, or has failed, or nobody knows.
@@ -329,7 +305,7 @@ kafka_producer::delivery kafka_journal::state::deliver(const std::string& bytes)
     producer->poll(100ms);
     if (*answer) break;
     // One that is pending when a higher announcement has been read counts for nobody.
-    if (auto why = doubts(); !why.empty())
+    if (auto why = tail.doubts(); !why.empty())
       return {.offset = -1, .code = -1, .unknown = true, .message = std::move(why)};
   }
   return **answer;
@@ -345,7 +321,7 @@ append_result kafka_journal::state::step_down(std::string why) {
 
 append_result kafka_journal::state::write(const store::record& r) {
   if (fence.now() != fence::standing::leading) return step_down("this node does not lead it");
-  if (auto why = doubts(); !why.empty()) return step_down(std::move(why));
+  if (auto why = tail.doubts(); !why.empty()) return step_down(std::move(why));
   const auto s = fence.next(record_kind::batch);
   take_marks();
   std::uint32_t crc = 0;
@@ -372,7 +348,12 @@ append_result kafka_journal::state::write(const store::record& r) {
     ack = fence.acknowledged(d.offset, s);
   }
   if (ack != fence::ack::in_place) return step_down("a record of ours is not where it can count");
-  expect_back({d.offset, crc});
+  {
+    const std::lock_guard lock(mutex);
+    counts.end = d.offset + 1;
+    ++counts.appended;
+  }
+  tail.expect({d.offset, crc});
   return view.append(r, position_at(d.offset, crc));
 }
 
@@ -398,89 +379,6 @@ bool kafka_journal::state::read_gap(std::int64_t below) {
   }
   hand_to_view();
   return fence.now() == fence::standing::leading;
-}
-
-// ---- the tail
-
-void kafka_journal::state::start_tail() {
-  tail = std::jthread([this, from = fence.next_offset()](const std::stop_token& stop) { run_tail(stop, from); });
-}
-
-void kafka_journal::state::stop_tail() {
-  if (!tail.joinable()) return;
-  tail.request_stop();
-  tail.join();
-}
-
-void kafka_journal::state::run_tail(const std::stop_token& stop, std::int64_t from) {
-  try {
-    kafka_reader back(options.client, options.topic, options.partition);
-    back.seek(from);
-    auto expected = from;
-    while (!stop.stop_requested()) {
-      const auto* m = back.next(read_wait);
-      if (m == nullptr) continue;
-      if (m->offset != expected)
-        return doubt("offsets from " + std::to_string(expected) + " on are missing in the log");
-      expected = m->offset + 1;
-      if (!check_tail(*m)) return;
-    }
-  } catch (const std::exception& e) {
-    doubt(std::string("the journal cannot be read back (journal_diverged): ") + e.what());
-  }
-}
-
-// Whether what was acknowledged is what is there. False: it is not, or somebody else leads.
-bool kafka_journal::state::check_tail(const kafka_message& m) {
-  journal_record found;
-  std::string wrong;
-  const bool record = decode_stamp(m.value, found, wrong) == readable::yes;
-  const std::lock_guard lock(mutex);
-  counts.read_back = m.offset + 1;
-  if (record && found.stamp.kind == record_kind::announcement && found.stamp.epoch > counts.epoch) {
-    doubt_ = "another node announced itself under epoch " + std::to_string(found.stamp.epoch);
-    return false;
-  }
-  if (!not_read_back.empty() && not_read_back.front().offset <= m.offset) {
-    const auto own = not_read_back.front();
-    not_read_back.pop_front();
-    return is_back(own, {m.offset, record ? found.crc : 0});
-  }
-  read_ahead.push_back({m.offset, record ? found.crc : 0});
-  if (read_ahead.size() > 64) read_ahead.pop_front();
-  return true;
-}
-
-// Under the mutex.
-bool kafka_journal::state::is_back(const own_record& own, const own_record& found) {
-  if (own.offset == found.offset && own.crc == found.crc) return true;
-  doubt_ = "the log does not hold at offset " + std::to_string(own.offset) +
-           " what it acknowledged there (journal_diverged): its tail was lost";
-  return false;
-}
-
-void kafka_journal::state::expect_back(own_record own) {
-  const std::lock_guard lock(mutex);
-  counts.end = own.offset + 1;
-  ++counts.appended;
-  while (!read_ahead.empty() && read_ahead.front().offset < own.offset) read_ahead.pop_front();
-  if (counts.read_back <= own.offset) {
-    not_read_back.push_back(own);
-    if (not_read_back.size() > longest_tail)
-      doubt_ = "what was acknowledged is not read back: the readers of the journal stand still";
-  } else if (!read_ahead.empty()) {
-    is_back(own, read_ahead.front());
-  }
-}
-
-void kafka_journal::state::doubt(std::string why) {
-  const std::lock_guard lock(mutex);
-  doubt_ = std::move(why);
-}
-
-std::string kafka_journal::state::doubts() const {
-  const std::lock_guard lock(mutex);
-  return doubt_;
 }
 
 // ---- the interface

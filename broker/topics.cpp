@@ -208,4 +208,22 @@ std::vector<std::string> create_topics(const kafka_options& client, const topic_
   return made;
 }
 
+std::vector<topic_finding> ensure_topics(const kafka_options& client, const topic_options& o,
+                                         const std::function<void(const std::string& name)>& made) {
+  const auto names = create_topics(client, o);
+  for (const auto& name : names) made(name);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(patience_ms);
+  for (;;) {
+    const bool young = !names.empty() && std::chrono::steady_clock::now() < deadline;
+    try {
+      auto found = check_topics(client, o);
+      const bool missing = std::any_of(found.begin(), found.end(), [](const auto& f) { return f.missing; });
+      if (!young || !missing) return found;
+    } catch (const kafka_error& e) {
+      if (!young || e.code() != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) throw;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
 }  // namespace pawl::broker

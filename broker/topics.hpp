@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -40,5 +41,10 @@ std::vector<topic_finding> check_topics(const kafka_options& client, const topic
 
 /// Makes those that are missing; leaves the others alone. The names of those made. Throws kafka_error.
 std::vector<std::string> create_topics(const kafka_options& client, const topic_options& o);
+
+/// Makes those that are missing, then checks all; `made` hears of each. Of a topic that was made a moment ago not every
+/// broker has heard, so its absence is believed only after some seconds.
+std::vector<topic_finding> ensure_topics(const kafka_options& client, const topic_options& o,
+                                         const std::function<void(const std::string& name)>& made);
 
 }  // namespace pawl::broker

@@ -104,10 +104,12 @@ struct node_process::state {
   std::unique_ptr<broker::kafka_journal> open_in_kafka(const config::settings& settings) {
     const auto client = to_kafka_options(settings, kafka_log());
     const auto topics = to_topic_options(settings);
-    if (settings.kafka.create_topics)
-      for (const auto& made : broker::create_topics(client, topics))
-        options.log.write(log_level::info, "topic made", {{"topic", made}});
-    if (const auto found = broker::check_topics(client, topics); !found.empty())
+    const auto say_made = [&](const std::string& name) {
+      options.log.write(log_level::info, "topic made", {{"topic", name}});
+    };
+    const auto found = settings.kafka.create_topics ? broker::ensure_topics(client, topics, say_made)
+                                                    : broker::check_topics(client, topics);
+    if (!found.empty())
       throw store::store_error(
           "topic " + found.front().topic + " " + found.front().what + ": " + found.front().mend +
           (found.size() > 1 ? " (and " + std::to_string(found.size() - 1) + " more; see `topics check`)" : ""));

@@ -16,16 +16,6 @@ using namespace std::chrono_literals;
 using store::append_status;
 using ::testing::HasSubstr;
 
-template <class Condition>
-bool eventually(Condition condition, std::chrono::seconds within = 30s) {
-  const auto deadline = std::chrono::steady_clock::now() + within;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
-}
-
 /// What was published, in the order in which it lies there.
 struct published_event {
   std::string key;

@@ -23,16 +23,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using kind = command_verdict::kind;
 
-template <class Condition>
-bool eventually(Condition condition, std::chrono::seconds within = 30s) {
-  const auto deadline = std::chrono::steady_clock::now() + within;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
-}
-
 /// What is handed in, by value, in its order; answered by `decide`, or kept where that says nothing.
 class desk {
  public:

@@ -76,16 +76,6 @@ class member {
   engine::incarnation incarnation_;
 };
 
-template <class Condition>
-bool eventually(Condition condition, std::chrono::seconds within = 30s) {
-  const auto deadline = std::chrono::steady_clock::now() + within;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
-}
-
 class journal : public on_kafka {
  protected:
   std::unique_ptr<member> someone(engine::incarnation incarnation) {

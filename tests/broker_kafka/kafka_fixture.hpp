@@ -4,10 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "broker/kafka_client.hpp"
 
@@ -30,6 +32,16 @@ class real_kafka {
   int pid_ = -1;
   std::string bootstrap_;
 };
+
+template <class Condition>
+bool eventually(Condition condition, std::chrono::seconds within = std::chrono::seconds(30)) {
+  const auto deadline = std::chrono::steady_clock::now() + within;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
 
 /// One broker for all cases of a process; each case has a namespace of its own.
 class on_kafka : public ::testing::Test {
