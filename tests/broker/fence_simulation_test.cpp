@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <deque>
 #include <optional>
 #include <random>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "broker/fence.hpp"
+#include "tests/broker/seeds.hpp"
 
 namespace pawl::broker {
 namespace {
@@ -214,14 +214,8 @@ class world {
   std::string wrong_;
 };
 
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* v = std::getenv(name);
-  return v ? std::strtoull(v, nullptr, 10) : otherwise;
-}
-
 TEST(full_fence_simulation, holds) {
-  const auto first = from_environment("PAWL_SEED", 1);
-  const auto seeds = from_environment("PAWL_SEEDS", std::getenv("PAWL_SEED") ? 1 : 5000);
+  const auto [first, seeds] = seeds_to_run(5000);
   totals t;
   for (auto seed = first; seed < first + seeds; ++seed)
     ASSERT_EQ(world(seed, {}, t).run(), "")

@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -22,6 +21,7 @@
 #include <vector>
 
 #include "broker/ownership.hpp"
+#include "tests/broker/seeds.hpp"
 
 namespace pawl::broker {
 namespace {
@@ -522,14 +522,8 @@ class world {
   std::string unsettled_;
 };
 
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* v = std::getenv(name);
-  return v ? std::strtoull(v, nullptr, 10) : otherwise;
-}
-
 TEST(full_ownership_simulation, holds) {
-  const auto first = from_environment("PAWL_SEED", 1);
-  const auto seeds = from_environment("PAWL_SEEDS", std::getenv("PAWL_SEED") ? 1 : 2000);
+  const auto [first, seeds] = seeds_to_run(2000);
   totals t;
   for (auto seed = first; seed < first + seeds; ++seed)
     ASSERT_EQ(world(seed, {}, t).run(), "")
