@@ -281,7 +281,7 @@ std::string encode(const stamp& s, const batch& what, std::uint32_t* crc) {
   return sealed(s, body, crc);
 }
 
-std::string encode(const stamp& s) { return sealed(s, {}); }
+std::string encode(const stamp& s, std::uint32_t* crc) { return sealed(s, {}, crc); }
 
 readable decode(std::string_view bytes, journal_record& out, std::string& wrong) {
   return guarded(bytes, out, wrong, [&](std::string_view body) {

@@ -31,7 +31,7 @@ std::string encode(const stamp& s, const announcer& who);
 /// `crc`, where it is asked for, is set to the record's.
 std::string encode(const stamp& s, const batch& what, std::uint32_t* crc = nullptr);
 /// A release or a barrier.
-std::string encode(const stamp& s);
+std::string encode(const stamp& s, std::uint32_t* crc = nullptr);
 
 struct journal_record {
   broker::stamp stamp;

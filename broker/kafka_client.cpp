@@ -226,6 +226,13 @@ kafka_reader::range kafka_reader::offsets(std::chrono::milliseconds wait) {
   }
 }
 
+std::int64_t kafka_reader::known_end() const {
+  std::int64_t first = 0;
+  std::int64_t end = 0;
+  const auto code = rd_kafka_get_watermark_offsets(client_, topic_.c_str(), partition_, &first, &end);
+  return code == RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0 ? end : -1;
+}
+
 // ---- producer
 
 kafka_producer::kafka_producer(const kafka_options& o, options p) : log_(new kafka_log_sink{o.log}) {

@@ -90,6 +90,8 @@ class kafka_reader {
     std::int64_t end = 0;  ///< behind the newest
   };
   range offsets(std::chrono::milliseconds wait);
+  /// Behind the newest message, as the newest answer to a fetch said; -1: none came yet. Asks nobody.
+  std::int64_t known_end() const;
   const std::string& name() const { return name_; }  ///< "shop.journal/0"
 
  private:

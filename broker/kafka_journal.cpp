@@ -18,6 +18,8 @@ using store::append_result;
 using store::append_status;
 
 constexpr auto read_wait = 100ms;
+/// For so long at most the log is read before the caller is asked again.
+constexpr auto read_at_once = 200ms;
 constexpr auto metadata_wait = 10'000ms;
 /// Our announcement, or a record that the log says it has, comes within this, or the log cannot be read.
 constexpr auto own_record_wait = 30s;
@@ -38,11 +40,6 @@ struct diverged : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Another node has taken over while we led.
-struct superseded : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 }  // namespace
 
 struct kafka_journal::state {
@@ -53,18 +50,23 @@ struct kafka_journal::state {
         reader(options.client, options.topic, options.partition),
         tail(options.client, options.topic, options.partition) {}
 
-  void lead();
+  bool follow(std::chrono::milliseconds wait);
+  bool read_on(std::chrono::milliseconds wait);
   void catch_up();
+  void begin();
   void start_from_view(const kafka_reader::range& log);
   void check_last_record(const store::log_position& p);
-  void take(const kafka_message& m);
   void hand_to_view();
-  void announce();
+  void show_position();
+  void tell_progress();
+  bool announce();
+  void begin_to_lead();
+  append_result reopen();
   append_result write(const store::record& r);
   append_result step_down(std::string why);
   kafka_producer::delivery deliver(const std::string& bytes);
   bool read_gap(std::int64_t below);
-  void take_marks();
+  bool take_marks();
   store::log_position position_at(std::int64_t offset, std::uint32_t crc) const;
   void read_message(const kafka_message& m);
 
@@ -84,12 +86,17 @@ struct kafka_journal::state {
   kafka_reader reader;
   std::unique_ptr<kafka_producer> producer;
   broker::fence fence;
+  bool begun = false;         // the fold goes on from where the view stands
+  std::int64_t log_end = 0;   // as last heard
   std::int64_t commands = -1;  // this and the next as in the newest batch
   store::log_point feed;
-  std::string other;          // who else has announced itself since we began to read
+  std::string other;          // who else has announced itself since we led
   bool from_nothing = false;  // the view was empty when it began to catch up
+  std::int64_t began_at = 0;  // where it began
+  int rebuilds = 0;           // in a row
+  std::chrono::steady_clock::time_point told{};
 
-  // What catching up has folded and the view has not taken yet.
+  // What following has folded and the view has not taken yet.
   store::record pending;
   std::optional<store::log_position> pending_position;
 
@@ -104,27 +111,73 @@ struct kafka_journal::state {
   journal_tail tail;  // of options; ends before them
 };
 
-// ---- catching up
+// ---- following
 
-void kafka_journal::state::lead() {
-  tail.stop();
-  for (int tries = 0;; ++tries) {
-    try {
-      catch_up();
-      break;
-    } catch (const diverged& d) {
-      warn(std::string("the view does not fit the log and is read anew: ") + d.what());
+bool kafka_journal::state::follow(std::chrono::milliseconds wait) {
+  try {
+    if (!begun) begin();
+    const bool read = read_on(wait);
+    if (read) rebuilds = 0;
+    return read;
+  } catch (const diverged& d) {
+    begun = false;
+    warn(std::string("the view does not fit the log and is read anew: ") + d.what());
+    {
       const std::lock_guard lock(mutex);
       ++counts.rebuilt;
     }
     if (const auto r = view.clear(); r.status != append_status::committed) throw store::store_error(r.message);
-    if (tries == most_rebuilds) throw store::store_error(name + ": the log changes while it is read");
+    if (++rebuilds > most_rebuilds) throw store::store_error(name + ": the log changes while it is read");
+    return true;
+  } catch (...) {
+    begun = false;
+    throw;
   }
-  // Who starts takes over from whoever led before. Who has led already gives way: two nodes that take over from each
-  // other for ever would do nothing else.
-  if (stats().announced > 0 && !other.empty()) throw superseded(other);
-  announce();
-  tail.start(fence.next_offset(), fence.folded().epoch);
+}
+
+// The fold goes on from where the view stands.
+void kafka_journal::state::begin() {
+  tail.stop();
+  const auto log = reader.offsets(metadata_wait);
+  start_from_view(log);
+  log_end = log.end;
+  began_at = fence.next_offset();
+  reader.seek(began_at);
+  begun = true;
+  show_position();
+}
+
+bool kafka_journal::state::read_on(std::chrono::milliseconds wait) {
+  const auto* m = reader.next(wait);
+  const bool any = m != nullptr;
+  const auto until = std::chrono::steady_clock::now() + read_at_once;
+  while (m != nullptr) {
+    read_message(*m);
+    if (pending.runs.size() + pending.outcomes.size() + pending.heartbeats.size() >= changes_at_once) hand_to_view();
+    if (std::chrono::steady_clock::now() > until) break;
+    m = reader.next(0ms);
+  }
+  hand_to_view();
+  log_end = std::max({log_end, reader.known_end(), fence.next_offset()});
+  show_position();
+  tell_progress();
+  return any;
+}
+
+void kafka_journal::state::show_position() {
+  const std::lock_guard lock(mutex);
+  counts.position = fence.next_offset();
+  counts.end = std::max(log_end, counts.position);
+  counts.epoch = fence.folded().epoch;
+  counts.released = fence.folded().released;
+  if (counts.position >= log_end) counts.at_end = std::chrono::steady_clock::now();
+}
+
+void kafka_journal::state::tell_progress() {
+  const auto now = std::chrono::steady_clock::now();
+  if (!options.progress || fence.next_offset() >= log_end || now - told < 100ms) return;
+  told = now;
+  options.progress({.offset = fence.next_offset(), .from = began_at, .end = log_end, .anew = from_nothing});
 }
 
 void kafka_journal::state::start_from_view(const kafka_reader::range& log) {
@@ -170,31 +223,18 @@ void kafka_journal::state::check_last_record(const store::log_position& p) {
     throw diverged("another record is at offset " + std::to_string(p.at.offset) + " than it was made from");
 }
 
+// Up to where the log ends now.
 void kafka_journal::state::catch_up() {
-  const auto log = reader.offsets(metadata_wait);
-  start_from_view(log);
-  const auto from = fence.next_offset();
-  reader.seek(from);
-  auto told = std::chrono::steady_clock::now();
-  auto deadline = told + own_record_wait;
-  while (fence.next_offset() < log.end) {
-    const auto* m = reader.next(read_wait);
-    const auto now = std::chrono::steady_clock::now();
-    if (m == nullptr) {
-      if (now > deadline)
-        throw store::store_error(name + " cannot be read beyond offset " + std::to_string(fence.next_offset()) +
-                                 "; see that the brokers are there and that this node may read the topic");
-      continue;
-    }
-    deadline = now + own_record_wait;
-    read_message(*m);
-    if (pending.runs.size() + pending.outcomes.size() + pending.heartbeats.size() >= changes_at_once) hand_to_view();
-    if (options.progress && now - told >= 100ms) {
-      told = now;
-      options.progress({.offset = fence.next_offset(), .from = from, .end = log.end, .anew = from_nothing});
+  const auto end = reader.offsets(metadata_wait).end;
+  auto deadline = std::chrono::steady_clock::now() + own_record_wait;
+  while (!begun || fence.next_offset() < end) {
+    if (follow(read_wait)) {
+      deadline = std::chrono::steady_clock::now() + own_record_wait;
+    } else if (std::chrono::steady_clock::now() > deadline) {
+      throw store::store_error(name + " cannot be read beyond offset " + std::to_string(fence.next_offset()) +
+                               "; see that the brokers are there and that this node may read the topic");
     }
   }
-  hand_to_view();
 }
 
 // One message of the log: folded, and kept for the view if it counts.
@@ -214,13 +254,21 @@ void kafka_journal::state::read_message(const kafka_message& m) {
     ++counts.garbage;
     return;
   }
+  // Who writes under an epoch has read its own announcement below; if we have not, we were in another log.
+  const auto& f = fence.folded();
+  if (record.stamp.kind != record_kind::announcement &&
+      (record.stamp.epoch > f.epoch || (record.stamp.epoch == f.epoch && record.stamp.reign != f.reign)))
+    throw diverged("offset " + std::to_string(m.offset) + " is of epoch " + std::to_string(record.stamp.epoch) +
+                   ", whose announcement was not there");
   if (!fence.read(m.offset, record.stamp)) {
     const std::lock_guard lock(mutex);
     ++counts.skipped;
     return;
   }
-  if (record.stamp.kind == record_kind::announcement && record.announced.incarnation != options.who.incarnation)
-    other = "node " + record.announced.node_id + " leads it under epoch " + std::to_string(record.stamp.epoch);
+  if (record.stamp.kind == record_kind::announcement)
+    other = record.announced.incarnation == options.who.incarnation
+                ? ""
+                : "node " + record.announced.node_id + " leads it under epoch " + std::to_string(record.stamp.epoch);
   if (record.stamp.kind == record_kind::batch) {
     commands = std::max(commands, record.batch.position);
     feed = record.batch.feed;
@@ -255,7 +303,9 @@ void kafka_journal::state::hand_to_view() {
 
 // ---- leading
 
-void kafka_journal::state::announce() {
+bool kafka_journal::state::announce() {
+  if (!begun) catch_up();
+  other.clear();
   if (!producer || !producer->fatal().empty())
     producer = std::make_unique<kafka_producer>(options.client,
                                                 kafka_producer::options{.give_up_after = options.append_timeout});
@@ -266,30 +316,50 @@ void kafka_journal::state::announce() {
     throw make_kafka_error("announcing on " + name, d.code);
   }
   // Whether it is in the log is what the log says.
-  const auto deadline = std::chrono::steady_clock::now() + own_record_wait;
-  reader.seek(fence.next_offset());
+  auto deadline = std::chrono::steady_clock::now() + own_record_wait;
   while (fence.now() == fence::standing::announcing) {
-    if (const auto* m = reader.next(read_wait)) read_message(*m);
-    if (std::chrono::steady_clock::now() > deadline) {
+    if (read_on(read_wait)) {
+      deadline = std::chrono::steady_clock::now() + own_record_wait;
+    } else if (std::chrono::steady_clock::now() > deadline) {
       fence.lost();
       throw store::store_error(name + ": our announcement does not come back from the log");
     }
   }
-  hand_to_view();
-  if (fence.now() != fence::standing::leading)
-    throw store::store_error(name + ": another node announced itself under epoch " +
-                             std::to_string(fence.folded().epoch) + " at the same time; this one tries again");
+  if (fence.now() != fence::standing::leading) return false;
+  begin_to_lead();
+  return true;
+}
+
+void kafka_journal::state::begin_to_lead() {
+  tail.start(fence.next_offset(), fence.folded().epoch);
   const std::lock_guard lock(mutex);
   present = fence.own();
   counts.epoch = fence.folded().epoch;
   counts.end = fence.next_offset();
+  counts.released = false;
   counts.leading = true;
   ++counts.announced;
   if (feed.offset > fed.offset) fed = feed;
   journaled_commands = commands;
   dealt_with = -1;
   consumed.clear();
-  other.clear();
+}
+
+append_result kafka_journal::state::reopen() {
+  if (const auto r = view.reopen(); r.status != append_status::committed) return r;
+  begun = false;
+  catch_up();
+  if (!other.empty()) return {append_status::deposed, name + ": " + other};
+  switch (options.lead_again ? options.lead_again() : kafka_journal_options::again::yes) {
+    case kafka_journal_options::again::not_yet:
+      return {append_status::unknown, name + ": this node waits for its own heartbeat to come back from the log"};
+    case kafka_journal_options::again::no:
+      return {append_status::deposed, name + ": it is another node's turn to lead it"};
+    case kafka_journal_options::again::yes:
+      break;
+  }
+  if (announce()) return {};
+  return {append_status::deposed, name + ": " + (other.empty() ? "another node announced itself" : other)};
 }
 
 // Blocks until the message is in the log, or has failed, or nobody knows.
@@ -313,6 +383,7 @@ kafka_producer::delivery kafka_journal::state::deliver(const std::string& bytes)
 
 append_result kafka_journal::state::step_down(std::string why) {
   fence.lost();
+  begun = false;
   const std::lock_guard lock(mutex);
   counts.leading = false;
   ++counts.stepped_down;
@@ -322,10 +393,12 @@ append_result kafka_journal::state::step_down(std::string why) {
 append_result kafka_journal::state::write(const store::record& r) {
   if (fence.now() != fence::standing::leading) return step_down("this node does not lead it");
   if (auto why = tail.doubts(); !why.empty()) return step_down(std::move(why));
-  const auto s = fence.next(record_kind::batch);
-  take_marks();
+  const bool empty = r.runs.empty() && r.heartbeats.empty() && r.outcomes.empty();
+  const bool barrier = !take_marks() && empty;
+  const auto s = fence.next(barrier ? record_kind::barrier : record_kind::batch);
   std::uint32_t crc = 0;
-  const auto bytes = encode(s, batch{.changes = r, .position = commands, .feed = feed}, &crc);
+  const auto bytes =
+      barrier ? encode(s, &crc) : encode(s, batch{.changes = r, .position = commands, .feed = feed}, &crc);
   if (bytes.size() > largest_record) {
     fence.lost();  // nothing was written, but the stamp is used up
     return {append_status::refused,
@@ -351,22 +424,26 @@ append_result kafka_journal::state::write(const store::record& r) {
   {
     const std::lock_guard lock(mutex);
     counts.end = d.offset + 1;
+    counts.position = counts.end;
     ++counts.appended;
   }
   tail.expect({d.offset, crc});
-  return view.append(r, position_at(d.offset, crc));
+  // A barrier changes nothing: a view that lacks it reads it again.
+  return barrier ? append_result{} : view.append(r, position_at(d.offset, crc));
 }
 
-// What other threads have dealt with since rides in the batch.
-void kafka_journal::state::take_marks() {
+// What other threads have dealt with since rides in the batch. False: nothing new.
+bool kafka_journal::state::take_marks() {
   const std::lock_guard lock(mutex);
+  const auto before = std::pair{feed.offset, commands};
   if (fed.offset > feed.offset) feed = fed;
-  if (dealt_with < 0) return;
+  if (dealt_with < 0) return feed.offset != before.first;
   while (!consumed.empty() && consumed.begin()->first <= dealt_with) {
     dealt_with = std::max(dealt_with, consumed.begin()->second);
     consumed.erase(consumed.begin());
   }
   commands = std::max(commands, dealt_with);
+  return std::pair{feed.offset, commands} != before;
 }
 
 // False: in what others wrote was a higher announcement.
@@ -395,17 +472,21 @@ append_result kafka_journal::append(const store::record& r) {
 }
 
 append_result kafka_journal::reopen() {
-  auto& s = *state_;
   try {
-    if (const auto r = s.view.reopen(); r.status != append_status::committed) return r;
-    s.lead();
-    return {};
-  } catch (const superseded& e) {
-    return {append_status::broken,
-            s.name + ": " + std::string(e.what()) +
-                "; this version has one node a namespace: stop one of them, or give it a namespace of its own"};
+    return state_->reopen();
   } catch (const std::exception& e) {
     return {append_status::unknown, e.what()};
+  }
+}
+
+bool kafka_journal::follow(std::chrono::milliseconds wait) { return state_->follow(wait); }
+
+bool kafka_journal::announce() {
+  try {
+    return state_->announce();
+  } catch (...) {
+    state_->begun = false;
+    throw;
   }
 }
 
@@ -455,6 +536,7 @@ bool kafka_journal::release() {
   const auto d = s.deliver(encode(stamp));
   const bool done = d.code == 0 && s.fence.acknowledged(d.offset, stamp) == fence::ack::in_place;
   s.fence.lost();
+  s.begun = false;
   const std::lock_guard lock(s.mutex);
   s.counts.leading = false;
   return done;
@@ -462,10 +544,14 @@ bool kafka_journal::release() {
 
 kafka_journal_stats kafka_journal::stats() const { return state_->stats(); }
 
+std::unique_ptr<kafka_journal> follow_kafka_journal(kafka_journal_options o, store::embedded_journal& view) {
+  return std::unique_ptr<kafka_journal>(new kafka_journal(std::make_unique<kafka_journal::state>(std::move(o), view)));
+}
+
 std::unique_ptr<kafka_journal> open_kafka_journal(kafka_journal_options o, store::embedded_journal& view) {
-  auto s = std::make_unique<kafka_journal::state>(std::move(o), view);
-  s->lead();
-  return std::unique_ptr<kafka_journal>(new kafka_journal(std::move(s)));
+  auto j = follow_kafka_journal(std::move(o), view);
+  if (!j->announce()) throw store::store_error("another node announced itself at the same time; this one tries again");
+  return j;
 }
 
 }  // namespace pawl::broker

@@ -1,8 +1,10 @@
 // The journal of one partition in Kafka, with a view of it in SQLite. docs/journal.md has the rules.
 //
-//     append:  stamp --> Kafka, acks=all --in place?--> the view --> committed
-//     open, reopen:  read from where the view stands to the end --> announce --> read until our announcement is there
-//     meanwhile:  a thread of its own reads the journal back; what it does not find as it was acknowledged stops us
+//     follow:    the log, from where the view stands --> the fold --> the view; for as long as another node leads
+//     announce:  our announcement --> Kafka; read until it is there, accepted: leading
+//     append:    stamp --> Kafka, acks=all --in place?--> the view --> committed
+//     meanwhile: a thread of its own reads the journal back; what it does not find as it was acknowledged stops us
+//     reopen:    read to the end --nobody else announced, and we may--> announce; else deposed: follow again
 //
 // The view is written behind the log, in the same call: who asks it right after a commit sees the commit. It may be
 // lost at any time; then it is read anew from the log.
@@ -34,13 +36,23 @@ struct kafka_journal_options {
   std::int32_t partition = 0;
   announcer who;
   std::chrono::milliseconds append_timeout{10'000};  ///< after which the outcome of an append is unknown
+  /// Whether a node that has led until an append failed may announce itself anew. Asked by reopen() when nobody else
+  /// has; empty: yes.
+  enum class again : std::uint8_t {
+    yes,
+    not_yet,  ///< nothing is known yet; reopen() is `unknown`, to be tried again
+    no,  ///< it is another node's turn; reopen() is `deposed`
+  };
+  std::function<again()> lead_again{};
   std::function<void(const std::string& event)> warn{};  ///< what a person should know; any thread
   std::function<void(const catch_up_progress&)> progress{};  ///< about every 100 ms while there is much to read
 };
 
 struct kafka_journal_stats {
   std::uint64_t epoch = 0;
-  std::int64_t end = 0;              ///< behind our newest record
+  std::int64_t position = 0;         ///< the view has what is below
+  std::int64_t end = 0;              ///< leading: behind our newest record; following: of the log, as last heard
+  bool released = false;             ///< the newest leader has given the partition up
   std::int64_t read_back = 0;        ///< how far the tail has been seen
   std::uint64_t appended = 0;
   std::uint64_t skipped = 0;         ///< records of others that no reader counts
@@ -50,17 +62,28 @@ struct kafka_journal_stats {
   std::uint64_t stepped_down = 0;
   std::uint64_t rebuilt = 0;         ///< how often the view did not fit the log
   bool leading = false;
+  std::chrono::steady_clock::time_point at_end{};  ///< when the view was last known to have all of the log
 };
 
-/// append and reopen: one thread. Everything else: any thread.
+/// follow, announce, append, reopen, release: one thread at a time. Everything else: any thread.
 class kafka_journal final : public store::journal {
  public:
   ~kafka_journal() override;
   kafka_journal(const kafka_journal&) = delete;
   kafka_journal& operator=(const kafka_journal&) = delete;
 
-  /// `unknown` when the outcome is, and when another node leads.
+  /// Brings the view along: waits at most `wait` for something to read, reads what is there for some 200 ms, and
+  /// returns; true: something was read. A view that does not fit the log is read anew. After having led, and after an
+  /// exception, it goes on from where the view stands. Throws kafka_error and store::store_error.
+  bool follow(std::chrono::milliseconds wait);
+  /// Appends an announcement and reads on until it is there. False: another one was accepted before ours, or instead.
+  /// Throws as follow(), which is to be called next then.
+  bool announce();
+
+  /// `unknown` when the outcome is, and when this node does not lead. An empty record is a barrier, or carries the
+  /// marks below; it is appended all the same.
   store::append_result append(const store::record& r) override;
+  /// `deposed`: another node leads, or it is another node's turn; see kafka_journal_options::lead_again.
   store::append_result reopen() override;
   engine::reign reign() const override;
   engine::run_key next_run_key() const override;
@@ -85,14 +108,18 @@ class kafka_journal final : public store::journal {
   kafka_journal_stats stats() const;
 
  private:
-  friend std::unique_ptr<kafka_journal> open_kafka_journal(kafka_journal_options o, store::embedded_journal& view);
+  friend std::unique_ptr<kafka_journal> follow_kafka_journal(kafka_journal_options o, store::embedded_journal& view);
   struct state;
   explicit kafka_journal(std::unique_ptr<state> s);
   std::unique_ptr<state> state_;
 };
 
-/// Brings the view up to the end of the log and begins to lead. `view` is opened with truth = false and must outlive
-/// the journal; nobody else appends to it. Blocks. Throws kafka_error and store::store_error.
+/// One that follows. `view` is opened with truth = false and must outlive the journal; nobody else appends to it.
+/// Throws kafka_error.
+std::unique_ptr<kafka_journal> follow_kafka_journal(kafka_journal_options o, store::embedded_journal& view);
+
+/// Brings the view up to the end of the log and begins to lead, whoever did before: for a node that is alone. Blocks.
+/// Throws kafka_error and store::store_error.
 std::unique_ptr<kafka_journal> open_kafka_journal(kafka_journal_options o, store::embedded_journal& view);
 
 }  // namespace pawl::broker

@@ -127,6 +127,7 @@ bool ownership_fold::hear(std::int64_t offset, std::int64_t append_ms, const hea
   } else if (h.born >= 0 && h.born < n->born) {
     n->born = n->lives.back().born = h.born;  // this reader had begun behind its first heartbeat
   }
+  n->name = h.name;
   n->address = h.address;
   n->health = h.health;
   n->runs = h.runs;

@@ -92,6 +92,7 @@ struct heartbeat {
   std::uint64_t beat = 0;  ///< 1, 2, … within the incarnation; ownership::sign sets it
   std::int64_t born = -1;  ///< offset of this incarnation's first heartbeat, once known; ownership::sign sets it
   std::int64_t sent_ms = 0;  ///< the node's own wall time, since the Unix epoch
+  std::string name{};  ///< for people
   std::string address{};
   node_health health = node_health::ok;
   std::vector<std::string> runs{};  ///< workflow types, opaque
@@ -142,6 +143,7 @@ struct partition_standing {
 struct node_state {
   engine::incarnation incarnation = 0;
   std::int64_t born = -1;
+  std::string name{};
   std::string address{};
   node_health health = node_health::ok;
   std::vector<std::string> runs{};

@@ -159,11 +159,35 @@ std::vector<topic_spec> topics_of(const topic_options& o) {
   };
 }
 
+namespace {
+
+// With the number of partitions that the namespace was made with, if it was.
+topic_options as_made(topic_options o, const std::map<std::string, found_topic>& there) {
+  for (const char* what : {"journal", "commands", "events"})
+    if (const auto it = there.find(o.name_space + "." + what); it != there.end()) {
+      o.partitions = it->second.partitions;
+      break;
+    }
+  return o;
+}
+
+}  // namespace
+
+std::int32_t partitions_of(const kafka_options& client, const std::string& name_space) {
+  kafka_producer p(client, {});
+  const auto there = topics_there(p.handle());
+  const auto it = there.find(name_space + ".journal");
+  if (it == there.end())
+    throw make_kafka_error("asking for the partitions of topic " + name_space + ".journal",
+                           RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+  return it->second.partitions;
+}
+
 std::vector<topic_finding> check_topics(const kafka_options& client, const topic_options& o) {
   kafka_producer p(client, {});
   const auto there = topics_there(p.handle());
   std::vector<topic_finding> out;
-  for (const auto& t : topics_of(o)) {
+  for (const auto& t : topics_of(as_made(o, there))) {
     if (const auto it = there.find(t.name); it != there.end())
       check_one(p.handle(), t, it->second, out);
     else
@@ -177,7 +201,8 @@ std::vector<std::string> create_topics(const kafka_options& client, const topic_
   const auto there = topics_there(p.handle());
   std::vector<new_topic_ptr> wanted;
   std::vector<rd_kafka_NewTopic_t*> handles;
-  for (const auto& t : topics_of(o)) {
+  const auto topics = topics_of(as_made(o, there));
+  for (const auto& t : topics) {
     if (there.contains(t.name)) continue;
     std::array<char, 512> why{};
     new_topic_ptr n(rd_kafka_NewTopic_new(t.name.c_str(), t.partitions, t.copies, why.data(), why.size()));
@@ -204,7 +229,7 @@ std::vector<std::string> create_topics(const kafka_options& client, const topic_
     }
     made.push_back(name);
   }
-  await_topics(p.handle(), topics_of(o));
+  await_topics(p.handle(), topics);
   return made;
 }
 

@@ -13,7 +13,9 @@ namespace pawl::broker {
 
 struct topic_options {
   std::string name_space = "pawl";
-  std::int32_t partitions = 1;   ///< of commands, journal and events; fixed for ever when they are made
+  /// Of commands, journal and events, when the first of them is made; then it is fixed for ever, and what is there
+  /// counts.
+  std::int32_t partitions = 1;
   /// True: one broker is all there is. Else three copies of everything, two of which have it before it counts.
   bool single_broker = false;
 };
@@ -38,6 +40,9 @@ struct topic_finding {
 
 /// What is not as it has to be; empty when all is well. Throws kafka_error when the brokers cannot be asked.
 std::vector<topic_finding> check_topics(const kafka_options& client, const topic_options& o);
+
+/// How many partitions the namespace has. Throws kafka_error: the brokers cannot be asked, or its topics are not there.
+std::int32_t partitions_of(const kafka_options& client, const std::string& name_space);
 
 /// Makes those that are missing; leaves the others alone. The names of those made. Throws kafka_error.
 std::vector<std::string> create_topics(const kafka_options& client, const topic_options& o);

@@ -107,6 +107,7 @@ enum class append_status : std::uint8_t {
             ///< message
   no_space,  ///< outcome unknown; reopen and fold; goes on when space returns
   unknown,  ///< an error of a write or a sync: outcome unknown; reopen and fold
+  deposed,  ///< another node leads, or is to: never reopened by who appends
   broken,  ///< the disk fails (EIO) or the file is corrupt: the node must stop, and check the integrity at the next
            ///< start
 };

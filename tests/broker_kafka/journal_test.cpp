@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <thread>
+
 #include "tests/broker_kafka/kafka_fixture.hpp"
 #include "tests/store/fixture.hpp"
 
@@ -23,17 +25,8 @@ class member {
     open_view();
   }
   void open_view() { view = store::open_embedded({.directory = directory.path(), .truth = false}); }
-  void lead() {
-    journal =
-        open_kafka_journal({.client = client_,
-                            .topic = name_space_ + ".journal",
-                            .partition = 0,
-                            .who = {.node_id = "node-" + std::to_string(incarnation_), .incarnation = incarnation_},
-                            .append_timeout = 4s,
-                            .warn = [this](const std::string& w) { warnings += w + "\n"; },
-                            .progress = {}},
-                           *view);
-  }
+  void lead() { journal = open_kafka_journal(options(), *view); }
+  void follow() { journal = follow_kafka_journal(options(), *view); }
   void leave() {
     journal.reset();
     view.reset();
@@ -69,8 +62,20 @@ class member {
   std::unique_ptr<store::embedded_journal> view;
   std::unique_ptr<kafka_journal> journal;
   std::string warnings;
+  std::function<kafka_journal_options::again()> lead_again;
 
  private:
+  kafka_journal_options options() {
+    return {.client = client_,
+            .topic = name_space_ + ".journal",
+            .partition = 0,
+            .who = {.node_id = "node-" + std::to_string(incarnation_), .incarnation = incarnation_},
+            .append_timeout = 4s,
+            .lead_again = lead_again,
+            .warn = [this](const std::string& w) { warnings += w + "\n"; },
+            .progress = {}};
+  }
+
   kafka_options client_;
   std::string name_space_;
   engine::incarnation incarnation_;
@@ -129,14 +134,105 @@ TEST_F(journal, who_was_superseded_commits_nothing_and_says_by_whom) {
   // It may write once before it hears: into the log, and into nobody's view.
   EXPECT_FALSE(a->run("late"));
   const auto r = a->journal->reopen();
-  EXPECT_EQ(r.status, append_status::broken);
+  EXPECT_EQ(r.status, append_status::deposed);
   EXPECT_THAT(r.message, HasSubstr("node-2 leads it"));
   ASSERT_TRUE(b->run("second"));
+  // It follows now, and may lead again when it is its turn.
+  EXPECT_TRUE(eventually([&] {
+    a->journal->follow(10ms);
+    return a->has("second");
+  }));
+  EXPECT_FALSE(a->journal->stats().leading);
+  EXPECT_TRUE(a->journal->announce());
+  ASSERT_TRUE(a->run("third"));
+  EXPECT_EQ(b->journal->reopen().status, append_status::deposed);
   auto c = someone(3);
   c->lead();
-  EXPECT_EQ(c->seen(), b->seen());
-  EXPECT_TRUE(c->has("first") && c->has("second"));
+  EXPECT_EQ(c->seen(), a->seen());
+  EXPECT_TRUE(c->has("first") && c->has("second") && c->has("third"));
   EXPECT_FALSE(c->has("late") || b->has("late"));
+}
+
+TEST_F(journal, a_follower_keeps_up_and_takes_over_what_is_released) {
+  auto a = someone(1);
+  a->lead();
+  auto b = someone(2);
+  b->follow();
+  for (int k = 0; k < 20; ++k) ASSERT_TRUE(a->run("w-" + std::to_string(k)));
+  EXPECT_TRUE(eventually([&] {
+    b->journal->follow(10ms);
+    return b->journal->stats().position == a->journal->stats().end;
+  }));
+  EXPECT_EQ(b->seen(), a->seen());
+  EXPECT_FALSE(b->journal->stats().released);
+  ASSERT_TRUE(a->journal->release());
+  EXPECT_TRUE(eventually([&] {
+    b->journal->follow(10ms);
+    return b->journal->stats().released;
+  }));
+  EXPECT_TRUE(b->journal->announce());
+  EXPECT_FALSE(b->journal->stats().released);
+  ASSERT_TRUE(b->run("more"));
+  EXPECT_EQ(b->journal->stats().rebuilt, 0U);
+}
+
+// Both announce the same epoch, and the log says who was first.
+TEST_F(journal, of_two_announcers_at_once_one_leads) {
+  for (int round = 0; round < 5; ++round) {
+    auto a = someone(1);
+    auto b = someone(2);
+    a->follow();
+    b->follow();
+    for (auto* m : {a.get(), b.get()})
+      while (m->journal->follow(50ms)) {
+      }
+    bool a_leads = false;
+    std::thread other([&] { a_leads = a->journal->announce(); });
+    const bool b_leads = b->journal->announce();
+    other.join();
+    ASSERT_TRUE(a_leads || b_leads);
+    // The second may have read the first's announcement before it wrote its own: then it took over.
+    auto& winner = a->journal->stats().epoch > b->journal->stats().epoch || !b_leads ? *a : *b;
+    auto& loser = &winner == a.get() ? *b : *a;
+    ASSERT_TRUE(winner.run("round-" + std::to_string(round)));
+    EXPECT_FALSE(loser.run("lost-" + std::to_string(round)));
+    auto reader = someone(3);
+    reader->lead();
+    EXPECT_TRUE(reader->has("round-" + std::to_string(round)));
+    EXPECT_FALSE(reader->has("lost-" + std::to_string(round)));
+  }
+}
+
+TEST_F(journal, an_empty_record_is_a_barrier_that_only_a_leader_gets_through) {
+  auto a = someone(1);
+  a->lead();
+  ASSERT_TRUE(a->run("one"));
+  const auto before = a->journal->stats();
+  EXPECT_EQ(a->journal->append({}).status, append_status::committed);
+  EXPECT_EQ(a->journal->stats().end, before.end + 1);
+  ASSERT_TRUE(a->run("two"));
+  a->leave();
+  a->open_view();
+  a->lead();
+  EXPECT_TRUE(a->has("two"));
+  EXPECT_EQ(a->journal->stats().rebuilt, 0U);
+  auto b = someone(2);
+  b->lead();
+  EXPECT_NE(a->journal->append({}).status, append_status::committed);
+}
+
+TEST_F(journal, who_may_not_lead_again_is_deposed_or_told_to_wait) {
+  auto a = someone(1);
+  using again = kafka_journal_options::again;
+  auto answer = again::not_yet;
+  a->lead_again = [&] { return answer; };
+  a->lead();
+  EXPECT_EQ(a->journal->reopen().status, append_status::unknown);
+  answer = again::no;
+  EXPECT_EQ(a->journal->reopen().status, append_status::deposed);
+  answer = again::yes;
+  EXPECT_EQ(a->journal->reopen().status, append_status::committed);
+  ASSERT_TRUE(a->run("one"));
 }
 
 // The zombie's record is in the log, for certain: written by hand, under the epoch that is over.

@@ -23,9 +23,17 @@ TEST_F(topics, what_differs_is_told_with_the_mend) {
   const auto found = check_topics(client(), {.name_space = name_space, .partitions = 4, .single_broker = false});
   std::string all;
   for (const auto& f : found) all += f.topic + " " + f.what + ": " + f.mend + "\n";
-  EXPECT_THAT(all, HasSubstr(name_space + ".journal has 1 partitions, and has to have 4"));
   EXPECT_THAT(all, HasSubstr("has 1 copies, and has to have 3"));
   EXPECT_THAT(all, HasSubstr("min.insync.replicas is 1, and has to be 2: kafka-configs.sh --alter"));
+}
+
+// The number in the options is for topics that are made; what a namespace has been made with counts.
+TEST_F(topics, the_number_of_partitions_is_that_of_the_topics_there) {
+  const topic_options more{.name_space = name_space, .partitions = 4, .single_broker = true};
+  EXPECT_TRUE(check_topics(client(), more).empty());
+  EXPECT_TRUE(create_topics(client(), more).empty());
+  EXPECT_EQ(partitions_of(client(), name_space), 1);
+  EXPECT_THROW(partitions_of(client(), "nobody"), kafka_error);
 }
 
 TEST_F(topics, what_is_missing_is_told) {

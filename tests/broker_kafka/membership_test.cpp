@@ -1,0 +1,117 @@
+// Nodes hear of each other through a real Kafka.
+#include "broker/membership.hpp"
+
+#include <gmock/gmock.h>
+
+#include <atomic>
+
+#include "tests/broker_kafka/kafka_fixture.hpp"
+
+namespace pawl::broker {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+class members : public on_kafka {
+ protected:
+  struct node {
+    std::mutex mutex;
+    std::string replaced;
+    std::atomic<bool> leads{false};
+    std::atomic<node_health> health{node_health::ok};
+    std::unique_ptr<membership> m;
+    std::string told() {
+      const std::lock_guard lock(mutex);
+      return replaced;
+    }
+    bool announces() const { return m->consider(0, {}) == verdict::announce; }
+  };
+
+  std::unique_ptr<node> join(const std::string& id, engine::incarnation incarnation) {
+    auto n = std::make_unique<node>();
+    n->m = std::make_unique<membership>(
+        membership_options{.client = client(),
+                           .topic = name_space + ".nodes",
+                           .node = id,
+                           .incarnation = incarnation,
+                           .ownership = {.partitions = 1, .standbys = 1, .session = 1'500ms},
+                           .report =
+                               [n = n.get()] {
+                                 heartbeat h;
+                                 h.address = "127.0.0.1:1";
+                                 h.health = n->health;
+                                 h.partitions = {{.partition = 0,
+                                                  .role = n->leads ? partition_role::leading : partition_role::standby,
+                                                  .position = 0}};
+                                 return h;
+                               },
+                           .replaced =
+                               [n = n.get()](const std::string& why) {
+                                 const std::lock_guard lock(n->mutex);
+                                 n->replaced = why;
+                               },
+                           .warn = {}});
+    return n;
+  }
+  static std::size_t live(const node& n) {
+    return n.m->look([](const ownership& o) {
+      return std::count_if(o.fold().nodes().begin(), o.fold().nodes().end(),
+                           [](const auto& x) { return x.second.live; });
+    });
+  }
+};
+
+TEST_F(members, one_of_two_is_to_announce_and_the_other_takes_over_when_it_is_gone) {
+  auto a = join("a", 11);
+  auto b = join("b", 22);
+  ASSERT_TRUE(eventually([&] { return live(*a) == 2 && live(*b) == 2 && a->announces() != b->announces(); }));
+  auto& first = a->announces() ? *a : *b;
+  auto& second = a->announces() ? *b : *a;
+  EXPECT_TRUE(first.m->lives(11) && first.m->lives(22) && !first.m->lives(33));
+  first.leads = true;
+  first.m->beat_now();
+  ASSERT_TRUE(eventually([&] { return first.m->consider(0, {}) == verdict::leads; }));
+  EXPECT_NE(second.m->consider(0, {}), verdict::announce);
+  const auto gone = std::chrono::steady_clock::now();
+  first.m.reset();
+  ASSERT_TRUE(eventually([&] { return second.announces(); }));
+  const auto took = std::chrono::steady_clock::now() - gone;
+  EXPECT_GE(took, 1'000ms) << "before the session was over";
+  EXPECT_LE(took, 4'000ms);
+}
+
+TEST_F(members, who_is_leaving_is_not_placed_any_more) {
+  auto a = join("a", 11);
+  auto b = join("b", 22);
+  ASSERT_TRUE(eventually([&] { return live(*a) == 2 && live(*b) == 2 && a->announces() != b->announces(); }));
+  auto& first = a->announces() ? *a : *b;
+  auto& second = a->announces() ? *b : *a;
+  first.health = node_health::leaving;
+  first.m->beat_now();
+  EXPECT_TRUE(eventually([&] { return second.announces() && first.m->consider(0, {}) == verdict::unfit; }, 2s))
+      << "it is heard of at once, not after a session";
+}
+
+TEST_F(members, a_copied_node_id_ends_the_older_process_and_names_the_clash) {
+  auto a = join("a", 11);
+  ASSERT_TRUE(eventually([&] { return a->announces(); }));
+  auto copy = join("a", 12);
+  ASSERT_TRUE(eventually([&] { return !a->told().empty(); }));
+  EXPECT_THAT(a->told(), HasSubstr("incarnation 12 at 127.0.0.1:1"));
+  EXPECT_TRUE(eventually([&] { return copy->announces(); }));
+  EXPECT_EQ(a->m->consider(0, {}), verdict::replaced);
+  EXPECT_EQ(copy->told(), "");
+}
+
+TEST_F(members, garbage_among_the_heartbeats_is_passed) {
+  kafka_producer raw(client(), {});
+  raw.send(name_space + ".nodes", 0, "x", "this is no heartbeat", {});
+  ASSERT_TRUE(raw.flush(10s));
+  auto a = join("a", 11);
+  ASSERT_TRUE(eventually([&] { return a->announces(); }));
+  EXPECT_EQ(a->m->stats().garbage, 1U);
+}
+
+}  // namespace
+}  // namespace pawl::broker
