@@ -13,6 +13,7 @@
 #include "store/schema.hpp"
 #include "store/sqlite.hpp"
 #include "store/sqlite_view.hpp"
+#include "store/view_loader.hpp"
 
 namespace pawl::store {
 
@@ -70,6 +71,8 @@ struct embedded_journal::state {
   append_result try_open() noexcept;
   append_result write(const record& r, const log_position* position);
   append_result clear();
+  void empty_tables();
+  append_result fill(const std::function<log_position(view_loader&)>& rows);
   append_result refuse(std::string why);
   append_result fail(const sqlite_error& e);
   void checkpoint_if_due();
@@ -102,6 +105,8 @@ struct embedded_journal::state {
   std::uint32_t page_size = 0;
   std::int64_t wal_frames = 0;          // as of the newest commit
   std::int64_t checkpoint_at = 0;       // frames
+  std::atomic<std::uint64_t> emptied{0};
+  std::atomic<int> long_readings{0};
   std::atomic<std::uint64_t> records{0}, wal_bytes{0}, checkpoints{0}, checkpoint_us{0}, blocked{0};
 
   std::thread id_reader;
@@ -133,6 +138,7 @@ void embedded_journal::state::open() {
   const auto age = std::chrono::duration_cast<std::chrono::microseconds>(options.outcome_age).count();
   writer.emplace(db, *ids, record_writer::options{age, options.outcome_count, options.waiting_ids});
   refuse_the_other_kind();
+  if (!options.truth && writer->is_being_filled()) empty_tables();
   const auto drawn = draw_reign();
   begin.run();
   writer->number_of(drawn);
@@ -245,18 +251,50 @@ append_result embedded_journal::state::write(const record& r, const log_position
 append_result embedded_journal::state::clear() {
   if (!db) return {append_status::unknown, file + " is closed after a failure and has not been reopened"};
   try {
-    begin.run();
-    for (const char* table : {"runs", "events", "ids", "heartbeats", "outcomes", "log_position"})
-      db.execute(std::string("DELETE FROM ") + table);
-    db.execute("UPDATE state SET last_event_at=0, runs=0, ids_below=1");
-    commit.run();
-    stop_reading_ids();
-    writer->forget();
-    ids->clear();
-    publish();
+    empty_tables();
     return {};
   } catch (const sqlite_error& e) {
     return fail(e);
+  }
+}
+
+void embedded_journal::state::empty_tables() {
+  emptied.fetch_add(1);  // first: who has seen emptied tables sees it
+  begin.run();
+  for (const char* table : {"runs", "events", "ids", "heartbeats", "outcomes", "log_position"})
+    db.execute(std::string("DELETE FROM ") + table);
+  db.execute("UPDATE state SET last_event_at=0, runs=0, ids_below=1");
+  commit.run();
+  stop_reading_ids();
+  writer->forget();
+  ids->clear();
+  ids->mark_complete();  // nothing is on record that it lacks
+  publish();
+}
+
+append_result embedded_journal::state::fill(const std::function<log_position(view_loader&)>& rows) {
+  if (auto r = clear(); r.status != append_status::committed) return r;
+  try {
+    begin.run();
+    writer->mark_being_filled();
+    commit.run();
+    view_loader loader(db, *ids, [this] {
+      if (wal_frames >= checkpoint_at) checkpoint_if_due();
+    });
+    const auto at = rows(loader);
+    loader.finish();
+    writer->put_position(at);
+    commit.run();
+    writer->forget();
+    publish();
+    if (wal_frames >= checkpoint_at) checkpoint_if_due();
+    return {};
+  } catch (const sqlite_error& e) {
+    return fail(e);
+  } catch (...) {
+    if (db.in_transaction()) sqlite3_exec(db.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    if (auto r = clear(); r.status != append_status::committed) return r;
+    throw;
   }
 }
 
@@ -291,8 +329,9 @@ void embedded_journal::state::checkpoint_if_due() {
   int copied = 0;
   int code = sqlite3_wal_checkpoint_v2(db.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &copied);
   bool whole = code == SQLITE_OK && in_wal == copied;
-  if ((code == SQLITE_OK || code == SQLITE_BUSY) &&
-      static_cast<std::uint64_t>(wal_frames) * page_size > options.wal_limit) {
+  // A long reading is waited for only when the WAL has become very large behind it.
+  const auto limit = options.wal_limit * (long_readings.load() > 0 ? 16 : 1);
+  if ((code == SQLITE_OK || code == SQLITE_BUSY) && static_cast<std::uint64_t>(wal_frames) * page_size > limit) {
     sqlite3_busy_timeout(db.handle(), 20);
     code = sqlite3_wal_checkpoint_v2(db.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
     sqlite3_busy_timeout(db.handle(), static_cast<int>(options.busy_timeout.count()));
@@ -374,12 +413,22 @@ std::optional<log_position> embedded_journal::position() {
   auto& s = *state_;
   if (!s.writer) throw store_error(s.file + " is closed after a failure");
   try {
-    return s.writer->position();
+    return s.writer->is_being_filled() ? std::nullopt : s.writer->position();
   } catch (const sqlite_error& e) {
     throw store_error(describe(s.file, e).message);
   }
 }
 append_result embedded_journal::clear() { return state_->clear(); }
+append_result embedded_journal::fill(const std::function<log_position(view_loader&)>& rows) {
+  return state_->fill(rows);
+}
+std::shared_ptr<void> embedded_journal::long_reading() const {
+  auto* count = &state_->long_readings;
+  count->fetch_add(1);
+  return {static_cast<void*>(count), [count](void*) { count->fetch_sub(1); }};
+}
+std::uint64_t embedded_journal::emptied() const { return state_->emptied.load(); }
+const std::string& embedded_journal::directory() const { return state_->options.directory; }
 append_result embedded_journal::reopen() { return state_->try_open(); }
 engine::reign embedded_journal::reign() const {
   const std::lock_guard lock(state_->mutex);

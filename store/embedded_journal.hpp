@@ -15,6 +15,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,8 @@
 #include "store/view.hpp"
 
 namespace pawl::store {
+
+class view_loader;
 
 struct embedded_options {
   std::string directory{};
@@ -85,6 +88,17 @@ class embedded_journal final : public journal {
   /// As a view that has to be built anew: empties every table, in one transaction, so that who reads sees the old or
   /// the empty one. On the appending thread.
   append_result clear();
+  /// As a view: empties it, and `rows` puts everything that it is to hold and says where it then stands (a snapshot's
+  /// restorer does: snapshot_restore.hpp). Until that is done position() is none, whoever reads sees a part, and one
+  /// whose filling was cut short is emptied when it is opened. What `rows` throws passes through, and leaves it empty.
+  append_result fill(const std::function<log_position(view_loader&)>& rows);
+
+  /// As long as somebody has it the WAL may grow beyond its limit, so that a long reading holds up nobody who appends.
+  /// Any thread; must not outlive the journal.
+  std::shared_ptr<void> long_reading() const;
+  /// How often the tables have been emptied since the opening.
+  std::uint64_t emptied() const;
+  const std::string& directory() const;
 
   journal_stats stats() const;
 

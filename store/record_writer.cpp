@@ -109,10 +109,17 @@ void record_writer::put_position(const log_position& p) {
   feed_ = p.feed;
 }
 
-std::optional<log_position> record_writer::position() {
+void record_writer::mark_being_filled() { put_position({.at = {.offset = being_filled, .reign = {}}, .feed = {}}); }
+
+bool record_writer::is_being_filled() {
+  const auto p = position();
+  return p && p->at.offset == being_filled;
+}
+
+std::optional<log_position> read_position(database& db) {
   log_position p;
   bool found = false;
-  auto s = db_.prepare("SELECT what, offset, epoch, reign, seq, released, crc, commands FROM log_position");
+  auto s = db.prepare("SELECT what, offset, epoch, reign, seq, released, crc, commands FROM log_position");
   while (s.step()) {
     const bool view = s.bytes(0) == "view";
     auto& at = view ? p.at : p.feed;

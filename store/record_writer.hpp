@@ -20,6 +20,10 @@ struct refusal {
   std::string why;
 };
 
+/// Where a view stands; none: nothing was applied. One that is being filled has the offset `being_filled`.
+std::optional<log_position> read_position(database& db);
+inline constexpr std::int64_t being_filled = -2;
+
 class record_writer {
  public:
   struct options {
@@ -35,7 +39,10 @@ class record_writer {
   void write(const record& r);
   /// Inside of the same transaction: what was written brings the view to there.
   void put_position(const log_position& p);
-  std::optional<log_position> position();
+  std::optional<log_position> position() { return read_position(db_); }
+  /// Inside of a transaction: whatever is in the tables is a part only, until put_position().
+  void mark_being_filled();
+  bool is_being_filled();
   /// The transaction is committed.
   void settle();
   /// The transaction is rolled back.

@@ -85,6 +85,7 @@ class statement {
     return p ? std::string_view(p, static_cast<std::size_t>(sqlite3_column_bytes(handle_, n))) : std::string_view();
   }
   std::string text(int n) const { return std::string(bytes(n)); }
+  int columns() const { return sqlite3_column_count(handle_); }
   bool null(int n) const { return sqlite3_column_type(handle_, n) == SQLITE_NULL; }
   explicit operator bool() const { return handle_ != nullptr; }
 

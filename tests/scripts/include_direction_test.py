@@ -22,7 +22,7 @@ ONLY = {
     "caf": {"actors"},
     "sqlite3.h": {"store"},
     "librdkafka": {"broker"},
-    "zlib.h": {"broker"},
+    "zlib.h": {"broker", "store"},
     "toml++": {"config"},
     "boost": {"node", "examples"},
     "curl": {"node", "examples"},
