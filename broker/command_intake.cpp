@@ -3,10 +3,8 @@
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <condition_variable>
-#include <ctime>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -28,18 +26,6 @@ constexpr auto idle_wait = 100ms;
 constexpr auto dead_letter_timeout = 10'000ms;
 /// A flood of garbage is one line a second in the log, not one a message.
 constexpr auto between_warnings = 1'000ms;
-
-std::string now_text() {
-  const auto now = std::chrono::system_clock::now();
-  const auto seconds = std::chrono::system_clock::to_time_t(now);
-  const auto ms = std::chrono::duration_cast<milliseconds>(now.time_since_epoch()).count() % 1000;
-  std::tm t{};
-  ::gmtime_r(&seconds, &t);
-  std::array<char, 32> text{};
-  const auto size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &t);
-  const auto digits = std::to_string(1000 + ms);
-  return std::string(text.data(), size) + "." + digits.substr(1) + "Z";
-}
 
 /// Not within a character of UTF-8, if it is that.
 std::string cut(std::string text, std::size_t most) {
@@ -357,23 +343,15 @@ void command_intake::state::finish(table::iterator c) {
 
 void command_intake::state::send_to_dead_letters(std::int64_t offset, under_way& c) {
   const auto& m = *c.message;
-  const auto key_size = m.key ? m.key->size() : 0;
-  const auto whole = std::to_string(key_size) + "," + std::to_string(m.value.size());
-  std::optional<std::string_view> key;
-  if (m.key) key = std::string_view(*m.key).substr(0, c.cut_at);
-  const auto left = c.cut_at - std::min(c.cut_at, key_size);
-  const auto value = std::string_view(m.value).substr(0, left);
-  const auto detail = cut(c.verdict.detail, largest_dead_detail);
-  const auto at = now_text();
-  kafka_producer::headers headers{
-      {"pawl-from", m.source}, {"pawl-cause", c.verdict.cause}, {"pawl-detail", detail}, {"pawl-at", at}};
-  if (key_size + m.value.size() > c.cut_at) headers.emplace_back("pawl-cut", whole);
+  const auto letter =
+      make_dead_letter(m.key, m.value, m.headers, {m.source, c.verdict.cause, c.verdict.detail}, c.cut_at);
+  const kafka_producer::headers headers(letter.headers.begin(), letter.headers.end());
   try {
     if (!producer || !producer->fatal().empty())
       producer = std::make_unique<kafka_producer>(options.client,
                                                   kafka_producer::options{.give_up_after = dead_letter_timeout});
     producer->send(
-        options.dead_letters, 0, key, value,
+        options.dead_letters, 0, letter.key, letter.value,
         [this, now = reading, offset](const kafka_producer::delivery& d) {
           if (now == reading) dead_letter_delivered(offset, d);
         },

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/dead_letters.hpp"
 #include "broker/kafka_client.hpp"
 #include "broker/kafka_journal.hpp"
 
@@ -29,9 +30,6 @@ inline constexpr std::size_t most_commands_under_way = 1'000;
 inline constexpr std::size_t most_bytes_under_way = std::size_t{64} << 20;
 inline constexpr std::chrono::milliseconds first_command_delay{50};
 inline constexpr std::chrono::milliseconds longest_command_delay{2'000};
-/// Bytes of key and value of a dead letter; what is larger is cut, since the topic takes messages of 8 MiB.
-inline constexpr std::size_t largest_dead_letter = (std::size_t{8} << 20) - (std::size_t{64} << 10);
-inline constexpr std::size_t largest_dead_detail = 1'000;
 
 /// A message as somebody wrote it: whatever bytes.
 struct incoming_command {
@@ -40,7 +38,7 @@ struct incoming_command {
   std::int64_t timestamp_ms = -1;
   std::optional<std::string> key{};
   std::string value{};
-  std::vector<std::pair<std::string, std::string>> headers{};
+  message_headers headers{};
 };
 
 struct command_verdict {

@@ -4,7 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
 #include <thread>
+
+#include "config/nearest_name.hpp"
 
 namespace pawl::broker {
 
@@ -50,6 +55,7 @@ void forward_delivery(rd_kafka_t*, const rd_kafka_message_t* m, void*) {
   const std::unique_ptr<kafka_producer::delivered> f(static_cast<kafka_producer::delivered*>(m->_private));
   if (!f || !*f) return;
   kafka_producer::delivery d;
+  d.partition = m->partition;
   d.offset = m->offset;
   d.code = m->err;
   if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -107,29 +113,70 @@ kafka_error make_kafka_error(const std::string& doing, int code, const std::stri
 }
 
 const std::vector<std::string>& guarded_properties() {
-  static const std::vector<std::string> names{"acks",        "request.required.acks", "enable.idempotence",
-                                              "partitioner", "auto.offset.reset",     "enable.auto.commit",
-                                              "group.*",     "bootstrap.servers",     "metadata.broker.list"};
+  static const std::vector<std::string> names{"acks",
+                                              "request.required.acks",
+                                              "enable.idempotence",
+                                              "partitioner",
+                                              "auto.offset.reset",
+                                              "enable.auto.commit",
+                                              "group.*",
+                                              "transactional.id",
+                                              "isolation.level",
+                                              "delivery.report.only.error",
+                                              "bootstrap.servers",
+                                              "metadata.broker.list"};
   return names;
 }
 
-std::string check_properties(const std::map<std::string, std::string>& properties) {
+namespace {
+
+bool is_guarded(const std::string& name) {
+  return std::any_of(guarded_properties().begin(), guarded_properties().end(), [&](const std::string& g) {
+    return name == g || (g.ends_with('*') && name.starts_with(g.substr(0, g.size() - 1)));
+  });
+}
+
+std::string nearest_property(const std::string& name) {
+  char* text = nullptr;
+  std::size_t size = 0;
+  std::vector<std::string> names;
+  if (auto* table = ::open_memstream(&text, &size)) {
+    rd_kafka_conf_properties_show(table);
+    std::fclose(table);
+    std::istringstream lines(std::string(text, size));
+    for (std::string line; std::getline(lines, line);)
+      if (const auto end = line.find_first_of(" |");
+          end != 0 && end != std::string::npos && line.find('|') != std::string::npos)
+        names.push_back(line.substr(0, end));
+    std::free(text);
+  }
+  const auto nearest = config::nearest_name(name, names);
+  return nearest ? "Did you mean " + *nearest + "?" : "Write a name that librdkafka's documentation has";
+}
+
+}  // namespace
+
+std::vector<property_mistake> check_properties(const std::map<std::string, std::string>& properties) {
   conf_ptr conf(rd_kafka_conf_new(), &rd_kafka_conf_destroy);
+  std::vector<property_mistake> wrong;
   for (const auto& [name, value] : properties) {
-    for (const auto& guarded : guarded_properties())
-      if (name == guarded || (guarded.ends_with('*') && name.starts_with(guarded.substr(0, guarded.size() - 1))))
-        return "kafka.properties may not set " + name + ": pawl's guarantees rest on it";
+    if (is_guarded(name)) {
+      wrong.push_back({name, "pawl sets this property itself: its guarantees rest on it", "Leave it out"});
+      continue;
+    }
     std::array<char, 512> why{};
     switch (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), why.data(), why.size())) {
       case RD_KAFKA_CONF_UNKNOWN:
-        return "kafka.properties: librdkafka has no property " + name;
+        wrong.push_back({name, "librdkafka has no such property", nearest_property(name)});
+        break;
       case RD_KAFKA_CONF_INVALID:
-        return "kafka.properties: librdkafka does not take this value of " + name;
+        wrong.push_back({name, "librdkafka does not take this value", "See its documentation for what it may be"});
+        break;
       case RD_KAFKA_CONF_OK:
         break;
     }
   }
-  return {};
+  return wrong;
 }
 
 // ---- reader

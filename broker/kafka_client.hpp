@@ -58,9 +58,13 @@ struct kafka_options {
 
 /// The names that `properties` may not set, because correctness rests on them; "group.*" stands for all that begin so.
 const std::vector<std::string>& guarded_properties();
-/// What is wrong with them: a guarded name, or what librdkafka does not know; empty when all is well. Never quotes a
-/// value.
-std::string check_properties(const std::map<std::string, std::string>& properties);
+struct property_mistake {
+  std::string name;
+  std::string what;  ///< never quotes a value
+  std::string mend;
+};
+/// What is wrong with them: guarded names, and what librdkafka does not know or take.
+std::vector<property_mistake> check_properties(const std::map<std::string, std::string>& properties);
 
 struct kafka_message {
   std::int64_t offset = -1;
@@ -127,6 +131,7 @@ class kafka_producer {
   kafka_producer& operator=(const kafka_producer&) = delete;
 
   struct delivery {
+    std::int32_t partition = -1;
     std::int64_t offset = -1;
     int code = 0;  ///< 0: it is in the log at `offset`
     bool unknown = false;  ///< it may be in the log or not

@@ -233,6 +233,24 @@ std::vector<std::string> create_topics(const kafka_options& client, const topic_
   return made;
 }
 
+void delete_records(const kafka_options& client, const std::string& topic, std::int32_t partition,
+                    std::int64_t offset) {
+  const auto doing = "deleting what is below offset " + std::to_string(offset) + " of " + topic;
+  kafka_producer p(client, {});
+  std::unique_ptr<rd_kafka_topic_partition_list_t, decltype(&rd_kafka_topic_partition_list_destroy)> list(
+      rd_kafka_topic_partition_list_new(1), &rd_kafka_topic_partition_list_destroy);
+  rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset = offset;
+  std::unique_ptr<rd_kafka_DeleteRecords_t, decltype(&rd_kafka_DeleteRecords_destroy)> asked(
+      rd_kafka_DeleteRecords_new(list.get()), &rd_kafka_DeleteRecords_destroy);
+  queue_ptr queue(rd_kafka_queue_new(p.handle()));
+  auto* handle = asked.get();
+  rd_kafka_DeleteRecords(p.handle(), &handle, 1, nullptr, queue.get());
+  const auto e = answer_to(queue.get(), doing);
+  const auto* done = rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(e.get()));
+  if (done->cnt != 1) throw make_kafka_error(doing, RD_KAFKA_RESP_ERR__FAIL);
+  if (const auto code = done->elems[0].err; code != RD_KAFKA_RESP_ERR_NO_ERROR) throw make_kafka_error(doing, code);
+}
+
 std::vector<topic_finding> ensure_topics(const kafka_options& client, const topic_options& o,
                                          const std::function<void(const std::string& name)>& made) {
   const auto names = create_topics(client, o);

@@ -52,4 +52,7 @@ std::vector<std::string> create_topics(const kafka_options& client, const topic_
 std::vector<topic_finding> ensure_topics(const kafka_options& client, const topic_options& o,
                                          const std::function<void(const std::string& name)>& made);
 
+/// Deletes what is below `offset` for good. Throws kafka_error.
+void delete_records(const kafka_options& client, const std::string& topic, std::int32_t partition, std::int64_t offset);
+
 }  // namespace pawl::broker

@@ -29,8 +29,8 @@ layer read_environment(const std::vector<std::pair<std::string, std::string>>& e
     if (!variable.starts_with("PAWL_")) continue;
     if (std::find(of_others.begin(), of_others.end(), variable) != of_others.end()) continue;
     const source from{source::origin::environment, printable(variable, 80)};
-    if (const auto* target = table.find_variable(variable)) {
-      read.given.push_back({target, value, written_as::text, from});
+    if (auto target = table.of_variable(variable)) {
+      read.given.push_back({std::move(target), value, written_as::text, from});
     } else {
       auto mend = table.nearest_variable(variable);
       read.wrong.push_back({problem_code::unknown_name, from.text(), "", "no setting has this variable",
@@ -51,8 +51,8 @@ layer read_flags(const std::vector<std::string>& flags, const setting_table& tab
     if (!has_value) {
       read.wrong.push_back({problem_code::wrong_type, from.text(), "", in_quotes(name) + " is not followed by '='",
                             "Write section.key=value, such as pool.threads=64"});
-    } else if (const auto* target = table.find(name)) {
-      read.given.push_back({target, flag.substr(name.size() + 1), written_as::text, from});
+    } else if (auto target = table.named(name)) {
+      read.given.push_back({std::move(target), flag.substr(name.size() + 1), written_as::text, from});
     } else {
       read.wrong.push_back({problem_code::unknown_name, from.text(), "", "there is no setting " + in_quotes(name),
                             name_mend(table.nearest_setting(name))});

@@ -3,6 +3,7 @@
 #include "config/setting_table.hpp"
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +25,7 @@ enum class written_as { text, toml_string, toml_integer, toml_float, toml_boolea
 
 // One value given to one setting, not yet checked.
 struct assignment {
-  const setting* target;
+  std::shared_ptr<const setting> target;
   std::string text;  // empty for toml_other
   written_as form;
   source from;

@@ -23,6 +23,12 @@ std::vector<listed_setting> list(const loaded& configuration, const setting_tabl
   for (const auto& s : table.rows)
     rows.push_back(
         {s.name, mask(s, format_value(s.get(configuration.values))), configuration.source_of(s.name).text(), s.doc});
+  auto values = configuration.values;
+  for (const auto& section : table.open)
+    for (const auto& [key, value] : section.at(values)) {
+      const auto s = section.row(key);
+      rows.push_back({s.name, mask(s, value), configuration.source_of(s.name).text(), s.doc});
+    }
   return rows;
 }
 
@@ -32,14 +38,21 @@ std::string sample_file(const setting_table& table) {
       "over\n"
       "# this file, and a flag over both. Made from config/setting_table.cpp; a test keeps it equal.\n";
   std::string_view section;
+  const auto begin_open = [&](std::string_view of) {
+    for (const auto& o : table.open)
+      if (std::string_view(o.name).starts_with(std::string(of) + "."))
+        text += "\n# " + o.doc + ".\n#[" + o.name + "]\n";
+  };
   for (const auto& s : table.rows) {
     if (s.section() != section) {
+      if (!section.empty()) begin_open(section);
       section = s.section();
       text += "\n[" + std::string(section) + "]\n";
     }
     text += "# " + s.doc + " (" + range_text(s) + ").\n";
     text += "#" + std::string(s.key()) + " = " + default_literal(s) + "\n";
   }
+  begin_open(section);
   return text;
 }
 
@@ -48,6 +61,7 @@ std::string docs_table(const setting_table& table) {
   for (const auto& s : table.rows)
     text += "| `" + s.name + "` | " + std::string(type_text(s.kind)) + (s.secret ? ", secret" : "") + " | `" +
             default_literal(s) + "` | " + range_text(s) + " | " + s.doc + " |\n";
+  for (const auto& o : table.open) text += "| `" + o.name + ".NAME` | text, secret | | | " + o.doc + " |\n";
   return text;
 }
 

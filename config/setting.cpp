@@ -35,6 +35,12 @@ bool is_plain_text(std::string_view text) {
   return true;
 }
 
+std::string without_line_ends(std::string_view text) {
+  std::string out(text);
+  std::erase_if(out, [](char c) { return c == '\n' || c == '\r'; });
+  return out;
+}
+
 std::string shown(const setting& s, std::string_view text) { return s.secret ? "the value" : in_quotes(text); }
 
 value_error malformed(const setting& s, std::string_view text) {
@@ -77,7 +83,7 @@ outcome<setting_value, value_error> parse_kind(const setting& s, std::string_vie
     case setting_kind::size:
       return as_value(s, text, parse_size(text));
     case setting_kind::text:
-      if (!is_plain_text(text))
+      if (!is_plain_text(s.lines ? without_line_ends(text) : std::string(text)))
         return value_error{problem_code::bad_value, shown(s, text) + " has control characters or is not UTF-8"};
       return setting_value(std::string(text));
     case setting_kind::choice:
@@ -90,7 +96,9 @@ outcome<setting_value, value_error> parse_kind(const setting& s, std::string_vie
 
 }  // namespace
 
-std::string setting::variable() const {
+std::string setting::variable() const { return variable_of(name); }
+
+std::string variable_of(const std::string& name) {
   auto variable = "PAWL_" + name;
   for (auto& c : variable) c = c == '.' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - ('a' - 'A')) : c;
   return variable;

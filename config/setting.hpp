@@ -32,6 +32,7 @@ struct setting {
   setting_kind kind;
   std::string doc;  // one line without a full stop; of a secret too, so no example values of one
   bool secret = false;
+  bool lines = false;  // a text that may have several lines, as a certificate has
   // Inclusive. Numbers, durations and sizes have both; of a text they bound the length in bytes, as integers.
   std::optional<setting_value> min, max;
   std::vector<std::string> choices;
@@ -43,6 +44,8 @@ struct setting {
   std::string variable() const;      // "PAWL_SECTION_KEY"
   std::string default_text() const;  // as format_value writes it
 };
+
+std::string variable_of(const std::string& name);
 
 struct value_error {
   problem_code code;

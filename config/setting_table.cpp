@@ -9,6 +9,16 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::int64_t longest_open_value = 64 * 1024;
+constexpr std::size_t longest_key = 128;
+
+bool is_key(std::string_view key) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  };
+  return !key.empty() && key.size() <= longest_key && key.front() != '.' && std::all_of(key.begin(), key.end(), fits);
+}
+
 setting_table make_table() {
   setting_table table;
   const auto add = [&](const auto&... row) { table.rows.push_back(describe(row...)); };
@@ -107,6 +117,11 @@ setting_table make_table() {
   add("retry.max_attempts", retry, &retry_settings::max_attempts, number{1, 1'000'000},
       "Attempts of a step that names none, the first included");
 
+  table.open.push_back(
+      {"kafka.properties",
+       "Properties of librdkafka for all its clients, as in \"security.protocol\" = \"SASL_SSL\"; values are secrets",
+       [](settings& s) -> std::map<std::string, std::string>& { return s.kafka.properties; }});
+
   table.orders = {{"limits.payload", "limits.decision"},
                   {"limits.decision", "limits.batch"},
                   {"pool.children", "pool.threads"},
@@ -137,12 +152,60 @@ const setting* setting_table::find_variable(std::string_view variable) const {
   return find_row(rows, [](const setting& s) { return s.variable(); }, variable);
 }
 
+const open_section* setting_table::find_open(std::string_view section) const {
+  const auto found = std::find_if(open.begin(), open.end(), [&](const open_section& s) { return s.name == section; });
+  return found == open.end() ? nullptr : &*found;
+}
+
+std::shared_ptr<const setting> setting_table::named(std::string_view name) const {
+  if (const auto* row = find(name)) return {std::shared_ptr<const void>(), row};
+  for (const auto& section : open)
+    if (name.size() > section.name.size() && name.starts_with(section.name) && name[section.name.size()] == '.')
+      if (const auto key = name.substr(section.name.size() + 1); is_key(key))
+        return std::make_shared<const setting>(section.row(key));
+  return nullptr;
+}
+
+std::shared_ptr<const setting> setting_table::of_variable(std::string_view variable) const {
+  if (const auto* row = find_variable(variable)) return {std::shared_ptr<const void>(), row};
+  for (const auto& section : open) {
+    if (!variable.starts_with(section.variable())) continue;
+    std::string key(variable.substr(section.variable().size()));
+    for (auto& c : key) c = c == '_' ? '.' : c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+    if (is_key(key)) return std::make_shared<const setting>(section.row(key));
+  }
+  return nullptr;
+}
+
+setting open_section::row(std::string_view key) const {
+  setting s{.name = name + "." + std::string(key),
+            .kind = setting_kind::text,
+            .doc = doc,
+            .secret = true,
+            .lines = true,
+            .min = std::int64_t{0},
+            .max = longest_open_value,
+            .choices = {},
+            .get = {},
+            .set = {}};
+  s.get = [at = at, k = std::string(key)](const settings& all) -> setting_value {
+    auto copy = all;
+    return at(copy)[k];
+  };
+  s.set = [at = at, k = std::string(key)](settings& all, const setting_value& value) {
+    at(all)[k] = std::get<std::string>(value);
+  };
+  return s;
+}
+
+std::string open_section::variable() const { return variable_of(name + "."); }
+
 bool setting_table::has_section(std::string_view section) const {
   return find_row(rows, [](const setting& s) { return s.section(); }, section) != nullptr;
 }
 
 bool setting_table::has_secrets() const {
-  return std::any_of(rows.begin(), rows.end(), [](const setting& s) { return s.secret; });
+  return !open.empty() || std::any_of(rows.begin(), rows.end(), [](const setting& s) { return s.secret; });
 }
 
 std::optional<std::string> setting_table::nearest_setting(std::string_view name) const {

@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -89,6 +90,7 @@ struct kafka_settings {
   config::durability durability = config::durability::replicated;
   bool create_topics = true;
   milliseconds append_timeout{10'000};
+  std::map<std::string, std::string> properties{};  // of librdkafka; their values are secrets
 };
 
 struct step_settings {

@@ -76,12 +76,39 @@ class toml_reader {
   void read_setting(std::string_view section, const toml::key& key, const toml::node& node) {
     const auto line = key.source().begin.line;
     const auto name = std::string(section) + "." + std::string(key.str());
-    const auto* target = table_.find(name);
+    if (const auto* open = table_.find_open(name)) return read_open(*open, name, node);
+    auto target = table_.named(name);
     if (target == nullptr)
       return refuse(problem_code::unknown_name, line, "there is no setting " + in_quotes(name),
                     name_mend(table_.nearest_setting(name)));
     auto [text, form] = scalar(node);
-    given_.emplace(line, assignment{target, std::move(text), form, {source::origin::file, place(line)}});
+    given_.emplace(line, assignment{std::move(target), std::move(text), form, {source::origin::file, place(line)}});
+  }
+
+  // TOML takes `a.b = 1` for a table `a`; the dots belong to the names here. A number or a boolean is text as well.
+  void read_open(const open_section& section, const std::string& name, const toml::node& node) {
+    const auto line = node.source().begin.line;
+    const auto* keys = node.as_table();
+    if (keys == nullptr)
+      return refuse(problem_code::wrong_type, line, in_quotes(name) + " is a section, not a setting",
+                    "Write [" + section.name + "] and its properties below");
+    for (const auto& [key, value] : *keys) {
+      const auto longer = name + "." + std::string(key.str());
+      if (value.is_table()) {
+        read_open(section, longer, value);
+        continue;
+      }
+      auto target = table_.named(longer);
+      if (target == nullptr) {
+        refuse(problem_code::unknown_name, key.source().begin.line, in_quotes(longer) + " cannot be a property's name",
+               "Write the lower case name that librdkafka's documentation has");
+        continue;
+      }
+      auto [text, form] = scalar(value);
+      if (form != written_as::toml_other) form = written_as::text;
+      const auto at = key.source().begin.line;
+      given_.emplace(at, assignment{std::move(target), std::move(text), form, {source::origin::file, place(at)}});
+    }
   }
 
   static std::pair<std::string, written_as> scalar(const toml::node& node) {

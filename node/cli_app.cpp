@@ -115,7 +115,17 @@ void add_housekeeping(cli_app& c) {
   auto* letters = dlq->add_subcommand("list", "List them, the newest first")->fallthrough();
   letters->add_option("--limit", c.dlq.limit, "At most so many, 1 to 1000 (50)")->type_name("N");
   auto* letter = dlq->add_subcommand("show", "Show one with all that is known of it")->fallthrough();
-  letter->add_option("offset", c.dlq.offset, "Its offset; `dlq list` tells it")->required()->type_name("");
+  letter->add_option("offset", c.dlq.offsets, "Its offset; `dlq list` tells it")
+      ->required()
+      ->expected(1)
+      ->type_name("");
+  letters->add_flag("--all", c.dlq.all, "Those that were replayed or dropped too, while they are there");
+  auto* again = dlq->add_subcommand("replay", "Send some to the commands again, as they were")->fallthrough();
+  again->add_option("offset", c.dlq.offsets, "Their offsets; `dlq list` tells them")->type_name("");
+  again->add_flag("--all", c.dlq.all, "All that are there and neither replayed nor dropped");
+  auto* away = dlq->add_subcommand("drop", "Be done with some; Kafka deletes them from the oldest on")->fallthrough();
+  away->add_option("offset", c.dlq.offsets, "Their offsets; `dlq list` tells them")->type_name("");
+  away->add_option("--upto", c.dlq.upto, "All up to this offset, itself included")->type_name("OFFSET");
   add_command(c, "version", "Print the version");
   auto* completion = add_command(c, "completion", "Print the script that completes command lines in a shell");
   completion->add_option("shell", c.completion.shell, "bash or zsh")->required()->type_name("");
@@ -218,6 +228,32 @@ cli_result<command_line> finish_start(cli_app& c, const CLI::App& command, start
   return command_line{c.global, std::move(args)};
 }
 
+cli_result<command_line> finish_dlq(cli_app& c, const CLI::App& command) {
+  auto& a = c.dlq;
+  if (a.limit < 1 || a.limit > 1000) return usage_error("--limit is out of range", "Write a number from 1 to 1000");
+  for (const auto offset : a.offsets)
+    if (offset < 0) return usage_error("an offset is not below 0", "Write one that `dlq list` tells");
+  const auto* chosen_one = command.get_subcommands().front();
+  using action = dlq_args::action;
+  const auto name = chosen_one->get_name();
+  a.what = name == "list"     ? action::list
+           : name == "show"   ? action::show
+           : name == "replay" ? action::replay
+                              : action::drop;
+  const bool others =
+      a.what == action::replay ? a.all : chosen_one->get_name() == "drop" && chosen_one->count("--upto") > 0;
+  if (a.what == action::drop && others && a.upto < 0)
+    return usage_error("--upto is below 0", "Write an offset that `dlq list` tells");
+  if (a.what == action::replay || a.what == action::drop) {
+    const std::string flag = a.what == action::replay ? "--all" : "--upto OFFSET";
+    if (a.offsets.empty() && !others)
+      return usage_error("which of them is not said", "Write offsets that `dlq list` tells, or " + flag);
+    if (!a.offsets.empty() && others)
+      return usage_error("offsets and " + flag + " are both there", "Write one of them");
+  }
+  return cli_result<command_line>(command_line{c.global, a});
+}
+
 cli_result<command_line> finish(cli_app& c) {
   const auto format = to_format(c.output);
   if (!format) return format.error();
@@ -253,11 +289,7 @@ cli_result<command_line> finish(cli_app& c) {
   if (name == "topics")
     return as(topics_args{command.got_subcommand("create") ? topics_args::action::create : topics_args::action::check});
   if (name == "dlq") {
-    if (c.dlq.limit < 1 || c.dlq.limit > 1000)
-      return usage_error("--limit is out of range", "Write a number from 1 to 1000");
-    if (c.dlq.offset < 0) return usage_error("an offset is not below 0", "Write one that `dlq list` tells");
-    c.dlq.what = command.got_subcommand("list") ? dlq_args::action::list : dlq_args::action::show;
-    return as(c.dlq);
+    return finish_dlq(c, command);
   }
   if (name == "version") return as(version_args{});
   if (name == "completion") return as(c.completion);

@@ -1,5 +1,7 @@
 #include "node/cli_config.hpp"
 
+#include "broker/kafka_client.hpp"
+
 #include <array>
 #include <string_view>
 
@@ -33,6 +35,15 @@ std::optional<cli_error> check_listen(const config::loaded& c) {
   return to_error({p});
 }
 
+std::optional<cli_error> check_kafka(const config::loaded& c) {
+  config::problems found;
+  for (const auto& wrong : broker::check_properties(c.values.kafka.properties)) {
+    const auto name = "kafka.properties." + wrong.name;
+    found.push_back({config::problem_code::bad_value, c.source_of(name).text(), name, wrong.what, wrong.mend});
+  }
+  return found.empty() ? std::nullopt : std::optional(to_error(found));
+}
+
 }  // namespace
 
 cli_result<config::loaded> load_configuration(const global_args& args) {
@@ -52,6 +63,7 @@ cli_result<config::loaded> load_configuration(const global_args& args,
   auto loaded = config::load(r);
   if (!loaded) return to_error(loaded.error());
   if (auto wrong = check_listen(loaded.value())) return std::move(*wrong);
+  if (auto wrong = check_kafka(loaded.value())) return std::move(*wrong);
   return std::move(loaded).value();
 }
 

@@ -1,5 +1,5 @@
 // dlq: the messages that could be no commands, read from the topic itself. docs/commands.md says what they hold.
-#include "broker/command_intake.hpp"
+#include "broker/dead_letters.hpp"
 #include "config/setting.hpp"
 #include "node/cli.hpp"
 #include "node/command_body.hpp"
@@ -8,62 +8,17 @@
 #include "node/settings_map.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace pawl::node {
 namespace {
 
-using namespace std::chrono_literals;
+using broker::dead_letter;
+using broker::dead_letter_box;
 
-constexpr auto patience = 15'000ms;
-
-struct dead_letter {
-  std::int64_t offset = 0;
-  std::int64_t timestamp_ms = -1;
-  std::optional<std::string> key;
-  std::string value;
-  std::vector<std::pair<std::string, std::string>> headers;
-
-  std::string header(std::string_view name) const {
-    for (const auto& [n, value_of_it] : headers)
-      if (n == name) return value_of_it;
-    return {};
-  }
-  std::string when() const {
-    if (timestamp_ms < 0) return {};
-    return time_to_text(engine::time_point(std::chrono::milliseconds(timestamp_ms)));
-  }
-};
-
-dead_letter copy_of(const broker::kafka_message& m, const broker::kafka_reader& reader) {
-  dead_letter d;
-  d.offset = m.offset;
-  d.timestamp_ms = m.timestamp_ms;
-  if (m.has_key) d.key = std::string(m.key);
-  d.value = std::string(m.value);
-  for (const auto& [name, value] : reader.headers()) d.headers.emplace_back(name, value);
-  return d;
-}
-
-/// Those from `from` to `end`; f returns false to stop.
-template <class F>
-void read_letters(broker::kafka_reader& reader, std::int64_t from, std::int64_t end, F f) {
-  if (from >= end) return;
-  reader.seek(from);
-  auto deadline = std::chrono::steady_clock::now() + patience;
-  // The last offsets may hold no message: the end is also where nothing more comes.
-  auto quiet = 0ms;
-  bool any = false;
-  while (quiet < 1'000ms || !any) {
-    const auto* m = reader.next(100ms);
-    if (m == nullptr) {
-      quiet += 100ms;
-      if (std::chrono::steady_clock::now() > deadline) return;
-      continue;
-    }
-    quiet = 0ms;
-    any = true;
-    if (m->offset >= end || !f(copy_of(*m, reader)) || m->offset + 1 >= end) return;
-  }
+std::string when(const broker::dead_letter& d) {
+  if (d.timestamp_ms < 0) return {};
+  return time_to_text(engine::time_point(std::chrono::milliseconds(d.timestamp_ms)));
 }
 
 json bytes_json(const std::string& bytes) {
@@ -73,7 +28,8 @@ json bytes_json(const std::string& bytes) {
 
 json head_json(const dead_letter& d) {
   json out{{"offset", d.offset},
-           {"at", d.when()},
+           {"at", when(d)},
+           {"state", std::string(text(d.what))},
            {"from", config::printable(d.header("pawl-from"))},
            {"key", d.key ? bytes_json(*d.key) : json(nullptr)},
            {"cause", config::printable(d.header("pawl-cause"))},
@@ -81,15 +37,8 @@ json head_json(const dead_letter& d) {
   return out;
 }
 
-command_result list(const cli_context& c, broker::kafka_reader& reader, std::uint32_t limit) {
-  const auto log = reader.offsets(patience);
-  std::vector<dead_letter> letters;
-  read_letters(reader, std::max(log.first, log.end - limit), log.end, [&](dead_letter d) {
-    d.value.clear();
-    letters.push_back(std::move(d));
-    return true;
-  });
-  std::reverse(letters.begin(), letters.end());
+command_result list(const cli_context& c, dead_letter_box& box, const dlq_args& args) {
+  const auto letters = box.newest(args.limit, args.all);
   if (c.wants_json()) {
     json rows = json::array();
     for (const auto& d : letters) rows.push_back(head_json(d));
@@ -100,12 +49,19 @@ command_result list(const cli_context& c, broker::kafka_reader& reader, std::uin
     say("no dead letters\n");
     return exit_code::ok;
   }
-  table t({">offset", "when", "from", "key", "cause", "detail"});
+  std::vector<std::string> columns{">offset", "when", "from", "key", "cause", "detail"};
+  if (args.all) columns.insert(columns.begin() + 1, "state");
+  table t(columns);
   for (const auto& d : letters) {
     const auto key = d.key ? config::printable(*d.key, c.wide() ? 512 : 40) : std::string("-");
-    t.add({cell(std::to_string(d.offset)), cell(d.timestamp_ms < 0 ? "" : time_text(d.timestamp_ms * 1000)),
-           cell(d.header("pawl-from")), cell(key), cell(d.header("pawl-cause"), paint::bad),
-           cell(d.header("pawl-detail"))});
+    std::vector<cell> row{cell(std::to_string(d.offset)),
+                          cell(d.timestamp_ms < 0 ? "" : time_text(d.timestamp_ms * 1000)),
+                          cell(d.header("pawl-from")),
+                          cell(key),
+                          cell(d.header("pawl-cause"), paint::bad),
+                          cell(d.header("pawl-detail"))};
+    if (args.all) row.insert(row.begin() + 1, cell(std::string(text(d.what))));
+    t.add(std::move(row));
   }
   auto screen = c.screen;
   screen.cut = screen.cut && !c.wide();
@@ -143,19 +99,16 @@ std::string value_text(const std::string& bytes) {
   return bytes.ends_with('\n') ? bytes : bytes + "\n";
 }
 
-command_result show(const cli_context& c, broker::kafka_reader& reader, std::int64_t offset) {
-  const auto log = reader.offsets(patience);
-  std::optional<dead_letter> found;
-  if (offset >= log.first)
-    read_letters(reader, offset, log.end, [&](dead_letter d) {
-      if (d.offset == offset) found = std::move(d);
-      return false;
-    });
-  if (!found)
-    return cli_error{exit_code::not_found,
-                     reader.name() + " has no dead letter at offset " + std::to_string(offset),
-                     "`" + c.global.program + " dlq list` names those that there are",
-                     {}};
+cli_error no_such_letter(const cli_context& c, const dead_letter_box& box, std::int64_t offset) {
+  return {exit_code::not_found,
+          box.name() + " has no dead letter at offset " + std::to_string(offset),
+          "`" + c.global.program + " dlq list` names those that there are",
+          {}};
+}
+
+command_result show(const cli_context& c, dead_letter_box& box, std::int64_t offset) {
+  const auto found = box.find(offset);
+  if (!found) return no_such_letter(c, box, offset);
   if (c.wants_json()) {
     auto out = head_json(*found);
     auto headers = json::array();
@@ -170,13 +123,60 @@ command_result show(const cli_context& c, broker::kafka_reader& reader, std::int
   }
   std::vector<std::pair<std::string, cell>> pairs{
       {"offset", cell(std::to_string(offset))},
-      {"when", cell(found->when())},
+      {"state", cell(std::string(text(found->what)))},
+      {"when", cell(when(*found))},
       {"key", cell(found->key ? config::printable(*found->key) : "(none)")},
   };
   for (const auto& [name, value] : found->headers) pairs.emplace_back(config::printable(name), cell(value));
   pairs.emplace_back("value", cell(std::to_string(found->value.size()) + " bytes"));
   say(draw_pairs(c.screen, pairs));
   say("\n" + value_text(found->value));
+  return exit_code::ok;
+}
+
+// What can be sent is sent, whatever is the matter with the others.
+command_result replay(const cli_context& c, dead_letter_box& box, const dlq_args& args) {
+  json sent = json::array(), refused = json::array();
+  std::string lines;
+  for (const auto offset : args.all ? box.open() : args.offsets) {
+    const auto letter = box.find(offset, false);
+    if (!letter) return no_such_letter(c, box, offset);
+    if (const auto why = box.refuses_replay(*letter); !why.empty()) {
+      refused.push_back({{"offset", offset}, {"why", why}});
+      lines += "not replayed: offset " + std::to_string(offset) + ": " + why + "\n";
+      continue;
+    }
+    const auto to = box.replay(*letter);
+    sent.push_back({{"offset", offset}, {"to", to}});
+    lines += "replayed offset " + std::to_string(offset) + " as " + to + "\n";
+  }
+  const bool all = refused.empty();
+  if (c.wants_json())
+    say_json({{"replayed", std::move(sent)}, {"refused", std::move(refused)}});
+  else
+    say(lines.empty() ? "no dead letters\n" : lines);
+  return all ? exit_code::ok : exit_code::failed;
+}
+
+command_result drop(const cli_context& c, dead_letter_box& box, const dlq_args& args) {
+  broker::dead_letter_box::dropped done;
+  std::size_t deleted = 0;
+  if (args.upto >= 0) {
+    deleted = box.drop_up_to(args.upto);
+  } else {
+    for (const auto offset : args.offsets)
+      if (!box.find(offset, false)) return no_such_letter(c, box, offset);
+    done = box.drop({args.offsets.begin(), args.offsets.end()});
+    deleted = done.deleted.size();
+  }
+  if (c.wants_json()) {
+    say_json({{"deleted", deleted}, {"hidden", done.hidden}});
+    return exit_code::ok;
+  }
+  say("deleted " + std::to_string(deleted) + "\n");
+  if (!done.hidden.empty())
+    say("hidden " + std::to_string(done.hidden.size()) + ": Kafka deletes from the oldest on, and offset " +
+        std::to_string(done.first_open) + " is still open; they go with it\n");
   return exit_code::ok;
 }
 
@@ -188,8 +188,18 @@ command_result care_for_dead_letters(const cli_context& c, const dlq_args& args)
     return cli_error{
         exit_code::usage, "kafka.brokers is empty", "Name the brokers, such as --set kafka.brokers=host:9092", {}};
   try {
-    broker::kafka_reader reader(to_kafka_options(settings), to_topic_options(settings).name_space + ".dlq", 0);
-    return args.what == dlq_args::action::list ? list(c, reader, args.limit) : show(c, reader, args.offset);
+    dead_letter_box box(to_kafka_options(settings), to_topic_options(settings).name_space);
+    switch (args.what) {
+      case dlq_args::action::list:
+        return list(c, box, args);
+      case dlq_args::action::show:
+        return show(c, box, args.offsets.front());
+      case dlq_args::action::replay:
+        return replay(c, box, args);
+      case dlq_args::action::drop:
+        return drop(c, box, args);
+    }
+    return exit_code::usage;
   } catch (const broker::kafka_error& e) {
     const bool away = e.advice() == broker::kafka_advice::again;
     return cli_error{away ? exit_code::unavailable : exit_code::failed,

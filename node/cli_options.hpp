@@ -94,9 +94,11 @@ struct topics_args {
 };
 /// The dead letters of a namespace.
 struct dlq_args {
-  enum class action : std::uint8_t { list, show } what = action::list;
+  enum class action : std::uint8_t { list, show, replay, drop } what = action::list;
   std::uint32_t limit = 50;
-  std::int64_t offset = 0;
+  bool all = false;  ///< list: also those that are done with; replay: all that are open
+  std::vector<std::int64_t> offsets{};
+  std::int64_t upto = -1;
 };
 struct version_args {};
 struct completion_args {

@@ -22,19 +22,12 @@ message_mistake mistake_of(const problem& p) {
   return {p.code == "too_large" || p.code == "bad_json" ? p.code : "invalid", text_of(p)};
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
-
 /// "application/json", with parameters or without.
 bool is_json(std::string_view content_type) {
   auto type = content_type.substr(0, content_type.find(';'));
   while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
   while (!type.empty() && (type.front() == ' ' || type.front() == '\t')) type.remove_prefix(1);
-  return lower(type) == "application/json";
+  return broker::lower_case(type) == "application/json";
 }
 
 mistake check_outside(const broker::incoming_command& m, const command_limits& limits) {
@@ -45,7 +38,7 @@ mistake check_outside(const broker::incoming_command& m, const command_limits& l
   if (!is_utf8_text(*m.key))
     return message_mistake{"bad_key", "the key is not UTF-8 text without control characters; it is the workflow id"};
   for (const auto& [name, value] : m.headers)
-    if (lower(name) == "content-type" && !is_json(value))
+    if (broker::lower_case(name) == "content-type" && !is_json(value))
       return message_mistake{"bad_content_type", "the header content-type is " + config::in_quotes(value) +
                                                      "; this version reads application/json"};
   if (m.value.size() > limits.value)
@@ -67,7 +60,7 @@ mistake take_text(json& body, const char* name, std::optional<std::string>& out)
 mistake check_command_id(const std::string& id, std::size_t limit) {
   if (id.size() > limit) return mistake_of(too_long("command id", id.size(), limit));
   if (id.empty() || !is_utf8_text(id))
-    return message_mistake{"invalid", "body.command_id: it is empty or has control characters in it"};
+    return message_mistake{"invalid", "the command id: it is empty or has control characters in it"};
   return std::nullopt;
 }
 
@@ -128,7 +121,11 @@ std::optional<message_mistake> read_message(const broker::incoming_command& m, c
   if (command_id)
     if (auto wrong = check_command_id(*command_id, limits.engine.id_length)) return wrong;
   out.workflow_id = *m.key;
-  out.command.id = command_id ? *command_id : m.source;
+  // What was a dead letter and is sent again is the command that it was.
+  const auto* first = broker::find_header(m.headers, broker::origin_header);
+  out.command.id = command_id ? *command_id : first != nullptr ? *first : m.source;
+  if (first != nullptr && !command_id)
+    if (auto wrong = check_command_id(*first, limits.engine.id_length)) return wrong;
   if (*verb == "start") return read_start_of(std::move(body), types, limits, out);
   return read_verb(*verb, std::move(body), out);
 }

@@ -41,6 +41,7 @@ actors::node_options to_node_options(const config::settings& s) {
 broker::kafka_options to_kafka_options(const config::settings& s, std::function<void(int, std::string_view)> log) {
   broker::kafka_options o;
   o.brokers = s.kafka.brokers;
+  o.properties = s.kafka.properties;
   o.client_id = "pawl-" + s.node.name;
   o.log = std::move(log);
   return o;

@@ -243,7 +243,7 @@ TEST_F(intake, what_is_dead_is_a_dead_letter_and_those_around_it_go_on) {
   EXPECT_EQ(found[0].headers.at("pawl-cause"), "invalid");
   EXPECT_EQ(found[0].headers.at("pawl-detail"), std::string(999, 'x')) << "no half of a character";
   EXPECT_THAT(found[0].headers.at("pawl-at"), ::testing::MatchesRegex("20..-..-..T..:..:..[.]...Z"));
-  EXPECT_FALSE(found[0].headers.contains("content-type"));
+  EXPECT_EQ(found[0].headers.at("content-type"), "application/json") << "its own headers are kept";
   EXPECT_FALSE(found[1].key);
   EXPECT_EQ(found[1].value, "no key");
   EXPECT_THAT(said(), HasSubstr(" is a dead letter: invalid"));
@@ -262,7 +262,7 @@ TEST_F(intake, what_is_too_large_for_a_dead_letter_is_cut) {
   const auto found = letters(1);
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].value.size(), largest_dead_letter - 1);
-  EXPECT_EQ(found[0].headers.at("pawl-cut"), "1," + std::to_string(large.size()));
+  EXPECT_EQ(found[0].headers.at("pawl-cut"), "1," + std::to_string(large.size()) + ",0");
 }
 
 TEST_F(intake, a_handler_that_throws_is_asked_again) {

@@ -51,15 +51,5 @@ TEST_F(topics, without_a_broker_it_may_be_tried_again) {
   }
 }
 
-TEST(properties, those_that_guarantees_rest_on_are_guarded) {
-  EXPECT_EQ(check_properties({{"sasl.username", "u"}, {"security.protocol", "sasl_ssl"}}), "");
-  EXPECT_THAT(check_properties({{"acks", "1"}}), HasSubstr("may not set acks"));
-  EXPECT_THAT(check_properties({{"group.id", "x"}}), HasSubstr("may not set group.id"));
-  EXPECT_THAT(check_properties({{"sasl.pasword", "secret"}}), HasSubstr("no property sasl.pasword"));
-  const auto bad = check_properties({{"security.protocol", "secret-value"}});
-  EXPECT_THAT(bad, HasSubstr("security.protocol"));
-  EXPECT_EQ(bad.find("secret-value"), std::string::npos);
-}
-
 }  // namespace
 }  // namespace pawl::broker

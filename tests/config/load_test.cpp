@@ -316,7 +316,7 @@ TEST_F(load_test, never_passes_over_a_file_that_is_there_and_cannot_be_read) {
 
 TEST_F(load_test, names_the_line_of_a_syntax_error) {
   file("[pool]\nthreads = 4\nthreads = 5\n");
-  EXPECT_THAT(wrong_text(), AllOf(HasSubstr("pawl.toml:3: this is not TOML: "), HasSubstr("'threads'")));
+  EXPECT_THAT(wrong_text(), AllOf(HasSubstr("pawl.toml:3: this is not TOML: "), Not(HasSubstr("'threads'"))));
   EXPECT_EQ(wrong().front().code, problem_code::syntax);
   file("[log]\nlevel = debug\n");
   EXPECT_THAT(wrong_text(), HasSubstr("pawl.toml:2: this is not TOML: "));

@@ -8,6 +8,7 @@ namespace pawl::node {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
@@ -167,7 +168,17 @@ TEST(cli_parse, wrong_lines) {
   EXPECT_THAT(refusal({"dlq"}), HasSubstr("a command is missing"));
   EXPECT_THAT(refusal({"dlq", "list", "--limit", "0"}), HasSubstr("1 to 1000"));
   EXPECT_THAT(refusal({"dlq", "show"}), HasSubstr("offset is required"));
-  EXPECT_THAT(refusal({"dlq", "show", "seven"}), HasSubstr("offset = seven"));
+  EXPECT_THAT(refusal({"dlq", "show", "seven"}), HasSubstr("seven"));
+  EXPECT_THAT(refusal({"dlq", "show", "7", "8"}), HasSubstr("At Most 1"));
+  EXPECT_THAT(args_of<dlq_args>({"dlq", "show", "7"}).offsets, ElementsAre(7));
+  EXPECT_THAT(args_of<dlq_args>({"dlq", "replay", "7", "9"}).offsets, ElementsAre(7, 9));
+  EXPECT_TRUE(args_of<dlq_args>({"dlq", "replay", "--all"}).all);
+  EXPECT_EQ(args_of<dlq_args>({"dlq", "drop", "--upto", "12"}).upto, 12);
+  EXPECT_THAT(refusal({"dlq", "replay"}), HasSubstr("which of them"));
+  EXPECT_THAT(refusal({"dlq", "replay", "1", "--all"}), HasSubstr("both there"));
+  EXPECT_THAT(refusal({"dlq", "drop"}), HasSubstr("--upto OFFSET"));
+  EXPECT_THAT(refusal({"dlq", "drop", "3", "--upto", "4"}), HasSubstr("both there"));
+  EXPECT_THAT(refusal({"dlq", "drop", "--upto", "-4"}), HasSubstr("--upto"));
   EXPECT_THAT(refusal({"-o", "yaml", "list"}), AllOf(HasSubstr("'yaml'"), HasSubstr("table, json or wide")));
   EXPECT_THAT(refusal({"start", "t", "--delay", "5"}), AllOf(HasSubstr("--delay"), HasSubstr("500ms")));
   EXPECT_THAT(refusal({"start", "t", "--delay", "99999999999999999d"}), HasSubstr("too long"));

@@ -79,6 +79,17 @@ TEST_F(command_messages, without_a_command_id_the_place_is_the_id) {
   EXPECT_EQ(read(R"({"command": "cancel"})").command.id, "shop.commands/0/17");
 }
 
+TEST_F(command_messages, what_was_a_dead_letter_keeps_its_id) {
+  message_command out;
+  const broker::message_headers again{{"pawl-origin", "shop.commands/0/3"}};
+  ASSERT_FALSE(read_message(message("k", R"({"command": "cancel"})", again), types, limits, out));
+  EXPECT_EQ(out.command.id, "shop.commands/0/3");
+  ASSERT_FALSE(read_message(message("k", R"({"command": "cancel", "command_id": "own"})", again), types, limits, out));
+  EXPECT_EQ(out.command.id, "own");
+  EXPECT_THAT(mistake(message("k", R"({"command": "cancel"})", {{"pawl-origin", std::string(600, 'x')}})),
+              HasSubstr("too_large: the command id"));
+}
+
 TEST_F(command_messages, keys_and_headers) {
   const std::string good = R"({"command": "cancel"})";
   EXPECT_THAT(mistake(message(std::nullopt, good)), HasSubstr("bad_key: the message has no key"));
@@ -106,7 +117,7 @@ TEST_F(command_messages, values_that_are_none) {
   EXPECT_THAT(mistake(R"({"command": "resume", "reason": "x"})"), HasSubstr("invalid: body: resume takes no fields"));
   EXPECT_THAT(mistake(R"({"command": "skip"})"), HasSubstr("invalid: body"));
   EXPECT_THAT(mistake(R"({"command": "cancel", "id": "o-2"})"), HasSubstr("invalid: body.id: it is 'o-2'"));
-  EXPECT_THAT(mistake(R"({"command": "cancel", "command_id": ""})"), HasSubstr("invalid: body.command_id"));
+  EXPECT_THAT(mistake(R"({"command": "cancel", "command_id": ""})"), HasSubstr("invalid: the command id"));
   EXPECT_THAT(mistake(R"({"command": "cancel", "command_id": ")" + std::string(600, 'c') + "\"}"),
               HasSubstr("too_large: the command id"));
   limits.value = 10;

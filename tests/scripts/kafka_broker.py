@@ -130,10 +130,25 @@ def ask(port, api, version, body, timeout):
     return Answer(raw[4:])
 
 
-class Kafka:
-    """A running cluster; a context manager that ends it, and shows the ends of the logs when the block failed."""
+# A listener beside the others that asks for TLS, under a certificate of its own making, and for a password.
+SECURE = """listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port},SASL_SSL://127.0.0.1:{secure_port}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://localhost:{secure_port}
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
+listener.name.sasl_ssl.ssl.keystore.location=keys.p12
+listener.name.sasl_ssl.ssl.keystore.type=PKCS12
+listener.name.sasl_ssl.ssl.keystore.password=changeit
+listener.name.sasl_ssl.ssl.key.password=changeit
+"""
+USER, PASSWORD = "pawl", "kept-to-itself-4711"
 
-    def __init__(self, folder, brokers=1):
+
+class Kafka:
+    """A running cluster; a context manager that ends it, and shows the ends of the logs when the block failed. With
+    `secure` (one broker), there is `secure_bootstrap` too, for USER and PASSWORD over TLS that `certificate` (a path) signs."""
+
+    def __init__(self, folder, brokers=1, secure=False):
         if not LIBS.is_dir():
             raise AssertionError(f"{LIBS} is not there: run ./dev setup")
         self.folder = Path(folder)
@@ -150,6 +165,8 @@ class Kafka:
             (self.folder / f"{node}.properties").write_text(PROPERTIES.format(
                 node=node, port=self.ports[node], controller_port=voters[node], replicas=replicas,
                 in_sync=max(1, replicas - 1), voters=",".join(f"{n}@127.0.0.1:{p}" for n, p in voters.items())))
+        if secure:
+            self.secure(free_ports(1)[0])
         try:
             self.format()
             for node in self.nodes:
@@ -159,6 +176,20 @@ class Kafka:
         except BaseException:
             self.close()
             raise
+
+    def secure(self, port):
+        """Before broker 1 starts."""
+        keys = ["keytool", "-keystore", str(self.folder / "keys.p12"), "-storetype", "PKCS12", "-storepass", "changeit", "-alias", "broker"]
+        subprocess.run([*keys, "-genkeypair", "-keyalg", "EC", "-dname", "CN=localhost", "-ext", "san=dns:localhost", "-validity", "30"],
+                       check=True, capture_output=True)
+        self.certificate = self.folder / "certificate.pem"
+        subprocess.run([*keys, "-exportcert", "-rfc", "-file", str(self.certificate)], check=True, capture_output=True)
+        self.secure_bootstrap = f"localhost:{port}"
+        properties = self.folder / "1.properties"
+        kept = [line for line in properties.read_text().splitlines() if not line.startswith("listeners=")]
+        controller = next(line for line in kept if line.startswith("controller.quorum.voters=")).rsplit(":", 1)[1]
+        properties.write_text("\n".join(kept) + "\n" + SECURE.format(port=self.ports[1], controller_port=controller, secure_port=port,
+                                                                    user=USER, password=PASSWORD))
 
     def launch(self, node, command):
         def run():

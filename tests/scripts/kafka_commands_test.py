@@ -205,6 +205,77 @@ class KafkaCommands(unittest.TestCase):
         self.assertEqual(self.node.cli("dlq", "show", 4711)[0], 3)
         self.assertEqual(self.node.cli("dlq", "list", "--limit", "0")[0], 2)
 
+    def dlq(self, *words, code=0):
+        found, out, err = self.node.cli("-o", "json", "dlq", *words)
+        self.assertEqual(found, code, out + err)
+        return json.loads(out)
+
+    def test_dead_letters_are_replayed_and_dropped(self):
+        with self.node.start():
+            # The right key and a good value, but a header that nobody reads: with the header mended it would be a command.
+            offsets = self.produce(("a", {"command": "start", "type": "nothing"}), ("b", b"{"), (None, b"no key"), ("c", b"[]"),
+                                   ("w", start(), [["content-type", "text/plain"]]))
+            rows = self.dead_letters(5)
+            letters = {n: rows[str(offsets[n])]["offset"] for n in range(5)}
+            first = min(letters.values())
+            # Sent again they are dead again, under where they were first.
+            done = self.dlq("replay", letters[1])["replayed"]
+            self.assertEqual([d["offset"] for d in done], [letters[1]])
+            self.assertRegex(done[0]["to"], rf"^{self.name}\.commands/0/\d+$")
+            again = eventually(lambda: [d for d in self.dlq("list")["dead_letters"] if d["from"] == done[0]["to"]], "it is dead again")[0]
+            headers = {h["name"]: h["value"] for h in self.dlq("show", again["offset"])["headers"]}
+            self.assertEqual(headers["pawl-origin"], f"{self.name}.commands/0/{offsets[1]}")
+            self.assertEqual({h["name"]: h["value"] for h in self.dlq("show", letters[4])["headers"]}["content-type"], "text/plain")
+            # It is done with, and seen only with --all.
+            self.assertNotIn(letters[1], [d["offset"] for d in self.dlq("list")["dead_letters"]])
+            states = {d["offset"]: d["state"] for d in self.dlq("list", "--all")["dead_letters"]}
+            self.assertEqual((states[letters[1]], states[letters[0]]), ("replayed", "open"))
+            self.assertEqual(self.dlq("show", letters[1])["state"], "replayed")
+            # Without a key it would be dead again.
+            refused = self.dlq("replay", letters[2], code=1)["refused"]
+            self.assertIn("no key", refused[0]["why"])
+            self.assertEqual(self.node.cli("dlq", "replay", 4711)[0], 3)
+            # One in the middle is hidden, and deleted with those before it.
+            middle = sorted(letters.values())[2]
+            self.assertEqual(self.dlq("drop", middle), {"deleted": 0, "hidden": [middle]})
+            self.assertEqual(self.dlq("show", middle)["state"], "dropped")
+            before = [o for o in sorted(letters.values())[:2] if o != letters[1]]
+            self.assertEqual(self.dlq("drop", *before)["hidden"], [])
+            self.assertEqual(self.node.cli("dlq", "show", middle)[0], 3, "it went with those before it")
+            self.assertEqual(self.node.cli("dlq", "show", first)[0], 3)
+            code, out, _ = self.node.cli("dlq", "replay", "--all")
+            self.assertIn(code, (0, 1), out)  # the one without a key may be among them
+            self.dead_letters_settle()
+            upto = max(d["offset"] for d in self.dlq("list")["dead_letters"])
+            self.dlq("drop", "--upto", upto)
+            self.assertEqual(self.node.cli("dlq", "list")[1], "no dead letters\n")
+            self.assertEqual(self.node.drain(), 0, self.node.tail())
+
+    def dead_letters_settle(self):
+        """Until every command is dealt with: one that is produced behind them is."""
+        self.produce(("settled", start()))
+        self.completes("settled")
+
+    def test_a_command_that_is_replayed_twice_is_one(self):
+        # The first node takes short ids only.
+        flags = list(self.node.flags)
+        self.node.flags += ["--set", "limits.id_length=16B"]
+        workflow = "an-id-of-more-than-16-bytes"
+        with self.node.start():
+            offset = self.produce((workflow, start()))[0]
+            letter = next(iter(self.dead_letters(1).values()))
+            self.assertEqual(letter["cause"], "bad_key")
+            self.assertEqual(self.node.drain(), 0, self.node.tail())
+        self.node.flags = flags
+        with self.node.start():
+            self.assertEqual(len(self.dlq("replay", letter["offset"], letter["offset"])["replayed"]), 2)
+            self.completes(workflow)
+            self.dead_letters_settle()
+            self.assertEqual(self.runs(), {workflow: 1, "settled": 1})
+            self.assertEqual(self.node.history(workflow)[1]["events"][0]["command_id"], f"{self.name}.commands/0/{offset}")
+            self.assertEqual(self.node.drain(), 0, self.node.tail())
+        self.verified()
+
     def test_a_running_workflow_is_cancelled_and_told_more(self):
         with self.node.start():
             self.produce(("long", start(ms=30_000)), ("held", start(ms=1, delay_ms=600_000)))
