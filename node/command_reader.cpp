@@ -22,25 +22,25 @@ message_mistake mistake_of(const problem& p) {
   return {p.code == "too_large" || p.code == "bad_json" ? p.code : "invalid", text_of(p)};
 }
 
-/// "application/json", with parameters or without.
-bool is_json(std::string_view content_type) {
+/// "application/json", without parameters and in lower case.
+std::string media_type(std::string_view content_type) {
   auto type = content_type.substr(0, content_type.find(';'));
   while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
   while (!type.empty() && (type.front() == ' ' || type.front() == '\t')) type.remove_prefix(1);
-  return broker::lower_case(type) == "application/json";
+  return broker::lower_case(type);
 }
 
-mistake check_outside(const broker::incoming_command& m, const command_limits& limits) {
+mistake check_key(const broker::incoming_command& m, const command_limits& limits) {
   if (!m.key) return message_mistake{"bad_key", "the message has no key; the key is the workflow id"};
   if (m.key->size() > limits.engine.id_length)
     return message_mistake{"bad_key", text_of(too_long("key", m.key->size(), limits.engine.id_length))};
   if (m.key->empty()) return message_mistake{"bad_key", "the key is empty; it is the workflow id"};
   if (!is_utf8_text(*m.key))
     return message_mistake{"bad_key", "the key is not UTF-8 text without control characters; it is the workflow id"};
-  for (const auto& [name, value] : m.headers)
-    if (broker::lower_case(name) == "content-type" && !is_json(value))
-      return message_mistake{"bad_content_type", "the header content-type is " + config::in_quotes(value) +
-                                                     "; this version reads application/json"};
+  return std::nullopt;
+}
+
+mistake check_value(const broker::incoming_command& m, const command_limits& limits) {
   if (m.value.size() > limits.value)
     return message_mistake{"too_large", "the value has " + std::to_string(m.value.size()) + " bytes, " +
                                             std::to_string(limits.value) + " are taken with this limits.payload"};
@@ -62,6 +62,15 @@ mistake check_command_id(const std::string& id, std::size_t limit) {
   if (id.empty() || !is_utf8_text(id))
     return message_mistake{"invalid", "the command id: it is empty or has control characters in it"};
   return std::nullopt;
+}
+
+// What was a dead letter, or on another partition, is the command that it was.
+mistake take_command_id(const broker::incoming_command& m, std::optional<std::string> id, std::size_t limit,
+                        message_command& out) {
+  if (!id)
+    if (const auto* first = broker::find_header(m.headers, broker::origin_header)) id = *first;
+  out.command.id = id ? std::move(*id) : m.source;
+  return id ? check_command_id(out.command.id, limit) : std::nullopt;
 }
 
 mistake read_start_of(json body, const registry& types, const command_limits& limits, message_command& out) {
@@ -103,9 +112,10 @@ message_mistake no_such_verb(const std::optional<std::string>& verb) {
 
 }  // namespace
 
-std::optional<message_mistake> read_message(const broker::incoming_command& m, const registry& types,
-                                            const command_limits& limits, message_command& out) {
-  if (auto wrong = check_outside(m, limits)) return wrong;
+namespace {
+
+mistake read_json(const broker::incoming_command& m, const registry& types, const command_limits& limits,
+                  message_command& out) {
   auto parsed = parse_json(m.value);
   if (!parsed) return message_mistake{"bad_json", parsed.error().text()};
   auto body = std::move(parsed).value();
@@ -118,16 +128,72 @@ std::optional<message_mistake> read_message(const broker::incoming_command& m, c
   if (id && *id != *m.key)
     return message_mistake{"invalid", "body.id: it is " + config::in_quotes(*id) + ", and the key is " +
                                           config::in_quotes(*m.key) + "; they are the same, or there is no id"};
-  if (command_id)
-    if (auto wrong = check_command_id(*command_id, limits.engine.id_length)) return wrong;
-  out.workflow_id = *m.key;
-  // What was a dead letter and is sent again is the command that it was.
-  const auto* first = broker::find_header(m.headers, broker::origin_header);
-  out.command.id = command_id ? *command_id : first != nullptr ? *first : m.source;
-  if (first != nullptr && !command_id)
-    if (auto wrong = check_command_id(*first, limits.engine.id_length)) return wrong;
+  if (auto wrong = take_command_id(m, std::move(command_id), limits.engine.id_length, out)) return wrong;
   if (*verb == "start") return read_start_of(std::move(body), types, limits, out);
   return read_verb(*verb, std::move(body), out);
+}
+
+// Its writer has held the input against the type; whether it is too large is for the one who takes it.
+mistake take_asked(const broker::incoming_command& m, broker::asked_command asked, const command_limits& limits,
+                   message_command& out) {
+  auto id = std::move(asked.command.id);
+  if (auto wrong =
+          take_command_id(m, id.empty() ? std::nullopt : std::optional(std::move(id)), limits.engine.id_length, out))
+    return wrong;
+  if (auto* start = std::get_if<engine::start_command>(&asked.command.body)) {
+    start->facts.workflow_id = out.workflow_id;
+    if (start->input.size() > limits.engine.payload)
+      return message_mistake{"too_large", "the input has " + std::to_string(start->input.size()) +
+                                              " bytes, limits.payload is " + std::to_string(limits.engine.payload)};
+  }
+  if (auto* skip = std::get_if<engine::skip_command>(&asked.command.body))
+    out.skip = skip_request{
+        .step = skip->step, .undo = skip->undo, .result = skip->result.empty() ? json(nullptr) : to_json(skip->result)};
+  out.command.body = std::move(asked.command.body);
+  out.closed_id = asked.closed_id;
+  out.target = asked.target;
+  return std::nullopt;
+}
+
+mistake read_msgpack(const broker::incoming_command& m, const command_limits& limits, message_command& out) {
+  broker::node_command read;
+  std::string wrong;
+  switch (broker::decode_command(m.value, read, wrong)) {
+    case broker::command_readable::malformed:
+      return message_mistake{"bad_msgpack", wrong};
+    case broker::command_readable::newer:
+      return message_mistake{"newer", wrong};
+    case broker::command_readable::yes:
+      break;
+  }
+  if (auto* held = std::get_if<broker::held_attempts>(&read)) {
+    out.held = std::move(*held);
+    return std::nullopt;
+  }
+  if (auto bad = check_key(m, limits)) return bad;
+  out.workflow_id = *m.key;
+  if (auto* attempt = std::get_if<broker::attempt_result>(&read)) {
+    out.attempt = std::move(*attempt);
+    return std::nullopt;
+  }
+  if (auto* asked = std::get_if<broker::asked_command>(&read)) return take_asked(m, std::move(*asked), limits, out);
+  return message_mistake{"invalid", "a resync has no key"};
+}
+
+}  // namespace
+
+std::optional<message_mistake> read_message(const broker::incoming_command& m, const registry& types,
+                                            const command_limits& limits, message_command& out) {
+  const auto* header = broker::find_header(m.headers, "content-type");
+  const auto type = header != nullptr ? media_type(*header) : std::string(broker::json_type);
+  if (type == broker::msgpack_type) return read_msgpack(m, limits, out);
+  if (auto wrong = check_key(m, limits)) return wrong;
+  if (type != broker::json_type)
+    return message_mistake{"bad_content_type", "the header content-type is " + config::in_quotes(*header) +
+                                                   "; this version reads application/json and application/msgpack"};
+  if (auto wrong = check_value(m, limits)) return wrong;
+  out.workflow_id = *m.key;
+  return read_json(m, types, limits, out);
 }
 
 broker::command_verdict verdict_on(const actors::command_reply& r) {
@@ -145,9 +211,10 @@ broker::command_verdict verdict_on(const actors::command_reply& r) {
   return {.what = kind::again};
 }
 
-broker::command_handler make_command_handler(const registry& types, actors::node_system& system,
-                                             command_limits limits) {
-  return [&types, &system, limits](const broker::incoming_command& m, broker::command_done done) {
+broker::command_handler make_command_handler(const registry& types, actors::node_system& system, command_limits limits,
+                                             attempt_sinks attempts) {
+  return [&types, &system, limits, attempts = std::move(attempts)](const broker::incoming_command& m,
+                                                                   broker::command_done done) {
     const auto dead = [&](const message_mistake& wrong) {
       done({.what = kind::dead, .cause = wrong.cause, .detail = config::printable(wrong.detail, 900)});
     };
@@ -159,6 +226,12 @@ broker::command_handler make_command_handler(const registry& types, actors::node
     } catch (const std::exception& e) {
       // A defect of ours, which must not stand in the way of what follows.
       return dead({"invalid", std::string("it cannot be read: ") + e.what()});
+    }
+    if (read.attempt || read.held) {
+      if (read.attempt && attempts.ended)
+        return attempts.ended(read.workflow_id, std::move(*read.attempt), std::move(done));
+      if (read.held && attempts.held) return attempts.held(std::move(*read.held), std::move(done));
+      return dead({"invalid", "this node takes no attempts of others"});
     }
     if (read.skip) {
       // What the run's definition is, or that there is no run, is on record: earlier commands of this key are done.

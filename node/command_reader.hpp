@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 
 #include <pawl/registry.hpp>
 
 #include "actors/node_system.hpp"
+#include "broker/command_codec.hpp"
 #include "broker/command_intake.hpp"
 #include "node/command_body.hpp"
 #include "workflow/limits.hpp"
@@ -26,6 +28,10 @@ struct message_command {
   engine::command command;
   engine::closed_id_policy closed_id = engine::closed_id_policy::reject;
   std::optional<skip_request> skip;  ///< the command is this, once the type of its result is known
+  std::optional<engine::run_uid> target{};  ///< none: the current run
+  // Of nodes only; where one is there, there is no command.
+  std::optional<broker::attempt_result> attempt{};
+  std::optional<broker::held_attempts> held{};
 };
 /// Why a message is none.
 struct message_mistake {
@@ -40,7 +46,14 @@ std::optional<message_mistake> read_message(const broker::incoming_command& m, c
 /// What is to become of the message whose command was answered like that.
 broker::command_verdict verdict_on(const actors::command_reply& r);
 
+/// Who takes what nodes tell each other about attempts; where it is empty, such a message is a dead letter.
+struct attempt_sinks {
+  std::function<void(const std::string& workflow_id, broker::attempt_result, broker::command_done)> ended{};
+  std::function<void(broker::held_attempts, broker::command_done)> held{};
+};
+
 /// Reads, submits, and says what became of it. `types` and `system` must outlive the intake that calls it.
-broker::command_handler make_command_handler(const registry& types, actors::node_system& system, command_limits limits);
+broker::command_handler make_command_handler(const registry& types, actors::node_system& system, command_limits limits,
+                                             attempt_sinks attempts = {});
 
 }  // namespace pawl::node

@@ -142,15 +142,76 @@ TEST_F(command_messages, starts_that_are_none) {
               HasSubstr("too_large: the input has"));
 }
 
+broker::incoming_command packed(const broker::node_command& c, std::optional<std::string> key = "o-1") {
+  return message(std::move(key), broker::encode_command(c), {{"content-type", "application/msgpack"}});
+}
+
+TEST_F(command_messages, nodes_write_msgpack) {
+  engine::start_command start;
+  start.facts.type = "of another binary";
+  start.facts.version = 9;
+  start.input = "\x07";
+  message_command out;
+  ASSERT_FALSE(read_message(packed(broker::asked_command{.command = {.id = "c", .body = start}}), types, limits, out));
+  EXPECT_EQ(out.workflow_id, "o-1");
+  EXPECT_EQ(out.command.id, "c");
+  const auto& got = std::get<engine::start_command>(out.command.body);
+  EXPECT_EQ(got.facts.workflow_id, "o-1");
+  EXPECT_EQ(got.facts.type, "of another binary") << "whether it is known here is for the engine to say";
+  EXPECT_EQ(to_json(got.input), json(7));
+
+  out = {};
+  const engine::run_uid uid{.reign = {1, 2}, .serial = 3};
+  const broker::asked_command skip{.command = {.id = "", .body = engine::skip_command{"bad", "\x07", true}},
+                                   .target = uid};
+  ASSERT_FALSE(read_message(packed(skip), types, limits, out));
+  EXPECT_EQ(out.command.id, "shop.commands/0/17");
+  EXPECT_EQ(out.skip->step, "bad");
+  EXPECT_EQ(out.skip->result, json(7));
+  EXPECT_EQ(out.target, uid);
+
+  out = {};
+  ASSERT_FALSE(read_message(packed(broker::held_attempts{.epoch = 7}, std::nullopt), types, limits, out));
+  EXPECT_EQ(out.held->epoch, 7U);
+  out = {};
+  ASSERT_FALSE(read_message(packed(broker::attempt_result{.run = uid, .key = 5}), types, limits, out));
+  EXPECT_EQ(out.attempt->key, 5);
+  EXPECT_EQ(out.workflow_id, "o-1");
+}
+
+TEST_F(command_messages, msgpack_that_is_none) {
+  const broker::message_headers msgpack{{"content-type", "application/msgpack"}};
+  EXPECT_THAT(mistake(message("k", R"({"command": "cancel"})", msgpack)), HasSubstr("bad_msgpack: "));
+  EXPECT_THAT(mistake(message("k", "", msgpack)), HasSubstr("bad_msgpack: "));
+  EXPECT_THAT(mistake(message("k", "\x95\x01\x63\xa0\xc0\x90", msgpack)), HasSubstr("newer: "));
+  const broker::asked_command cancel{.command = {.id = "", .body = engine::cancel_command{}}};
+  EXPECT_THAT(mistake(packed(cancel, std::nullopt)), HasSubstr("bad_key: "));
+  EXPECT_THAT(mistake(packed(broker::attempt_result{}, "")), HasSubstr("bad_key: "));
+  auto long_id = cancel;
+  long_id.command.id = std::string(600, 'c');
+  EXPECT_THAT(mistake(packed(long_id)), HasSubstr("too_large: the command id"));
+  engine::start_command start;
+  start.input = "\xc4\x20" + std::string(32, 'i');
+  limits.engine.payload = 16;
+  EXPECT_THAT(mistake(packed(broker::asked_command{.command = {.id = "c", .body = start}})),
+              HasSubstr("too_large: the input has"));
+}
+
 TEST_F(command_messages, no_bytes_are_worse_than_a_mistake) {
   std::mt19937 random(20260305);
   const std::string good = R"({"command": "start", "type": "order", "input": {"id": "x", "total": 1.5}})";
+  engine::start_command start;
+  start.facts.type = "order";
+  start.input = "\x07";
+  const auto msgpack = broker::encode_command(broker::asked_command{.command = {.id = "c", .body = start}});
   for (int k = 0; k < 20'000; ++k) {
-    auto bytes = good;
+    auto bytes = k % 2 == 0 ? good : msgpack;
     for (int n = 0; n < 1 + k % 5; ++n) bytes[random() % bytes.size()] = static_cast<char>(random());
     if (k % 3 == 0) bytes.resize(random() % bytes.size());
     message_command out;
-    const auto wrong = read_message(message("k", bytes), types, limits, out);
+    auto m = message("k", bytes);
+    if (k % 2 != 0) m.headers = {{"content-type", "application/msgpack"}};
+    const auto wrong = read_message(m, types, limits, out);
     if (wrong) EXPECT_FALSE(wrong->cause.empty() || wrong->detail.empty());
   }
 }

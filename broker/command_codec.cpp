@@ -1,0 +1,286 @@
+#include "broker/command_codec.hpp"
+
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+#include "workflow/packed.hpp"
+
+namespace pawl::broker {
+
+namespace {
+
+using namespace engine::packed;
+
+enum class kind : std::uint8_t {
+  start = 1,
+  cancel,
+  kill,
+  pause,
+  resume,
+  skip,
+  attempt_result,
+  held_attempts,
+  resync,
+};
+constexpr auto last_kind = static_cast<std::uint64_t>(kind::resync);
+
+// ---- writing
+
+void put_uid(packer& p, const engine::run_uid& uid) {
+  p.pack_array(3);
+  p.pack_uint64(uid.reign.high);
+  p.pack_uint64(uid.reign.low);
+  p.pack_uint64(uid.serial);
+}
+
+void put_head(packer& p, kind k, std::string_view id, const std::optional<engine::run_uid>& target,
+              std::uint32_t arguments) {
+  p.pack_array(5);
+  p.pack_uint32(command_format);
+  p.pack_uint8(static_cast<std::uint8_t>(k));
+  put_text(p, id);
+  if (target)
+    put_uid(p, *target);
+  else
+    p.pack_nil();
+  p.pack_array(arguments);
+}
+
+void put_start(packer& p, const engine::start_command& c, engine::closed_id_policy closed_id) {
+  put_text(p, c.facts.type);
+  p.pack_uint32(c.facts.version);
+  put_bin(p, c.input);
+  if (c.facts.start_at)
+    p.pack_int64(engine::to_micros(*c.facts.start_at));
+  else
+    p.pack_nil();
+  p.pack_int64(c.facts.deadline.count());
+  p.pack_uint8(static_cast<std::uint8_t>(closed_id));
+}
+
+struct asked_writer {
+  packer& p;
+  const asked_command& of;
+  void head(kind k, std::uint32_t arguments) const { put_head(p, k, of.command.id, of.target, arguments); }
+  void reason(kind k, const std::string& why) const {
+    head(k, 1);
+    put_text(p, why);
+  }
+
+  void operator()(const engine::start_command& c) const {
+    head(kind::start, 6);
+    put_start(p, c, of.closed_id);
+  }
+  void operator()(const engine::cancel_command& c) const { reason(kind::cancel, c.reason); }
+  void operator()(const engine::kill_command& c) const { reason(kind::kill, c.reason); }
+  void operator()(const engine::pause_command& c) const { reason(kind::pause, c.reason); }
+  void operator()(const engine::resume_command&) const { head(kind::resume, 0); }
+  void operator()(const engine::skip_command& c) const {
+    head(kind::skip, 3);
+    put_text(p, c.step);
+    put_bin(p, c.result);
+    p.pack(c.undo);
+  }
+  // What a node says to itself is no command to another; attempts have a kind of their own.
+  template <class Other>
+  void operator()(const Other&) const {
+    throw std::invalid_argument("not a command that is sent");
+  }
+};
+
+void put_failure(packer& p, const std::optional<engine::failure>& f) {
+  if (!f) {
+    p.pack_nil();
+    return;
+  }
+  p.pack_array(4);
+  put_text(p, f->code);
+  put_text(p, f->message);
+  p.pack(f->permanent);
+  if (f->retry_in)
+    p.pack_int64(f->retry_in->count());
+  else
+    p.pack_nil();
+}
+
+struct writer {
+  packer& p;
+
+  void operator()(const asked_command& c) const { std::visit(asked_writer{p, c}, c.command.body); }
+  void operator()(const attempt_result& r) const {
+    put_head(p, kind::attempt_result, {}, r.run, 8);
+    p.pack_int64(r.key);
+    p.pack_uint64(r.incarnation);
+    p.pack_uint32(r.end.step);
+    p.pack(r.end.undo);
+    p.pack_uint32(r.end.attempt);
+    p.pack_uint8(static_cast<std::uint8_t>(r.end.end));
+    put_bin(p, r.end.result);
+    put_failure(p, r.end.error);
+  }
+  void operator()(const held_attempts& h) const {
+    put_head(p, kind::held_attempts, {}, {}, 3);
+    p.pack_uint64(h.epoch);
+    p.pack_uint64(h.incarnation);
+    p.pack_array(static_cast<std::uint32_t>(h.list.size()));
+    for (const auto& a : h.list) {
+      p.pack_array(5);
+      put_uid(p, a.run);
+      p.pack_int64(a.key);
+      p.pack_uint32(a.step);
+      p.pack(a.undo);
+      p.pack_uint32(a.attempt);
+    }
+  }
+  void operator()(const resync_command& r) const {
+    put_head(p, kind::resync, {}, {}, 1);
+    p.pack_int32(r.from);
+  }
+};
+
+// ---- reading
+
+engine::run_uid get_uid(const msgpack::object& o) {
+  return {.reign = {get_uint(element(o, 0)), get_uint(element(o, 1))}, .serial = get_uint(element(o, 2))};
+}
+
+std::string get_value(const msgpack::object& o, const char* what) {
+  auto bytes = get_text(o);
+  if (!bytes.empty()) unpack_whole(bytes, what);
+  return bytes;
+}
+
+engine::start_command get_start(const msgpack::object& o, engine::closed_id_policy& closed_id) {
+  engine::start_command c;
+  c.facts.type = get_text(element(o, 0));
+  c.facts.version = get_u32(element(o, 1));
+  c.input = get_value(element(o, 2), "the input");
+  if (!element(o, 3).is_nil()) c.facts.start_at = get_time(element(o, 3));
+  c.facts.deadline = get_ms(element(o, 4));
+  closed_id = static_cast<engine::closed_id_policy>(
+      get_uint(element(o, 5), static_cast<std::uint64_t>(engine::closed_id_policy::allow)));
+  return c;
+}
+
+std::optional<engine::failure> get_failure(const msgpack::object& o) {
+  if (o.is_nil()) return std::nullopt;
+  engine::failure f;
+  f.code = get_text(element(o, 0));
+  f.message = get_text(element(o, 1));
+  f.permanent = get_bool(element(o, 2));
+  if (!element(o, 3).is_nil()) f.retry_in = get_ms(element(o, 3));
+  return f;
+}
+
+attempt_result get_attempt(const msgpack::object& target, const msgpack::object& o) {
+  attempt_result r;
+  r.run = get_uid(target);
+  r.key = get_int(element(o, 0));
+  r.incarnation = get_uint(element(o, 1));
+  r.end.step = get_u32(element(o, 2));
+  r.end.undo = get_bool(element(o, 3));
+  r.end.attempt = get_u32(element(o, 4));
+  r.end.end = static_cast<engine::attempt_end>(
+      get_uint(element(o, 5), static_cast<std::uint64_t>(engine::attempt_end::not_begun)));
+  r.end.result = get_text(element(o, 6));
+  r.end.error = get_failure(element(o, 7));
+  return r;
+}
+
+held_attempts get_held(const msgpack::object& o) {
+  held_attempts h;
+  h.epoch = get_uint(element(o, 0));
+  h.incarnation = get_uint(element(o, 1));
+  const auto& list = element(o, 2);
+  const auto n = size_of(list);
+  if (n > most_held_attempts) throw malformed{"more attempts than a node can hold"};
+  h.list.reserve(n);
+  for (std::uint32_t k = 0; k < n; ++k) {
+    const auto& a = list.via.array.ptr[k];
+    h.list.push_back({.run = get_uid(element(a, 0)),
+                      .key = get_int(element(a, 1)),
+                      .step = get_u32(element(a, 2)),
+                      .undo = get_bool(element(a, 3)),
+                      .attempt = get_u32(element(a, 4))});
+  }
+  return h;
+}
+
+asked_command get_asked(kind k, const msgpack::object& whole) {
+  asked_command c;
+  c.command.id = get_text(element(whole, 2));
+  if (!element(whole, 3).is_nil()) c.target = get_uid(element(whole, 3));
+  const auto& o = element(whole, 4);
+  switch (k) {
+    case kind::start:
+      c.command.body = get_start(o, c.closed_id);
+      break;
+    case kind::cancel:
+      c.command.body = engine::cancel_command{get_text(element(o, 0))};
+      break;
+    case kind::kill:
+      c.command.body = engine::kill_command{get_text(element(o, 0))};
+      break;
+    case kind::pause:
+      c.command.body = engine::pause_command{get_text(element(o, 0))};
+      break;
+    case kind::resume:
+      c.command.body = engine::resume_command{};
+      break;
+    default:
+      c.command.body = engine::skip_command{.step = get_text(element(o, 0)),
+                                            .result = get_value(element(o, 1), "the result"),
+                                            .undo = get_bool(element(o, 2))};
+  }
+  return c;
+}
+
+command_readable get(const msgpack::object& o, node_command& out, std::string& wrong) {
+  const auto format = get_u32(element(o, 0));
+  const auto number = get_uint(element(o, 1), 255);
+  if (format == 0 || number == 0) throw malformed{"format and kind are not 0"};
+  if (format != command_format || number > last_kind) {
+    wrong = "a command of format " + std::to_string(format) + " and kind " + std::to_string(number) +
+            "; this version reads format " + std::to_string(command_format) + " and kinds up to " +
+            std::to_string(last_kind);
+    return command_readable::newer;
+  }
+  const auto k = static_cast<kind>(number);
+  const auto& arguments = element(o, 4);
+  if (k == kind::attempt_result)
+    out = get_attempt(element(o, 3), arguments);
+  else if (k == kind::held_attempts)
+    out = get_held(arguments);
+  else if (k == kind::resync)
+    out = resync_command{static_cast<std::int32_t>(get_uint(element(arguments, 0), 0x7fffffff))};
+  else
+    out = get_asked(k, o);
+  return command_readable::yes;
+}
+
+}  // namespace
+
+std::string encode_command(const node_command& c) {
+  std::string out;
+  sink to{out};
+  packer p{to};
+  std::visit(writer{p}, c);
+  return out;
+}
+
+command_readable decode_command(std::string_view bytes, node_command& out, std::string& wrong) {
+  try {
+    const auto handle = unpack_whole(bytes, "the command");
+    return get(handle.get(), out, wrong);
+  } catch (const malformed& m) {
+    wrong = m.what;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& x) {
+    wrong = x.what();
+  }
+  return command_readable::malformed;
+}
+
+}  // namespace pawl::broker

@@ -1,0 +1,136 @@
+// Commands as nodes write them: what is written is read, and no bytes are worse than a mistake.
+#include "broker/command_codec.hpp"
+
+#include <gmock/gmock.h>
+
+#include <random>
+
+#include "workflow/packed.hpp"
+
+namespace pawl::broker {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+const engine::run_uid uid{.reign = {.high = 0xfedcba9876543210, .low = 7}, .serial = 42};
+const std::string seven = "\x07";  // msgpack
+
+asked_command start() {
+  engine::start_command c;
+  c.facts.type = "fulfil-order";
+  c.facts.version = 3;
+  c.facts.start_at = engine::from_micros(1'700'000'000'000'000);
+  c.facts.deadline = 90'000ms;
+  c.input = seven;
+  return {.command = {.id = "c-1", .body = c}, .closed_id = engine::closed_id_policy::allow_if_failed};
+}
+
+attempt_result ended() {
+  return {.run = uid,
+          .key = 99,
+          .incarnation = 0xffffffffffffffff,
+          .end = {.step = 5,
+                  .undo = true,
+                  .attempt = 3,
+                  .end = engine::attempt_end::failed,
+                  .result = seven,
+                  .error = engine::failure{.code = "http_503", .message = "later", .permanent = true, .retry_in = 5s}}};
+}
+
+std::vector<node_command> all() {
+  return {start(),
+          asked_command{.command = {.id = "", .body = engine::cancel_command{"late"}}, .target = uid},
+          asked_command{.command = {.id = "k", .body = engine::kill_command{}}},
+          asked_command{.command = {.id = "p", .body = engine::pause_command{"r"}}},
+          asked_command{.command = {.id = "r", .body = engine::resume_command{}}},
+          asked_command{.command = {.id = "s", .body = engine::skip_command{"charge", seven, true}}},
+          ended(),
+          attempt_result{.run = uid, .key = 1, .incarnation = 2, .end = {.attempt = 1}},
+          held_attempts{.epoch = 4,
+                        .incarnation = 5,
+                        .list = {{.run = uid, .key = 1, .step = 2, .undo = true, .attempt = 3}, {.attempt = 9}}},
+          held_attempts{.epoch = 1, .incarnation = 2},
+          resync_command{7}};
+}
+
+TEST(command_codec, what_is_written_is_read) {
+  for (const auto& c : all()) {
+    node_command out;
+    std::string wrong;
+    const auto bytes = encode_command(c);
+    ASSERT_EQ(decode_command(bytes, out, wrong), command_readable::yes) << wrong;
+    EXPECT_EQ(out.index(), c.index());
+    EXPECT_EQ(encode_command(out), bytes);
+  }
+  node_command out;
+  std::string wrong;
+  decode_command(encode_command(start()), out, wrong);
+  const auto& got = std::get<asked_command>(out);
+  const auto& facts = std::get<engine::start_command>(got.command.body).facts;
+  EXPECT_EQ(facts.type, "fulfil-order");
+  EXPECT_EQ(facts.deadline, 90s);
+  EXPECT_EQ(got.closed_id, engine::closed_id_policy::allow_if_failed);
+  EXPECT_FALSE(got.target);
+  decode_command(encode_command(ended()), out, wrong);
+  EXPECT_EQ(std::get<attempt_result>(out).run, uid);
+  EXPECT_EQ(std::get<attempt_result>(out).end.error->retry_in, 5s);
+}
+
+// The bytes are in docs/commands.md: another implementation reads them.
+TEST(command_codec, the_bytes_are_these) {
+  const asked_command cancel{.command = {.id = "c", .body = engine::cancel_command{"x"}}, .target = std::nullopt};
+  EXPECT_EQ(encode_command(cancel), "\x95\x01\x02\xa1\x63\xc0\x91\xa1\x78");
+  EXPECT_EQ(encode_command(resync_command{3}), "\x95\x01\x09\xa0\xc0\x91\x03");
+}
+
+TEST(command_codec, what_is_newer_is_told_from_what_is_broken) {
+  node_command out;
+  std::string wrong;
+  auto bytes = encode_command(resync_command{3});
+  bytes[2] = 10;
+  EXPECT_EQ(decode_command(bytes, out, wrong), command_readable::newer);
+  EXPECT_THAT(wrong, HasSubstr("kind 10"));
+  bytes[1] = 2;
+  EXPECT_EQ(decode_command(bytes, out, wrong), command_readable::newer);
+  for (const std::string& broken :
+       {std::string(), std::string("\xc1"), std::string("\x90"), std::string("{\"command\""), bytes + "\x01",
+        encode_command(resync_command{3}).substr(0, 4)})
+    EXPECT_EQ(decode_command(broken, out, wrong), command_readable::malformed);
+}
+
+TEST(command_codec, an_input_is_one_value) {
+  auto c = start();
+  std::get<engine::start_command>(c.command.body).input = "\xc1";
+  node_command out;
+  std::string wrong;
+  EXPECT_EQ(decode_command(encode_command(c), out, wrong), command_readable::malformed);
+  std::get<engine::start_command>(c.command.body).input = "\x07\x07";
+  EXPECT_EQ(decode_command(encode_command(c), out, wrong), command_readable::malformed);
+  EXPECT_THAT(wrong, HasSubstr("the input"));
+}
+
+TEST(command_codec, no_bytes_are_worse_than_a_mistake) {
+  std::mt19937 random(20260305);
+  std::size_t read = 0;
+  for (const auto& c : all()) {
+    const auto good = encode_command(c);
+    for (int k = 0; k < 5'000; ++k) {
+      auto bytes = good;
+      for (int n = 0; n < 1 + k % 4; ++n) bytes[random() % bytes.size()] = static_cast<char>(random());
+      if (k % 3 == 0) bytes.resize(random() % bytes.size());
+      node_command out;
+      std::string wrong;
+      if (decode_command(bytes, out, wrong) == command_readable::yes) {
+        ++read;
+        encode_command(out);
+      } else {
+        EXPECT_FALSE(wrong.empty());
+      }
+    }
+  }
+  EXPECT_GT(read, 100U);
+}
+
+}  // namespace
+}  // namespace pawl::broker
