@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "broker/journal_tail.hpp"
+#include "broker/log_fit.hpp"
 
 namespace pawl::broker {
 
@@ -55,7 +56,7 @@ struct kafka_journal::state {
   void catch_up();
   void begin();
   void start_from_view(const kafka_reader::range& log);
-  void check_last_record(const store::log_position& p);
+  void restore(const kafka_reader::range& log);
   void hand_to_view();
   void show_position();
   void tell_progress();
@@ -139,6 +140,7 @@ bool kafka_journal::state::follow(std::chrono::milliseconds wait) {
 void kafka_journal::state::begin() {
   tail.stop();
   const auto log = reader.offsets(metadata_wait);
+  restore(log);
   start_from_view(log);
   log_end = log.end;
   began_at = fence.next_offset();
@@ -180,6 +182,22 @@ void kafka_journal::state::tell_progress() {
   options.progress({.offset = fence.next_offset(), .from = began_at, .end = log_end, .anew = from_nothing});
 }
 
+// A view that is missing, or from which the log does not go on any more, starts from a snapshot, if there is one.
+void kafka_journal::state::restore(const kafka_reader::range& log) {
+  if (options.snapshots == nullptr) return;
+  if (const auto p = view.position(); p && p->at.offset + 1 >= log.first) return;
+  const store::snapshot_source source{.topic = options.topic,
+                                      .partition = options.partition,
+                                      .misfit = [&](const auto& p) { return misfit(reader, log, p); },
+                                      .warn = [this](const std::string& text) { warn(text); }};
+  const auto show = [&](const store::restore_progress& p) {
+    if (options.progress) options.progress({.offset = 0, .from = 0, .end = log.end, .anew = true, .snapshot = p});
+  };
+  if (!store::restore_view(*options.snapshots, source, view, show)) return;
+  const std::lock_guard lock(mutex);
+  ++counts.restored;
+}
+
 void kafka_journal::state::start_from_view(const kafka_reader::range& log) {
   pending = {};
   pending_position.reset();
@@ -187,40 +205,22 @@ void kafka_journal::state::start_from_view(const kafka_reader::range& log) {
   if (!p) {
     if (log.first > 0)
       throw store::store_error(
-          name + " begins at offset " + std::to_string(log.first) +
-          ", and there is no view that reaches as far: restore the data directory of a node that had it");
+          name + " begins at offset " + std::to_string(log.first) + ", and there is no view that reaches as far, " +
+          (options.snapshots ? "nor a snapshot that is good and fits in " + options.snapshots->where()
+                             : std::string("and kafka.snapshot_dir is not set")) +
+          ": restore the data directory of a node that had it");
     fence = broker::fence();
     commands = -1;
     feed = {};
     from_nothing = true;
     return;
   }
-  if (p->at.offset + 1 < log.first)
-    throw diverged("it stands at offset " + std::to_string(p->at.offset) + ", the log begins at " +
-                   std::to_string(log.first));
-  if (p->at.offset >= log.end)
-    throw diverged("it stands at offset " + std::to_string(p->at.offset) + ", the log ends at " +
-                   std::to_string(log.end));
-  if (p->at.offset >= log.first) check_last_record(*p);
+  if (const auto why = misfit(reader, log, *p); !why.empty()) throw diverged(why);
   fence = broker::fence({.epoch = p->at.epoch, .reign = p->at.reign, .seq = p->at.seq, .released = p->at.released},
                         p->at.offset + 1);
   commands = p->commands;
   feed = p->feed;
   from_nothing = false;
-}
-
-void kafka_journal::state::check_last_record(const store::log_position& p) {
-  reader.seek(p.at.offset);
-  const auto deadline = std::chrono::steady_clock::now() + own_record_wait;
-  const kafka_message* m = nullptr;
-  while ((m = reader.next(read_wait)) == nullptr)
-    if (std::chrono::steady_clock::now() > deadline)
-      throw store::store_error(name + ": offset " + std::to_string(p.at.offset) + " cannot be read");
-  journal_record found;
-  std::string wrong;
-  if (m->offset != p.at.offset || decode_stamp(m->value, found, wrong) != readable::yes || found.crc != p.crc ||
-      found.stamp.epoch != p.at.epoch || found.stamp.reign != p.at.reign || found.stamp.seq != p.at.seq)
-    throw diverged("another record is at offset " + std::to_string(p.at.offset) + " than it was made from");
 }
 
 // Up to where the log ends now.
@@ -426,6 +426,7 @@ append_result kafka_journal::state::write(const store::record& r) {
     counts.end = d.offset + 1;
     counts.position = counts.end;
     ++counts.appended;
+    counts.appended_bytes += bytes.size();
   }
   tail.expect({d.offset, crc});
   // A barrier changes nothing: a view that lacks it reads it again.

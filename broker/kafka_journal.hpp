@@ -1,6 +1,7 @@
 // The journal of one partition in Kafka, with a view of it in SQLite. docs/journal.md has the rules.
 //
-//     follow:    the log, from where the view stands --> the fold --> the view; for as long as another node leads
+//     follow:    the log, from where the view stands --> the fold --> the view; for as long as another node leads.
+//                A view that is missing, or ends before the log begins, is filled with a snapshot first
 //     announce:  our announcement --> Kafka; read until it is there, accepted: leading
 //     append:    stamp --> Kafka, acks=all --in place?--> the view --> committed
 //     meanwhile: a thread of its own reads the journal back; what it does not find as it was acknowledged stops us
@@ -19,6 +20,7 @@
 #include "broker/journal_codec.hpp"
 #include "broker/kafka_client.hpp"
 #include "store/embedded_journal.hpp"
+#include "store/snapshot_restore.hpp"
 
 namespace pawl::broker {
 
@@ -28,6 +30,8 @@ struct catch_up_progress {
   std::int64_t from = 0;
   std::int64_t end = 0;
   bool anew = false;  ///< from nothing, because it was missing or did not fit the log
+  /// Of the snapshot that the view is being filled with; `of` 0: it is the log that is read.
+  store::restore_progress snapshot{};
 };
 
 struct kafka_journal_options {
@@ -44,6 +48,8 @@ struct kafka_journal_options {
     no,  ///< it is another node's turn; reopen() is `deposed`
   };
   std::function<again()> lead_again{};
+  /// Where the partition's snapshots are; must outlive the journal. Null: none, and what was trimmed is gone.
+  store::snapshot_store* snapshots = nullptr;
   std::function<void(const std::string& event)> warn{};  ///< what a person should know; any thread
   std::function<void(const catch_up_progress&)> progress{};  ///< about every 100 ms while there is much to read
 };
@@ -55,12 +61,14 @@ struct kafka_journal_stats {
   bool released = false;             ///< the newest leader has given the partition up
   std::int64_t read_back = 0;        ///< how far the tail has been seen
   std::uint64_t appended = 0;
+  std::uint64_t appended_bytes = 0;
   std::uint64_t skipped = 0;         ///< records of others that no reader counts
   std::uint64_t garbage = 0;         ///< messages that are no records
   std::uint64_t gaps = 0;
   std::uint64_t announced = 0;       ///< how often we began to lead
   std::uint64_t stepped_down = 0;
   std::uint64_t rebuilt = 0;         ///< how often the view did not fit the log
+  std::uint64_t restored = 0;        ///< how often it was filled with a snapshot
   bool leading = false;
   std::chrono::steady_clock::time_point at_end{};  ///< when the view was last known to have all of the log
 };
@@ -73,7 +81,8 @@ class kafka_journal final : public store::journal {
   kafka_journal& operator=(const kafka_journal&) = delete;
 
   /// Brings the view along: waits at most `wait` for something to read, reads what is there for some 200 ms, and
-  /// returns; true: something was read. A view that does not fit the log is read anew. After having led, and after an
+  /// returns; true: something was read. A view that does not fit the log is read anew, from a snapshot where there is
+  /// one that fits: then it takes as long as that takes. After having led, and after an
   /// exception, it goes on from where the view stands. Throws kafka_error and store::store_error.
   bool follow(std::chrono::milliseconds wait);
   /// Appends an announcement and reads on until it is there. False: another one was accepted before ours, or instead.

@@ -66,6 +66,8 @@ class snapshot_writer {
     std::uint64_t snapshot_bytes = 0;
   };
   const stats& written() const { return written_; }
+  /// Those that the next snapshot lists, at least.
+  const std::vector<segment_line>& segments() const { return segments_; }
 
  private:
   void check(const std::stop_token& stop) const;
