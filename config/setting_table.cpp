@@ -104,6 +104,19 @@ setting_table make_table() {
   add("kafka.create_topics", kafka, &kafka_settings::create_topics, "Whether a node makes the topics that are missing");
   add("kafka.append_timeout", kafka, &kafka_settings::append_timeout, duration{100ms, 10min},
       "How long an append to the journal may take before its outcome is unknown");
+  add("kafka.snapshot_dir", kafka, &kafka_settings::snapshot_dir, length{0, 4096},
+      "Directory that all nodes share, for snapshots of what the journal has come to, below which it is trimmed; empty "
+      "= "
+      "no snapshots, and the journal grows for ever");
+  add("kafka.snapshot_records", kafka, &kafka_settings::snapshot_records, number{1, 1'000'000'000},
+      "Records of a partition's journal after which a snapshot is written");
+  add("kafka.snapshot_bytes", kafka, &kafka_settings::snapshot_bytes, size{kibibytes(64), gibibytes(1024)},
+      "Bytes of a partition's journal after which one is written, if that is sooner");
+  add("kafka.snapshot_interval", kafka, &kafka_settings::snapshot_interval, duration{0ms, 24h},
+      "Shortest time between two snapshots of a partition");
+  add("kafka.snapshot_standby_limit", kafka, &kafka_settings::snapshot_standby_limit, number{0, 1'000'000'000},
+      "Records behind the end, up to which the trimming waits for a standby; one that is further behind starts from a "
+      "snapshot");
 
   add("step.timeout", &settings::step, &step_settings::timeout, duration{1ms, 24h * 365},
       "Timeout of a step that names none, from the start of its function");

@@ -90,6 +90,11 @@ struct kafka_settings {
   config::durability durability = config::durability::replicated;
   bool create_topics = true;
   milliseconds append_timeout{10'000};
+  std::string snapshot_dir;
+  std::uint32_t snapshot_records = 100'000;
+  byte_size snapshot_bytes = mebibytes(256);
+  milliseconds snapshot_interval{60'000};
+  std::uint32_t snapshot_standby_limit = 1'000'000;
   std::map<std::string, std::string> properties{};  // of librdkafka; their values are secrets
 };
 

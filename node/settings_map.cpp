@@ -1,5 +1,7 @@
 #include "node/settings_map.hpp"
 
+#include "store/snapshot_directory.hpp"
+
 namespace pawl::node {
 
 engine::limits to_limits(const config::settings& s) {
@@ -51,6 +53,20 @@ broker::topic_options to_topic_options(const config::settings& s) {
   return {.name_space = s.kafka.name_space,
           .partitions = 1,  // a node has one partition in this version
           .single_broker = s.kafka.durability == config::durability::single_broker};
+}
+
+broker::snapshot_rules to_snapshot_rules(const config::settings& s) {
+  broker::snapshot_rules r;
+  r.records = s.kafka.snapshot_records;
+  r.bytes = s.kafka.snapshot_bytes.count;
+  r.interval = s.kafka.snapshot_interval;
+  r.standby_limit = s.kafka.snapshot_standby_limit;
+  return r;
+}
+
+std::unique_ptr<store::snapshot_store> open_snapshots(const config::settings& s) {
+  if (s.kafka.brokers.empty() || s.kafka.snapshot_dir.empty()) return nullptr;
+  return store::open_snapshot_directory(s.kafka.snapshot_dir + "/" + s.kafka.name_space);
 }
 
 }  // namespace pawl::node

@@ -2,7 +2,10 @@
 // changes each and looks for the difference.
 #pragma once
 
+#include <memory>
+
 #include "actors/node_system.hpp"
+#include "broker/snapshotter.hpp"
 #include "broker/topics.hpp"
 #include "config/settings.hpp"
 #include "workflow/limits.hpp"
@@ -17,5 +20,9 @@ actors::node_options to_node_options(const config::settings& s);
 broker::kafka_options to_kafka_options(const config::settings& s,
                                        std::function<void(int severity, std::string_view text)> log = {});
 broker::topic_options to_topic_options(const config::settings& s);
+
+broker::snapshot_rules to_snapshot_rules(const config::settings& s);
+/// Where the snapshots of the namespace are; null: nowhere. Throws store_error where that cannot be used.
+std::unique_ptr<store::snapshot_store> open_snapshots(const config::settings& s);
 
 }  // namespace pawl::node

@@ -35,6 +35,14 @@ class sqlite_error : public std::runtime_error {
 
 [[noreturn]] void raise(sqlite3* db, int code);
 
+enum class column_type : std::uint8_t {
+  integer = SQLITE_INTEGER,
+  real = SQLITE_FLOAT,
+  text = SQLITE_TEXT,
+  blob = SQLITE_BLOB,
+  null = SQLITE_NULL,
+};
+
 /// A prepared statement. Bound texts and blobs are not copied: they must live until run() or reset().
 class statement {
  public:
@@ -85,6 +93,7 @@ class statement {
     return p ? std::string_view(p, static_cast<std::size_t>(sqlite3_column_bytes(handle_, n))) : std::string_view();
   }
   std::string text(int n) const { return std::string(bytes(n)); }
+  column_type type(int n) const { return static_cast<column_type>(sqlite3_column_type(handle_, n)); }
   int columns() const { return sqlite3_column_count(handle_); }
   bool null(int n) const { return sqlite3_column_type(handle_, n) == SQLITE_NULL; }
   explicit operator bool() const { return handle_ != nullptr; }

@@ -14,6 +14,8 @@ namespace {
 std::string image(const config::settings& s) {
   const auto o = to_node_options(s);
   std::ostringstream out;
+  const auto r = to_snapshot_rules(s);
+  out << r.records << ' ' << r.bytes << ' ' << r.interval.count() << ' ' << r.standby_limit << ' ';
   const auto& l = o.limits;
   out << l.payload << ' ' << l.decision << ' ' << l.wants << ' ' << l.history_events << ' ' << l.history_bytes << ' '
       << l.command_ids << ' ' << l.id_length;
@@ -50,7 +52,8 @@ TEST(settings_map, every_setting_arrives) {
                                         "kafka.namespace",
                                         "kafka.durability",
                                         "kafka.create_topics",
-                                        "kafka.append_timeout"};
+                                        "kafka.append_timeout",
+                                        "kafka.snapshot_dir"};
   const auto before = image({});
   std::size_t mapped = 0;
   for (const auto& row : config::pawl_settings().rows) {
@@ -72,6 +75,12 @@ TEST(settings_map, the_defaults_of_both_sides_agree) {
   EXPECT_EQ(o.defaults.step, engine::policy{});
   EXPECT_EQ(o.partition.live, actors::partition_limits{}.live);
   EXPECT_EQ(o.batch_bytes, actors::node_options{}.batch_bytes);
+  const auto r = to_snapshot_rules({});
+  const broker::snapshot_rules rules;
+  EXPECT_EQ(r.records, rules.records);
+  EXPECT_EQ(r.bytes, rules.bytes);
+  EXPECT_EQ(r.interval, rules.interval);
+  EXPECT_EQ(r.standby_limit, rules.standby_limit);
 }
 
 }  // namespace
