@@ -1,5 +1,7 @@
 #include "store/journal.hpp"
 
+#include <utility>
+
 #include "workflow/event_codec.hpp"
 
 namespace pawl::store {
@@ -14,6 +16,23 @@ event_row to_row(const engine::event& e) {
                 .undo = e.undo};
   engine::encode_body(e, row.body);
   return row;
+}
+
+bool receive_state::fold(const receive_mark& m) {
+  const auto before = std::exchange(what, m.what);
+  if (what == receive_mark::state::any) {
+    stretches.clear();
+    return false;
+  }
+  if (m.number == number()) return false;
+  if (!stretches.empty() && stretches.back().reign == m.reign) {
+    stretches.back().last = m.number;
+    return false;
+  }
+  const bool anywhere = before == receive_mark::state::any;
+  stretches.push_back({.first = anywhere ? m.number : number() + 1, .last = m.number, .reign = m.reign});
+  if (stretches.size() > most_stretches) stretches.erase(stretches.begin());
+  return true;
 }
 
 }  // namespace pawl::store

@@ -95,10 +95,66 @@ struct log_position {
   bool operator==(const log_position&) const = default;
 };
 
+/// A message to another partition, which waits here until it is acknowledged. Its bytes are the broker's affair.
+struct outbox_row {
+  std::int32_t to = 0;
+  std::uint64_t number = 0;  ///< 1, 2, … for each `to`; 0: the journal gives it one
+  engine::reign reign{};     ///< of the record that caused it; the journal fills it in
+  std::string message{};
+  bool operator==(const outbox_row&) const = default;
+};
+/// All messages to `to` below that number are acknowledged, and forgotten.
+struct outbox_ack {
+  std::int32_t to = 0;
+  std::uint64_t below = 1;
+  bool operator==(const outbox_ack&) const = default;
+};
+/// What was applied of another partition's messages: up to `number`, the last of them caused under `reign`. A record has
+/// one for each stretch of one reign, in order, so that who folds them knows under which reign each number was applied.
+struct receive_mark {
+  std::int32_t from = 0;
+  std::uint64_t number = 0;  ///< 0: none was
+  engine::reign reign{};
+  enum class state : std::uint8_t {
+    in_order,
+    diverged,  ///< a number came again under another reign: nothing more is applied
+    any,       ///< the next is taken whatever its number
+  };
+  state what = state::in_order;
+  bool operator==(const receive_mark&) const = default;
+};
+/// Of so many stretches the store knows where each begins; of older numbers the reign is forgotten.
+inline constexpr std::size_t most_stretches = 16;
+struct receive_stretch {
+  std::uint64_t first = 1;
+  std::uint64_t last = 0;
+  engine::reign reign{};
+  bool operator==(const receive_stretch&) const = default;
+};
+/// All that is kept of one other partition's messages; the oldest stretch first.
+struct receive_state {
+  std::int32_t from = 0;
+  receive_mark::state what = receive_mark::state::in_order;
+  std::vector<receive_stretch> stretches{};
+  std::uint64_t number() const { return stretches.empty() ? 0 : stretches.back().last; }
+  bool operator==(const receive_state&) const = default;
+
+  /// The mark comes next. True: a stretch has begun; false: the newest has grown, or the state has changed.
+  bool fold(const receive_mark& m);
+};
+/// What a partition has to do with the others; empty where there are none.
+struct outbox_changes {
+  std::vector<outbox_row> messages;
+  std::vector<outbox_ack> acknowledged;
+  std::vector<receive_mark> received;
+  bool empty() const { return messages.empty() && acknowledged.empty() && received.empty(); }
+};
+
 struct record {
   std::vector<run_change> runs;
   std::vector<heartbeat_row> heartbeats;
   std::vector<outcome_row> outcomes;
+  outbox_changes outbox{};
 };
 
 enum class append_status : std::uint8_t {
