@@ -10,6 +10,9 @@
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <utility>
+
+#include "broker/outbox_desk.hpp"
 
 namespace pawl::broker {
 
@@ -21,7 +24,7 @@ using std::chrono::milliseconds;
 
 constexpr auto metadata_wait = 3'000ms;
 /// How long the thread waits for a message: while verdicts may come, and while none can.
-constexpr auto busy_wait = 5ms;
+constexpr auto busy_wait = 3ms;
 constexpr auto idle_wait = 100ms;
 constexpr auto dead_letter_timeout = 10'000ms;
 /// A flood of garbage is one line a second in the log, not one a message.
@@ -59,16 +62,27 @@ struct verdict_box {
   }
 };
 
+/// The offsets of one key whose turn has not passed; the first is the one under way.
+struct key_line {
+  std::string key;
+  std::deque<std::int64_t> offsets{};
+  std::size_t in_memory = 0;
+};
+
 /// One command that is read and not dealt with.
 struct under_way {
   enum class stage : std::uint8_t {
     queued,  ///< behind an earlier one of its key
+    parked,  ///< ... so many of them that it is to be read again
     handed_in,
     pausing,  ///< is to be handed in again
     dying,  ///< is to be sent to the dead letters
     sent,  ///< ... and is
+    gone,  ///< nothing more has to be said about it
   };
-  std::shared_ptr<const incoming_command> message;
+  std::shared_ptr<const incoming_command> message{};  ///< null: parked
+  std::shared_ptr<key_line> line{};  ///< null: it waits for nobody
+  std::int32_t to = -1;  ///< another partition that it is forwarded to
   std::size_t bytes = 0;
   stage at = stage::queued;
   milliseconds delay{0};
@@ -99,6 +113,12 @@ struct command_intake::state {
   void begin_anew();
   void read_on();
   void take(const kafka_message& m);
+  std::shared_ptr<incoming_command> copy_of(const kafka_message& m, const kafka_reader& from) const;
+  bool route(const incoming_command& m, under_way& c);
+  void stand_in_line(std::int64_t offset, under_way& c);
+  bool fetch_parked(key_line& line);
+  bool forward(std::int64_t offset, under_way& c);
+  void sweep();
   void pass_hole(std::int64_t end);
   void take_verdicts();
   void judge(under_way& c, command_verdict v);
@@ -113,7 +133,10 @@ struct command_intake::state {
   void show();
   void last_words();
   void warn_seldom(const std::string& text);
-  bool full() const { return commands.size() >= most_commands_under_way || bytes >= most_bytes_under_way; }
+  bool full() const {
+    return commands.size() - parked >= most_commands_under_way || bytes >= most_bytes_under_way ||
+           parked >= most_parked_commands || steady::now() < leader_full_until;
+  }
   bool leads() const { return journal.stats().leading && !journal.commands_unread(); }
   void warn(const std::string& text) const {
     if (options.warn) options.warn(name + ": " + text);
@@ -131,8 +154,13 @@ struct command_intake::state {
   std::int64_t next = -1;  // offset that is expected next; -1: ask the journal
   std::uint64_t reading = 0;  // verdicts of an earlier one say nothing
   table commands;  // by offset
-  std::unordered_map<std::string, std::deque<std::int64_t>> lines;  // by key, those whose turn has not passed
+  std::unordered_map<std::string, std::shared_ptr<key_line>> lines;  // by key
+  std::vector<std::int64_t> gone;  // to be taken out of the table
   std::size_t bytes = 0;
+  std::size_t parked = 0;
+  std::unique_ptr<kafka_reader> again_reader;  // of what was parked
+  broker::inbox inbox;
+  steady::time_point leader_full_until{};
   milliseconds trouble_delay{0};
   steady::time_point told = steady::now() - between_warnings;
   std::uint64_t untold = 0;
@@ -189,7 +217,9 @@ void command_intake::state::begin_anew() {
   ++reading;
   commands.clear();
   lines.clear();
-  bytes = 0;
+  gone.clear();
+  bytes = parked = 0;
+  inbox.clear();
   ++counts.begun_anew;
   next = -1;
   const auto from = journal.commands_from(log.first);
@@ -199,6 +229,7 @@ void command_intake::state::begin_anew() {
                           ": it was made anew, or has lost its end; use another namespace",
                       RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, kafka_advice::give_up);
   next = from;
+  for (auto& r : journal.outbox().begin_reading(from)) inbox.restore(std::move(r));
   reader->seek(next);
 }
 
@@ -212,8 +243,9 @@ void command_intake::state::read_on() {
     }
     reader->seek(next);
   }
+  const auto* m = reader->next(commands.empty() ? idle_wait : 0ms);
   // While something is under way its verdict is as welcome as a message.
-  const auto* m = reader->next(commands.empty() ? idle_wait : busy_wait);
+  if (m == nullptr && !commands.empty()) wait();
   while (m != nullptr) {
     take(*m);
     if (full()) break;
@@ -233,30 +265,129 @@ void command_intake::state::take(const kafka_message& m) {
   if (m.offset > next) pass_hole(m.offset);
   next = m.offset + 1;
   ++counts.read;
+  auto& c = commands[m.offset];
+  auto message = copy_of(m, *reader);
+  if (!route(*message, c)) return finish(commands.find(m.offset));
+  c.bytes = bytes_of(*message);
+  c.message = std::move(message);
+  bytes += c.bytes;
+  if (c.at == under_way::stage::dying) return;
+  stand_in_line(m.offset, c);
+  if (c.at != under_way::stage::pausing) return;
+  // The journal may have gone while the message was waited for.
+  if (leads()) hand_in(m.offset, c);
+}
+
+std::shared_ptr<incoming_command> command_intake::state::copy_of(const kafka_message& m,
+                                                                 const kafka_reader& from) const {
   auto message = std::make_shared<incoming_command>();
   message->source = name + "/" + std::to_string(m.offset);
   message->offset = m.offset;
   message->timestamp_ms = m.timestamp_ms;
   if (m.has_key) message->key = std::string(m.key);
   message->value = std::string(m.value);
-  for (const auto& [header, value] : reader->headers()) message->headers.emplace_back(header, value);
-  auto& c = commands[m.offset];
-  c.bytes = bytes_of(*message);
-  c.message = std::move(message);
-  bytes += c.bytes;
-  if (c.message->key) {
-    auto& line = lines[*c.message->key];
-    line.push_back(m.offset);
-    if (line.size() > 1) return;
+  for (const auto& [header, value] : from.headers()) message->headers.emplace_back(header, value);
+  return message;
+}
+
+// False: nothing is to be done about it.
+bool command_intake::state::route(const incoming_command& m, under_way& c) {
+  using kind = command_route::kind;
+  auto r = route_command(m, options.partition, options.partitions, inbox);
+  if (r.mark) journal.outbox().received(m.offset, *r.mark);
+  switch (r.what) {
+    case kind::repeat:
+      ++counts.repeats;
+      return false;
+    case kind::early:
+      ++counts.early;
+      return false;
+    case kind::resync:
+      warn("what partition " + std::to_string(r.to) + " sends is taken again (resync)");
+      return false;
+    case kind::dead:
+      if (r.cause == "outbox_diverged") ++counts.diverged;
+      c.verdict = {.what = command_verdict::kind::dead, .cause = std::move(r.cause), .detail = std::move(r.detail)};
+      c.at = under_way::stage::dying;
+      return true;
+    case kind::forward:
+      c.to = r.to;
+      break;
+    case kind::hand_in:
+      break;
   }
-  // The journal may have gone while the message was waited for.
-  if (leads()) return hand_in(m.offset, c);
+  return true;
+}
+
+// First of its key: pausing, until it is handed in.
+void command_intake::state::stand_in_line(std::int64_t offset, under_way& c) {
   c.at = under_way::stage::pausing;
+  if (!c.message->key) return;
+  auto& line = lines[*c.message->key];
+  if (!line) line = std::make_shared<key_line>(key_line{.key = *c.message->key});
+  c.line = line;
+  line->offsets.push_back(offset);
+  if (line->offsets.size() == 1) {
+    line->in_memory = 1;
+    return;
+  }
+  // Behind one that is parked all are, so that they are read again in one go.
+  const bool behind_parked = line->in_memory + 1 < line->offsets.size();
+  if (behind_parked || line->in_memory >= most_commands_of_a_key) {
+    c.at = under_way::stage::parked;
+    c.message.reset();
+    bytes -= std::exchange(c.bytes, 0);
+    ++parked;
+    return;
+  }
+  ++line->in_memory;
+  c.at = under_way::stage::queued;
+}
+
+// Its first is parked: that, and some behind it, are read again. False: not now.
+bool command_intake::state::fetch_parked(key_line& line) {
+  constexpr int most_passed = 2'000;
+  try {
+    if (!again_reader) again_reader = std::make_unique<kafka_reader>(options.client, options.topic, options.partition);
+    again_reader->seek(line.offsets.front());
+    for (int n = 0; n < most_passed && line.in_memory < std::min(most_commands_of_a_key, line.offsets.size()); ++n) {
+      const auto* m = again_reader->next(n == 0 ? idle_wait * 10 : busy_wait);
+      if (m == nullptr) break;
+      const auto c = commands.find(m->offset);
+      if (c == commands.end() || c->second.line.get() != &line || c->second.at != under_way::stage::parked) continue;
+      c->second.message = copy_of(*m, *again_reader);
+      c->second.bytes = bytes_of(*c->second.message);
+      c->second.at = under_way::stage::queued;
+      bytes += c->second.bytes;
+      ++line.in_memory;
+      --parked;
+    }
+  } catch (const kafka_error& e) {
+    again_reader.reset();
+    warn_seldom(std::string("what was put aside is read again later: ") + e.what());
+  }
+  return line.in_memory > 0;
 }
 
 // ---- handing in
 
+// Another partition's: its place is the batch that passes it.
+bool command_intake::state::forward(std::int64_t offset, under_way& c) {
+  outgoing_command m{.key = c.message->key, .value = c.message->value, .headers = c.message->headers};
+  if (find_header(m.headers, origin_header) == nullptr) m.headers.emplace_back(origin_header, c.message->source);
+  if (!journal.outbox().forward(offset, c.to, m)) return false;
+  ++counts.forwarded;
+  if (options.want_batch) options.want_batch();
+  return true;
+}
+
 void command_intake::state::hand_in(std::int64_t offset, under_way& c) {
+  if (c.to >= 0) {
+    if (!forward(offset, c)) return pause(c, under_way::stage::pausing);
+    c.at = under_way::stage::gone;
+    gone.push_back(offset);
+    return pass_turn(c);
+  }
   c.at = under_way::stage::handed_in;
   ++counts.handed_in;
   auto said = std::make_shared<std::atomic<bool>>(false);
@@ -285,6 +416,12 @@ void command_intake::state::take_verdicts() {
 // Leaves it handed in when it is dealt with.
 void command_intake::state::judge(under_way& c, command_verdict v) {
   switch (v.what) {
+    case command_verdict::kind::full:
+      ++counts.paused;
+      ++counts.again;
+      pause(c, under_way::stage::pausing);
+      leader_full_until = std::max(leader_full_until, c.due);
+      return;
     case command_verdict::kind::again:
       ++counts.again;
       return pause(c, under_way::stage::pausing);
@@ -309,16 +446,21 @@ void command_intake::state::pause(under_way& c, under_way::stage at) {
 
 // The next of its key may be handed in.
 void command_intake::state::pass_turn(const under_way& c) {
-  if (!c.message->key) return;
-  const auto line = lines.find(*c.message->key);
-  if (line == lines.end()) return;
-  line->second.pop_front();
-  if (line->second.empty()) {
-    lines.erase(line);
+  const auto line = c.line;
+  if (!line || line->offsets.empty()) return;
+  line->offsets.pop_front();
+  --line->in_memory;
+  if (line->offsets.empty()) {
+    lines.erase(line->key);
     return;
   }
-  const auto behind = commands.find(line->second.front());
+  const auto behind = commands.find(line->offsets.front());
   if (behind == commands.end()) return;
+  if (behind->second.at == under_way::stage::parked && !fetch_parked(*line)) {
+    // Counted as in memory no more; it is read when it is handed in.
+    behind->second.due = steady::now() + first_command_delay;
+    return;
+  }
   behind->second.at = under_way::stage::pausing;
   behind->second.due = {};
 }
@@ -328,9 +470,24 @@ void command_intake::state::do_what_is_due() {
   // Delivery reports of the producer's poll() take from the table: never within this walk.
   for (auto& [offset, c] : commands) {
     if (c.due > now) continue;
+    const bool head_parked = c.at == under_way::stage::parked && c.line->offsets.front() == offset;
+    if (head_parked && fetch_parked(*c.line))
+      c.at = under_way::stage::pausing;
+    else if (head_parked)
+      pause(c, under_way::stage::parked);
     if (c.at == under_way::stage::pausing) hand_in(offset, c);
     if (c.at == under_way::stage::dying) send_to_dead_letters(offset, c);
   }
+  sweep();
+}
+
+void command_intake::state::sweep() {
+  for (const auto offset : gone)
+    if (const auto c = commands.find(offset); c != commands.end()) {
+      bytes -= c->second.bytes;
+      commands.erase(c);
+    }
+  gone.clear();
 }
 
 void command_intake::state::finish(table::iterator c) {
@@ -395,7 +552,7 @@ void command_intake::state::warn_seldom(const std::string& text) {
 // For a verdict; a delivery and what is due are looked for after it.
 void command_intake::state::wait() {
   std::unique_lock lock(verdicts->mutex);
-  verdicts->arrived.wait_for(lock, busy_wait * 4, [this] { return !verdicts->entries.empty() || stopping.load(); });
+  verdicts->arrived.wait_for(lock, busy_wait, [this] { return !verdicts->entries.empty() || stopping.load(); });
 }
 
 // What is under way and dealt with in time rides in the node's last batch.
@@ -418,7 +575,10 @@ void command_intake::state::last_words() {
 
 void command_intake::state::show() {
   counts.under_way = commands.size();
+  counts.parked = parked;
   counts.next = next;
+  counts.dealt_with_below = commands.empty() ? next : commands.begin()->first;
+  if (reader) counts.end = std::max(counts.end, reader->known_end());
   const std::lock_guard lock(mutex);
   shown = counts;
 }

@@ -112,6 +112,32 @@ void put_point(packer& p, const store::log_point& at) {
   p.pack(at.released);
 }
 
+void put_reign(packer& p, const engine::reign& r) {
+  p.pack_uint64(r.high);
+  p.pack_uint64(r.low);
+}
+
+void put_message(packer& p, const store::outbox_row& m) {
+  p.pack_array(3);
+  p.pack_int32(m.to);
+  p.pack_uint64(m.number);
+  put_bin(p, m.message);
+}
+
+void put_ack(packer& p, const store::outbox_ack& a) {
+  p.pack_array(2);
+  p.pack_int32(a.to);
+  p.pack_uint64(a.below);
+}
+
+void put_mark(packer& p, const store::receive_mark& m) {
+  p.pack_array(5);
+  p.pack_int32(m.from);
+  p.pack_uint64(m.number);
+  put_reign(p, m.reign);
+  p.pack_uint8(static_cast<std::uint8_t>(m.what));
+}
+
 template <class T, class Put>
 void put_all(packer& p, const std::vector<T>& all, Put put) {
   p.pack_array(static_cast<std::uint32_t>(all.size()));
@@ -202,13 +228,36 @@ store::log_point get_point(const msgpack::object& o) {
           .released = get_bool(element(o, 5))};
 }
 
-broker::batch get_batch(const msgpack::object& o) {
+std::int32_t get_partition(const msgpack::object& o) { return static_cast<std::int32_t>(get_uint(o, 0x7fffffff)); }
+
+store::outbox_ack get_ack(const msgpack::object& o) {
+  return {.to = get_partition(element(o, 0)), .below = get_uint(element(o, 1))};
+}
+
+store::receive_mark get_mark(const msgpack::object& o) {
+  return {.from = get_partition(element(o, 0)),
+          .number = get_uint(element(o, 1)),
+          .reign = {get_uint(element(o, 2)), get_uint(element(o, 3))},
+          .what = static_cast<store::receive_mark::state>(
+              get_uint(element(o, 4), static_cast<std::uint64_t>(store::receive_mark::state::any)))};
+}
+
+broker::batch get_batch(const msgpack::object& o, const engine::reign& reign) {
   broker::batch b;
   b.position = get_int(element(o, 0));
   b.feed = get_point(element(o, 1));
   get_all(element(o, 2), b.changes.runs, get_change);
   get_all(element(o, 3), b.changes.heartbeats, get_heartbeat);
   get_all(element(o, 4), b.changes.outcomes, get_outcome);
+  auto& outbox = b.changes.outbox;
+  get_all(element(o, 5), outbox.messages, [&](const msgpack::object& m) {
+    return store::outbox_row{.to = get_partition(element(m, 0)),
+                             .number = get_uint(element(m, 1)),
+                             .reign = reign,
+                             .message = get_text(element(m, 2))};
+  });
+  get_all(element(o, 6), outbox.acknowledged, get_ack);
+  get_all(element(o, 7), outbox.received, get_mark);
   return b;
 }
 
@@ -272,12 +321,15 @@ std::string encode(const stamp& s, const batch& what, std::uint32_t* crc) {
   std::string body;
   sink to{body};
   packer p{to};
-  p.pack_array(5);
+  p.pack_array(8);
   p.pack_int64(what.position);
   put_point(p, what.feed);
   put_all(p, what.changes.runs, put_change);
   put_all(p, what.changes.heartbeats, put_heartbeat);
   put_all(p, what.changes.outcomes, put_outcome);
+  put_all(p, what.changes.outbox.messages, put_message);
+  put_all(p, what.changes.outbox.acknowledged, put_ack);
+  put_all(p, what.changes.outbox.received, put_mark);
   return sealed(s, body, crc);
 }
 
@@ -288,7 +340,7 @@ readable decode(std::string_view bytes, journal_record& out, std::string& wrong)
     if (out.stamp.kind == record_kind::announcement)
       out.announced = get_announcer(unpack_whole(body).get());
     else if (out.stamp.kind == record_kind::batch)
-      out.batch = get_batch(unpack_whole(body).get());
+      out.batch = get_batch(unpack_whole(body).get(), out.stamp.reign);
   });
 }
 

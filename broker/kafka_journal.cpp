@@ -9,6 +9,7 @@
 
 #include "broker/journal_tail.hpp"
 #include "broker/log_fit.hpp"
+#include "broker/outbox_desk.hpp"
 
 namespace pawl::broker {
 
@@ -34,6 +35,13 @@ engine::reign draw_reign() {
   engine::reign r;
   if (::getrandom(&r, sizeof r, 0) != sizeof r) throw store::store_error("cannot draw random numbers for a new reign");
   return r;
+}
+
+void append_to(store::outbox_changes& all, store::outbox_changes&& more) {
+  const auto move_all = [](auto& into, auto& from) { std::move(from.begin(), from.end(), std::back_inserter(into)); };
+  move_all(all.messages, more.messages);
+  move_all(all.acknowledged, more.acknowledged);
+  move_all(all.received, more.received);
 }
 
 /// The log is not what the view was made from.
@@ -67,7 +75,7 @@ struct kafka_journal::state {
   append_result step_down(std::string why);
   kafka_producer::delivery deliver(const std::string& bytes);
   bool read_gap(std::int64_t below);
-  bool take_marks();
+  bool take_marks(store::outbox_changes& into);
   store::log_position position_at(std::int64_t offset, std::uint32_t crc) const;
   void read_message(const kafka_message& m);
 
@@ -87,6 +95,7 @@ struct kafka_journal::state {
   kafka_reader reader;
   std::unique_ptr<kafka_producer> producer;
   broker::fence fence;
+  outbox_desk outbox;
   bool begun = false;         // the fold goes on from where the view stands
   std::int64_t log_end = 0;   // as last heard
   std::int64_t commands = -1;  // this and the next as in the newest batch
@@ -155,7 +164,9 @@ bool kafka_journal::state::read_on(std::chrono::milliseconds wait) {
   const auto until = std::chrono::steady_clock::now() + read_at_once;
   while (m != nullptr) {
     read_message(*m);
-    if (pending.runs.size() + pending.outcomes.size() + pending.heartbeats.size() >= changes_at_once) hand_to_view();
+    if (pending.runs.size() + pending.outcomes.size() + pending.heartbeats.size() + pending.outbox.messages.size() >=
+        changes_at_once)
+      hand_to_view();
     if (std::chrono::steady_clock::now() > until) break;
     m = reader.next(0ms);
   }
@@ -278,6 +289,7 @@ void kafka_journal::state::read_message(const kafka_message& m) {
     std::move(changes.runs.begin(), changes.runs.end(), std::back_inserter(pending.runs));
     std::move(changes.heartbeats.begin(), changes.heartbeats.end(), std::back_inserter(pending.heartbeats));
     std::move(changes.outcomes.begin(), changes.outcomes.end(), std::back_inserter(pending.outcomes));
+    append_to(pending.outbox, std::move(changes.outbox));
   }
   pending_position = position_at(m.offset, record.crc);
 }
@@ -332,6 +344,7 @@ bool kafka_journal::state::announce() {
 
 void kafka_journal::state::begin_to_lead() {
   tail.start(fence.next_offset(), fence.folded().epoch);
+  outbox.begin(view.outbox(), fence.own());
   const std::lock_guard lock(mutex);
   present = fence.own();
   counts.epoch = fence.folded().epoch;
@@ -383,6 +396,7 @@ kafka_producer::delivery kafka_journal::state::deliver(const std::string& bytes)
 
 append_result kafka_journal::state::step_down(std::string why) {
   fence.lost();
+  outbox.end();
   begun = false;
   const std::lock_guard lock(mutex);
   counts.leading = false;
@@ -394,12 +408,18 @@ append_result kafka_journal::state::write(const store::record& r) {
   if (fence.now() != fence::standing::leading) return step_down("this node does not lead it");
   if (auto why = tail.doubts(); !why.empty()) return step_down(std::move(why));
   const bool empty = r.runs.empty() && r.heartbeats.empty() && r.outcomes.empty();
-  const bool barrier = !take_marks() && empty;
+  auto others = r.outbox;
+  const bool barrier = !take_marks(others) && empty;
   const auto s = fence.next(barrier ? record_kind::barrier : record_kind::batch);
   std::uint32_t crc = 0;
-  const auto bytes =
-      barrier ? encode(s, &crc) : encode(s, batch{.changes = r, .position = commands, .feed = feed}, &crc);
+  batch b;
+  if (!barrier) {
+    b = {.changes = r, .position = commands, .feed = feed};
+    b.changes.outbox = std::move(others);
+  }
+  const auto bytes = barrier ? encode(s, &crc) : encode(s, b, &crc);
   if (bytes.size() > largest_record) {
+    outbox.end();
     fence.lost();  // nothing was written, but the stamp is used up
     return {append_status::refused,
             name + ": a record of " + std::to_string(bytes.size()) + " bytes; lower limits.batch"};
@@ -430,21 +450,26 @@ append_result kafka_journal::state::write(const store::record& r) {
   }
   tail.expect({d.offset, crc});
   // A barrier changes nothing: a view that lacks it reads it again.
-  return barrier ? append_result{} : view.append(r, position_at(d.offset, crc));
+  if (barrier) return {};
+  auto done = view.append(b.changes, position_at(d.offset, crc));
+  if (done.status == append_status::committed) outbox.committed(b.changes.outbox);
+  return done;
 }
 
 // What other threads have dealt with since rides in the batch. False: nothing new.
-bool kafka_journal::state::take_marks() {
+bool kafka_journal::state::take_marks(store::outbox_changes& into) {
   const std::lock_guard lock(mutex);
   const auto before = std::pair{feed.offset, commands};
   if (fed.offset > feed.offset) feed = fed;
-  if (dealt_with < 0) return feed.offset != before.first;
+  // A forward rides in the record whose position passes it.
+  for (const auto offset : outbox.take_messages(into)) consumed[offset] = std::max(consumed[offset], offset + 1);
+  if (dealt_with < 0) return outbox.take_marks(-1, into) || feed.offset != before.first;
   while (!consumed.empty() && consumed.begin()->first <= dealt_with) {
     dealt_with = std::max(dealt_with, consumed.begin()->second);
     consumed.erase(consumed.begin());
   }
   commands = std::max(commands, dealt_with);
-  return std::pair{feed.offset, commands} != before;
+  return outbox.take_marks(commands, into) || std::pair{feed.offset, commands} != before;
 }
 
 // False: in what others wrote was a higher announcement.
@@ -537,12 +562,14 @@ bool kafka_journal::release() {
   const auto d = s.deliver(encode(stamp));
   const bool done = d.code == 0 && s.fence.acknowledged(d.offset, stamp) == fence::ack::in_place;
   s.fence.lost();
+  s.outbox.end();
   s.begun = false;
   const std::lock_guard lock(s.mutex);
   s.counts.leading = false;
   return done;
 }
 
+outbox_desk& kafka_journal::outbox() { return state_->outbox; }
 kafka_journal_stats kafka_journal::stats() const { return state_->stats(); }
 
 std::unique_ptr<kafka_journal> follow_kafka_journal(kafka_journal_options o, store::embedded_journal& view) {

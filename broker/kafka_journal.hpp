@@ -24,6 +24,8 @@
 
 namespace pawl::broker {
 
+class outbox_desk;
+
 /// A view is being read from the log.
 struct catch_up_progress {
   std::int64_t offset = 0;
@@ -107,6 +109,8 @@ class kafka_journal final : public store::journal {
   /// The commands of that many offsets from `offset` on are dealt with: recorded, or dead letters, or there are none at
   /// these offsets. The position rides in the next batch.
   void consumed(std::int64_t offset, std::int64_t count = 1);
+  /// What this partition has to do with the others; its numbers and marks ride in the batches.
+  outbox_desk& outbox();
   /// The events of the records up to here are published; rides in the next batch.
   void fed(const store::log_point& upto);
   store::log_point fed() const;

@@ -38,6 +38,12 @@ void outbox_lane::failed(const sending& s) {
   next_ = s.number;
 }
 
+void outbox_lane::all_failed() {
+  ++round_;
+  sent_.clear();
+  next_ = acknowledged_below_;
+}
+
 // A number that was given twice: the journal of the sender has lost its tail, and with it what the first was about.
 inbox::verdict inbox::among_applied(const store::receive_state& s, std::uint64_t number,
                                     const engine::reign& reign) const {

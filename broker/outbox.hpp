@@ -54,11 +54,14 @@ class outbox_lane {
   void acknowledged(const sending& s);
   /// Or nobody knows.
   void failed(const sending& s);
+  /// All that are under way: who sent them is gone.
+  void all_failed();
 
   std::uint64_t given_below() const { return given_below_; }
   std::uint64_t acknowledged_below() const { return acknowledged_below_; }
   /// Durable and not acknowledged.
   std::uint64_t waiting() const { return durable_below_ - acknowledged_below_; }
+  std::size_t under_way() const { return sent_.size(); }
   bool may_send() const { return next_ < (rules_.durable_first ? durable_below_ : given_below_); }
 
  private:

@@ -204,6 +204,7 @@ broker::command_verdict verdict_on(const actors::command_reply& r) {
     case status::invalid:
       return {.what = kind::dead, .cause = "invalid", .detail = r.message};
     case status::busy:
+      return {.what = kind::full};
     case status::unavailable:
     case status::unknown:
       break;

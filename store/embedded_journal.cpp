@@ -261,7 +261,8 @@ append_result embedded_journal::state::clear() {
 void embedded_journal::state::empty_tables() {
   emptied.fetch_add(1);  // first: who has seen emptied tables sees it
   begin.run();
-  for (const char* table : {"runs", "events", "ids", "heartbeats", "outcomes", "log_position"})
+  for (const char* table :
+       {"runs", "events", "ids", "heartbeats", "outcomes", "outbox", "peers", "received", "log_position"})
     db.execute(std::string("DELETE FROM ") + table);
   db.execute("UPDATE state SET last_event_at=0, runs=0, ids_below=1");
   commit.run();
@@ -414,6 +415,15 @@ std::optional<log_position> embedded_journal::position() {
   if (!s.writer) throw store_error(s.file + " is closed after a failure");
   try {
     return s.writer->is_being_filled() ? std::nullopt : s.writer->position();
+  } catch (const sqlite_error& e) {
+    throw store_error(describe(s.file, e).message);
+  }
+}
+outbox_state embedded_journal::outbox() {
+  auto& s = *state_;
+  if (!s.writer) throw store_error(s.file + " is closed after a failure");
+  try {
+    return s.writer->outbox();
   } catch (const sqlite_error& e) {
     throw store_error(describe(s.file, e).message);
   }

@@ -28,6 +28,7 @@
 namespace pawl::store {
 
 class view_loader;
+struct outbox_state;
 
 struct embedded_options {
   std::string directory{};
@@ -85,6 +86,8 @@ class embedded_journal final : public journal {
   append_result append(const record& r, const log_position& position);
   /// Where it stands; none: nothing was applied yet. On the appending thread. Throws store_error.
   std::optional<log_position> position();
+  /// What it has to do with other partitions. On the appending thread. Throws store_error.
+  outbox_state outbox();
   /// As a view that has to be built anew: empties every table, in one transaction, so that who reads sees the old or
   /// the empty one. On the appending thread.
   append_result clear();

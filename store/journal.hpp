@@ -109,8 +109,9 @@ struct outbox_ack {
   std::uint64_t below = 1;
   bool operator==(const outbox_ack&) const = default;
 };
-/// What was applied of another partition's messages: up to `number`, the last of them caused under `reign`. A record has
-/// one for each stretch of one reign, in order, so that who folds them knows under which reign each number was applied.
+/// What was applied of another partition's messages: up to `number`, the last of them caused under `reign`. A record
+/// has one for each stretch of one reign, in order, so that who folds them knows under which reign each number was
+/// applied.
 struct receive_mark {
   std::int32_t from = 0;
   std::uint64_t number = 0;  ///< 0: none was

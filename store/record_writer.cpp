@@ -35,7 +35,8 @@ record_writer::record_writer(database& db, recent_ids& ids, options o)
       insert_outcome_(db.prepare("INSERT OR IGNORE INTO outcomes(workflow_id, command_id, result, seq, message, at) "
                                  "VALUES(?1,?2,?3,?4,?5,?6)")),
       oldest_outcome_(db.prepare("SELECT number, at FROM outcomes ORDER BY number LIMIT 1")),
-      delete_outcome_(db.prepare("DELETE FROM outcomes WHERE number=?1")) {
+      delete_outcome_(db.prepare("DELETE FROM outcomes WHERE number=?1")),
+      outbox_(db) {
   read_state();
   ids_.expect(static_cast<std::size_t>(runs_));
   read_waiting_ids();
@@ -88,6 +89,7 @@ void record_writer::write(const record& r) {
   for (const auto& c : r.runs) change(c);
   for (const auto& o : r.outcomes) put_outcome(o);
   if (!r.outcomes.empty()) drop_old_outcomes(r.outcomes.size(), r.outcomes.back().at);
+  if (!r.outbox.empty()) outbox_.write(r.outbox);
   move_ids();
   if (staged_.changed)
     update_state_.bind(1, staged_.last_event_at).bind(2, staged_.runs).bind(3, staged_.ids_below).run();
@@ -152,6 +154,7 @@ void record_writer::settle() {
 
 void record_writer::forget() {
   feed_ = {};
+  outbox_.forget();
   read_state();
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "store/journal.hpp"
+#include "store/outbox_tables.hpp"
 #include "store/recent_ids.hpp"
 #include "store/sqlite.hpp"
 
@@ -55,6 +56,7 @@ class record_writer {
 
   engine::run_key next_run_key() const { return next_key_; }
   std::int64_t last_event_at() const { return last_event_at_; }
+  outbox_state outbox() { return outbox_.read(); }
 
  private:
   void read_state();
@@ -82,6 +84,7 @@ class record_writer {
   statement put_position_;
   statement insert_heartbeat_, delete_heartbeats_;
   statement insert_outcome_, oldest_outcome_, delete_outcome_;
+  outbox_tables outbox_;
 
   // As on disk.
   engine::run_key next_key_ = 1;

@@ -87,6 +87,26 @@ CREATE TABLE outcomes(
   message     TEXT NOT NULL,
   at          INTEGER NOT NULL,
   UNIQUE(workflow_id, command_id));
+
+CREATE TABLE outbox(
+  peer    INTEGER NOT NULL,
+  number  INTEGER NOT NULL,
+  reign   TEXT NOT NULL,
+  message BLOB NOT NULL,
+  PRIMARY KEY(peer, number)) WITHOUT ROWID;
+
+CREATE TABLE peers(
+  peer               INTEGER PRIMARY KEY,
+  given_below        INTEGER NOT NULL,
+  acknowledged_below INTEGER NOT NULL,
+  receives           TEXT NOT NULL CHECK (receives IN ('in order', 'diverged', 'any')));
+
+CREATE TABLE received(
+  peer  INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  last  INTEGER NOT NULL,
+  reign TEXT NOT NULL,
+  PRIMARY KEY(peer, first)) WITHOUT ROWID;
 )sql";
 
 constexpr const char* views_1 = R"sql(

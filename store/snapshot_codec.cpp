@@ -28,6 +28,9 @@ constexpr std::array<section_shape, sections> shapes{{{"about", "tiiibiiiiiibiii
                                                       {"events", "iitb"},
                                                       {"heartbeats", "iiib"},
                                                       {"outcomes", "tttiti"},
+                                                      {"outbox", "iitb"},
+                                                      {"peers", "iiit"},
+                                                      {"received", "iiit"},
                                                       {"end", "ii", true}}};
 
 std::uint32_t crc_of(std::string_view bytes, std::uint32_t before = 0) {

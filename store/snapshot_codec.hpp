@@ -40,8 +40,20 @@ struct cell {
 using row = std::span<const cell>;
 
 /// In the order in which a file has them, but that `runs` and `events` alternate.
-enum class section : std::uint8_t { about, segments, keys, runs, events, heartbeats, outcomes, end };
-inline constexpr std::size_t sections = 8;
+enum class section : std::uint8_t {
+  about,
+  segments,
+  keys,
+  runs,
+  events,
+  heartbeats,
+  outcomes,
+  outbox,
+  peers,
+  received,
+  end
+};
+inline constexpr std::size_t sections = 11;
 
 struct section_shape {
   std::string_view name;

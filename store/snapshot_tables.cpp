@@ -9,6 +9,12 @@ constexpr whole_table all[] = {
      "INSERT INTO heartbeats VALUES(?1,?2,?3,?4)"},
     {section::outcomes, "SELECT workflow_id, command_id, result, seq, message, at FROM outcomes ORDER BY number",
      "INSERT INTO outcomes(workflow_id, command_id, result, seq, message, at) VALUES(?1,?2,?3,?4,?5,?6)"},
+    {section::outbox, "SELECT peer, number, reign, message FROM outbox ORDER BY peer, number",
+     "INSERT INTO outbox VALUES(?1,?2,?3,?4)"},
+    {section::peers, "SELECT peer, given_below, acknowledged_below, receives FROM peers ORDER BY peer",
+     "INSERT INTO peers VALUES(?1,?2,?3,?4)"},
+    {section::received, "SELECT peer, first, last, reign FROM received ORDER BY peer, first",
+     "INSERT INTO received VALUES(?1,?2,?3,?4)"},
 };
 
 }  // namespace

@@ -48,6 +48,10 @@ batch a_batch() {
                                 .workflow_id = "o-9",
                                 .outcome = {.result = engine::command_result::conflict, .seq = 0, .message = "no"},
                                 .at = 77});
+  auto& o = b.changes.outbox;
+  o.messages.push_back({.to = 3, .number = 9, .reign = a_stamp().reign, .message = std::string("\x00\xff", 2)});
+  o.acknowledged.push_back({.to = 3, .below = 8});
+  o.received.push_back({.from = 2, .number = 5, .reign = {1, 2}, .what = store::receive_mark::state::diverged});
   return b;
 }
 
@@ -64,6 +68,9 @@ TEST(journal_codec, a_batch_comes_back) {
   EXPECT_EQ(out.stamp, a_stamp());
   EXPECT_EQ(out.batch.position, 4711);
   EXPECT_EQ(out.batch.feed, in.feed);
+  EXPECT_EQ(out.batch.changes.outbox.messages, in.changes.outbox.messages) << "the reign is the record's";
+  EXPECT_EQ(out.batch.changes.outbox.acknowledged, in.changes.outbox.acknowledged);
+  EXPECT_EQ(out.batch.changes.outbox.received, in.changes.outbox.received);
   ASSERT_EQ(out.batch.changes.runs.size(), 2U);
   const auto& c = out.batch.changes.runs[0];
   const auto& w = in.changes.runs[0];

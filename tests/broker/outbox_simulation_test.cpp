@@ -290,7 +290,8 @@ class world {
   bool quiet() const {
     if (!zombies_.empty()) return false;
     for (const auto& [p, l] : leaders_) {
-      if (!l.wire.empty() || !l.answers.empty() || l.position < commands_[static_cast<std::size_t>(p)].size()) return false;
+      if (!l.wire.empty() || !l.answers.empty() || l.position < commands_[static_cast<std::size_t>(p)].size())
+        return false;
       for (const auto& [q, lane] : l.lanes)
         if (lane.waiting() > 0) return false;
     }
@@ -305,7 +306,8 @@ class world {
       for (const auto& e : j) {
         for (const auto& [to, m] : e.caused) caused[p][to][m.number] = m.what;
         for (const auto& m : e.applied) {
-          if (!applied[m.from][p].emplace(m.number, m.what).second) return name(m.from, p, m.number) + " is applied twice";
+          if (!applied[m.from][p].emplace(m.number, m.what).second)
+            return name(m.from, p, m.number) + " is applied twice";
           order[m.from][p].push_back(m);
         }
       }
@@ -315,7 +317,8 @@ class world {
     for (std::int32_t p = 0; p < partitions; ++p)
       for (std::int32_t q = 0; q < partitions; ++q) {
         if (ended[{p, q}]) {
-          if (!tails_) return "the pair " + std::to_string(p) + " to " + std::to_string(q) + " ended, and nothing was lost";
+          if (!tails_)
+            return "the pair " + std::to_string(p) + " to " + std::to_string(q) + " ended, and nothing was lost";
           continue;
         }
         for (const auto& [number, what] : caused[p][q]) {
@@ -389,18 +392,20 @@ TEST(outbox_simulation, every_message_is_applied_once_in_order) {
   for (auto seed = range.first; seed < range.first + range.count; ++seed) {
     const bool tails = seed % 2 == 0;
     const auto wrong = run_one(seed, {}, tails, t);
-    ASSERT_EQ(wrong, "") << "seed " << seed << (tails ? " with" : " without") << " lost tails; again with: PAWL_SEED="
-                         << seed << " test_broker --gtest_filter=outbox_simulation.every_message*";
+    ASSERT_EQ(wrong, "") << "seed " << seed << (tails ? " with" : " without")
+                         << " lost tails; again with: PAWL_SEED=" << seed
+                         << " test_broker --gtest_filter=outbox_simulation.every_message*";
   }
-  std::printf("seeds %llu..%llu: %llu applied, %llu repeats, %llu early, %llu diverged; %llu leaders, %llu batches lost, "
-              "%llu unknown, %llu tails; %llu sends lost, %llu acks, %llu duplicates, %llu by zombies\n",
-              static_cast<unsigned long long>(range.first), static_cast<unsigned long long>(range.first + range.count - 1),
-              static_cast<unsigned long long>(t.applied), static_cast<unsigned long long>(t.repeats),
-              static_cast<unsigned long long>(t.early), static_cast<unsigned long long>(t.diverged),
-              static_cast<unsigned long long>(t.leaders), static_cast<unsigned long long>(t.lost_batches),
-              static_cast<unsigned long long>(t.unknown_batches), static_cast<unsigned long long>(t.lost_tails),
-              static_cast<unsigned long long>(t.lost_sends), static_cast<unsigned long long>(t.lost_acks),
-              static_cast<unsigned long long>(t.duplicates), static_cast<unsigned long long>(t.zombie_sends));
+  std::printf(
+      "seeds %llu..%llu: %llu applied, %llu repeats, %llu early, %llu diverged; %llu leaders, %llu batches lost, "
+      "%llu unknown, %llu tails; %llu sends lost, %llu acks, %llu duplicates, %llu by zombies\n",
+      static_cast<unsigned long long>(range.first), static_cast<unsigned long long>(range.first + range.count - 1),
+      static_cast<unsigned long long>(t.applied), static_cast<unsigned long long>(t.repeats),
+      static_cast<unsigned long long>(t.early), static_cast<unsigned long long>(t.diverged),
+      static_cast<unsigned long long>(t.leaders), static_cast<unsigned long long>(t.lost_batches),
+      static_cast<unsigned long long>(t.unknown_batches), static_cast<unsigned long long>(t.lost_tails),
+      static_cast<unsigned long long>(t.lost_sends), static_cast<unsigned long long>(t.lost_acks),
+      static_cast<unsigned long long>(t.duplicates), static_cast<unsigned long long>(t.zombie_sends));
   if (range.count < 1'000) return;
   for (const auto n : {t.applied, t.repeats, t.early, t.diverged, t.lost_batches, t.unknown_batches, t.lost_tails,
                        t.lost_sends, t.lost_acks, t.duplicates, t.zombie_sends})

@@ -5,6 +5,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -204,6 +205,54 @@ TEST_F(intake, reading_stops_while_too_many_are_under_way) {
   d.let_go();
   ASSERT_TRUE(dealt(*i, 1'500));
   EXPECT_EQ(d.count(), 1'500U);
+}
+
+TEST_F(intake, a_key_that_is_refused_again_and_again_holds_up_nobody_else) {
+  std::atomic<bool> refuse{true};
+  desk d([&](const incoming_command& m) -> std::optional<command_verdict> {
+    if (m.key == "hot" && refuse) return command_verdict{.what = kind::again};
+    return command_verdict{};
+  });
+  {
+    kafka_producer p(client(), {});
+    for (int k = 0; k < 3'000; ++k) {
+      p.send(name_space + ".commands", 0, "hot", "hot " + std::to_string(k), {});
+      if (k % 30 == 0) p.send(name_space + ".commands", 0, "cool " + std::to_string(k), "cool", {});
+    }
+    ASSERT_TRUE(p.flush(20s));
+  }
+  auto i = begin(d);
+  ASSERT_TRUE(eventually([&] { return i->stats().dealt_with == 100; })) << said();
+  ASSERT_TRUE(eventually([&] { return i->stats().read == 3'100; }));
+  EXPECT_EQ(i->stats().parked, 3'000 - most_commands_of_a_key);
+  EXPECT_EQ(i->stats().lag(), 3'100) << "the first is not dealt with";
+  refuse = false;
+  ASSERT_TRUE(dealt(*i, 3'100)) << said();
+  std::vector<std::string> of_hot, expected;
+  for (const auto& v : d.seen())
+    if (v.starts_with("hot") && (of_hot.empty() || of_hot.back() != v)) of_hot.push_back(v);
+  for (int k = 0; k < 3'000; ++k) expected.push_back("hot " + std::to_string(k));
+  EXPECT_EQ(of_hot, expected);
+  EXPECT_EQ(i->stats().parked, 0U);
+  EXPECT_TRUE(eventually([&] { return i->stats().lag() == 0; }));
+  i.reset();
+  ASSERT_TRUE(batch());
+  lead();
+  EXPECT_EQ(journal->commands_from(0), 3'100);
+}
+
+TEST_F(intake, a_leader_that_is_full_is_given_time) {
+  int asked = 0;
+  desk d([&](const incoming_command&) -> std::optional<command_verdict> {
+    if (++asked <= 3) return command_verdict{.what = kind::full};
+    return command_verdict{};
+  });
+  produce_many(0, 1);
+  auto i = begin(d);
+  ASSERT_TRUE(eventually([&] { return i->stats().paused >= 1; }));
+  produce_many(1, 50);
+  ASSERT_TRUE(dealt(*i, 50));
+  EXPECT_EQ(i->stats().paused, 3U) << "the others were not tried meanwhile";
 }
 
 TEST_F(intake, offsets_without_a_message_are_passed) {

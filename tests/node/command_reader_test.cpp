@@ -257,7 +257,7 @@ TEST(command_verdicts, follow_from_the_replies) {
     return verdict_on(r);
   };
   EXPECT_EQ(on(status::recorded).what, kind::dealt_with);
-  EXPECT_EQ(on(status::busy).what, kind::again);
+  EXPECT_EQ(on(status::busy).what, kind::full);
   EXPECT_EQ(on(status::unavailable).what, kind::again);
   EXPECT_EQ(on(status::unknown).what, kind::again);
   EXPECT_EQ(on(status::invalid).what, kind::dead);

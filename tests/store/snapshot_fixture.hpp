@@ -37,6 +37,9 @@ inline std::string dump(const std::string& directory) {
   add("events", "SELECT key, at, heads, hex(bodies) FROM events ORDER BY key");
   add("heartbeats", "SELECT run_key, step, undo, hex(details) FROM heartbeats ORDER BY 1, 2, 3");
   add("outcomes", "SELECT workflow_id, command_id, result, seq, message, at FROM outcomes ORDER BY number");
+  add("outbox", "SELECT peer, number, reign, hex(message) FROM outbox ORDER BY 1, 2");
+  add("peers", "SELECT * FROM peers ORDER BY 1");
+  add("received", "SELECT * FROM received ORDER BY 1, 2");
   add("state", "SELECT last_event_at, runs FROM state");
   add("position", "SELECT * FROM log_position ORDER BY what");
   return out;
@@ -89,6 +92,7 @@ class snapshot_test : public store_test {
   /// Begins anew, with an empty view and no snapshots.
   void forget_all() {
     runs_.clear();
+    lanes_.clear();
     steps_.clear();
     log_.clear();
     offset_ = -1;
@@ -141,6 +145,7 @@ class snapshot_test : public store_test {
         out.heartbeats.push_back(
             {.key = one.key(), .step = open->step, .undo = false, .details = std::string("\0\xff", 2)});
       } else {
+        talk(out);
         out.outcomes.push_back({.command_id = "c-" + std::to_string(offset_),
                                 .workflow_id = one.header().workflow_id,
                                 .outcome = {.result = engine::command_result::conflict, .seq = 4, .message = "no"},
@@ -148,6 +153,25 @@ class snapshot_test : public store_test {
       }
       put(out);
     }
+  }
+
+  /// What a partition has to do with the others.
+  void talk(record& out) {
+    const auto peer = static_cast<std::int32_t>(1 + random_() % 2);
+    auto& lane = lanes_[peer];
+    for (auto n = random_() % 3; n > 0; --n)
+      out.outbox.messages.push_back(
+          {.to = peer, .number = ++lane.given, .reign = {7, 9}, .message = std::string("\0m", 2)});
+    if (lane.acknowledged < lane.given && random_() % 2 == 0)
+      out.outbox.acknowledged.push_back({.to = peer, .below = ++lane.acknowledged + 1});
+    lane.received += 1 + random_() % 3;
+    out.outbox.received.push_back({.from = peer, .number = lane.received, .reign = {lane.received / 8, 1}});
+    if (random_() % 20 == 0)
+      out.outbox.received.push_back({.from = peer,
+                                     .number = lane.received,
+                                     .reign = {lane.received / 8, 1},
+                                     .what = receive_mark::state::diverged});
+    if (random_() % 20 == 0) out.outbox.received.push_back({.from = peer, .what = receive_mark::state::any});
   }
 
   snapshot_writer writer(std::uint64_t segment_bytes = 16'384) {
@@ -189,6 +213,10 @@ class snapshot_test : public store_test {
   std::vector<std::unique_ptr<scripted_run>> runs_;
   std::vector<std::pair<record, log_position>> log_;
   std::int64_t offset_ = -1;
+  struct lane {
+    std::uint64_t given = 0, acknowledged = 0, received = 0;
+  };
+  std::map<std::int32_t, lane> lanes_;
 
  private:
   struct open_run {

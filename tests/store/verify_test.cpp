@@ -364,7 +364,7 @@ TEST_F(verify_test, a_damaged_database) {
   {
     std::FILE* f = std::fopen(file().c_str(), "r+b");
     ASSERT_NE(f, nullptr);
-    std::fseek(f, 4096 * 25 + 200, SEEK_SET);
+    std::fseek(f, 4096 * 28 + 200, SEEK_SET);
     const std::string noise(3000, 'z');
     EXPECT_EQ(std::fwrite(noise.data(), 1, noise.size(), f), noise.size());
     std::fclose(f);
