@@ -57,8 +57,9 @@ inbox::verdict inbox::judge(std::int32_t from, std::uint64_t number, const engin
   using state = store::receive_mark::state;
   auto& s = states_[from];
   s.from = from;
-  if (s.what == state::diverged) return verdict::diverged;
   const auto last = s.number();
+  if (s.what == state::diverged)
+    return number <= last && among_applied(s, number, reign) == verdict::repeat ? verdict::repeat : verdict::diverged;
   if (s.what == state::in_order && number <= last && rules_.once) {
     const auto v = among_applied(s, number, reign);
     if (v == verdict::diverged) s.what = state::diverged;

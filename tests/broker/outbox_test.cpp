@@ -64,6 +64,7 @@ TEST(inbox, a_number_under_another_reign_ends_the_pair_until_it_is_resynced) {
   // Not the last number: the sender has lost two, and has given one of them again.
   EXPECT_EQ(in.judge(3, 2, second), verdict::diverged);
   EXPECT_EQ(in.judge(3, 4, first), verdict::diverged);
+  EXPECT_EQ(in.judge(3, 3, first), verdict::repeat) << "it was applied, whatever came after it";
   EXPECT_EQ(in.mark(3).what, state::diverged);
   EXPECT_EQ(in.judge(4, 1, first), verdict::apply) << "the others go on";
   in.resync(3);
