@@ -20,7 +20,7 @@
 
 #include "broker/command_sender.hpp"
 #include "broker/outbox.hpp"
-#include "store/outbox_tables.hpp"
+#include "store/journal.hpp"
 
 namespace pawl::broker {
 

@@ -6,7 +6,7 @@
 #include <map>
 #include <thread>
 
-#include "store/view.hpp"
+#include "store/outbox_reader.hpp"
 
 namespace pawl::broker {
 

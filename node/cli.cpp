@@ -75,6 +75,7 @@ struct dispatcher {
   command_result operator()(const config_args& a) const { return show_config(c, a); }
   command_result operator()(const topics_args& a) const { return care_for_topics(c, a); }
   command_result operator()(const dlq_args& a) const { return care_for_dead_letters(c, a); }
+  command_result operator()(const journal_args& a) const { return read_journal(c, a); }
   command_result operator()(const version_args&) const { return show_version(c); }
   command_result operator()(const completion_args& a) const { return show_completion(c, a); }
   command_result operator()(const names_args& a) const { return show_names(c, a); }

@@ -54,6 +54,7 @@ command_result show_types(const cli_context& c, const types_args& args);
 command_result verify_data(const cli_context& c);
 command_result show_config(const cli_context& c, const config_args& args);
 command_result care_for_topics(const cli_context& c, const topics_args& args);
+command_result read_journal(const cli_context& c, const journal_args& args);
 command_result care_for_dead_letters(const cli_context& c, const dlq_args& args);
 command_result show_version(const cli_context& c);
 command_result show_completion(const cli_context& c, const completion_args& args);

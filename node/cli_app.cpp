@@ -126,6 +126,13 @@ void add_housekeeping(cli_app& c) {
   auto* away = dlq->add_subcommand("drop", "Be done with some; Kafka deletes them from the oldest on")->fallthrough();
   away->add_option("offset", c.dlq.offsets, "Their offsets; `dlq list` tells them")->type_name("");
   away->add_option("--upto", c.dlq.upto, "All up to this offset, itself included")->type_name("OFFSET");
+  auto* journal = add_command(c, "journal", "The journal in Kafka, read from its topic")->require_subcommand(1, 1);
+  auto* dump = journal->add_subcommand("dump", "Each record, and whether it counts")->fallthrough();
+  dump->add_option("--from", c.journal.from, "From this offset on")->type_name("OFFSET");
+  dump->add_option("--limit", c.journal.limit, "At most so many; without it all")->type_name("N");
+  auto* audit = journal->add_subcommand("check", "Whether the records hold together; 1 when not")->fallthrough();
+  for (auto* j : {dump, audit})
+    j->add_option("--partition", c.journal.partition, "Of this partition (0)")->type_name("N");
   add_command(c, "version", "Print the version");
   auto* completion = add_command(c, "completion", "Print the script that completes command lines in a shell");
   completion->add_option("shell", c.completion.shell, "bash or zsh")->required()->type_name("");
@@ -290,6 +297,12 @@ cli_result<command_line> finish(cli_app& c) {
     return as(topics_args{command.got_subcommand("create") ? topics_args::action::create : topics_args::action::check});
   if (name == "dlq") {
     return finish_dlq(c, command);
+  }
+  if (name == "journal") {
+    if (c.journal.partition < 0 || c.journal.from < 0)
+      return usage_error("a partition or an offset is not below 0", "`partitions` names the partitions");
+    c.journal.what = command.got_subcommand("dump") ? journal_args::action::dump : journal_args::action::check;
+    return as(c.journal);
   }
   if (name == "version") return as(version_args{});
   if (name == "completion") return as(c.completion);

@@ -30,6 +30,7 @@ struct cli_app {
   types_args types;
   config_args config;
   dlq_args dlq;
+  journal_args journal;
   completion_args completion;
   names_args names;
 };

@@ -100,6 +100,13 @@ struct dlq_args {
   std::vector<std::int64_t> offsets{};
   std::int64_t upto = -1;
 };
+/// The journal of one partition, from the topic itself.
+struct journal_args {
+  enum class action : std::uint8_t { dump, check } what = action::dump;
+  std::int32_t partition = 0;
+  std::int64_t from = 0;
+  std::uint64_t limit = 0;  ///< 0: all
+};
 struct version_args {};
 struct completion_args {
   std::string shell{};
@@ -111,7 +118,7 @@ struct names_args {
 
 using command_choice = std::variant<node_args, start_args, list_args, show_args, history_args, result_args,
                                     command_args, status_args, types_args, verify_args, config_args, topics_args,
-                                    dlq_args, version_args, completion_args, names_args>;
+                                    dlq_args, journal_args, version_args, completion_args, names_args>;
 
 struct command_line {
   global_args global;

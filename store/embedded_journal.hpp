@@ -28,7 +28,6 @@
 namespace pawl::store {
 
 class view_loader;
-struct outbox_state;
 
 struct embedded_options {
   std::string directory{};

@@ -151,6 +151,18 @@ struct outbox_changes {
   bool empty() const { return messages.empty() && acknowledged.empty() && received.empty(); }
 };
 
+/// All of it, as it stands.
+struct outbox_lane_row {
+  std::int32_t to = 0;
+  std::uint64_t given_below = 1;         ///< the next number
+  std::uint64_t acknowledged_below = 1;  ///< messages from there on are kept
+  bool operator==(const outbox_lane_row&) const = default;
+};
+struct outbox_state {
+  std::vector<outbox_lane_row> lanes{};
+  std::vector<receive_state> received{};
+};
+
 struct record {
   std::vector<run_change> runs;
   std::vector<heartbeat_row> heartbeats;

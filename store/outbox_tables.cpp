@@ -1,19 +1,10 @@
 #include "store/outbox_tables.hpp"
 
-#include "store/data_directory.hpp"
-#include "store/sqlite_view.hpp"
-#include "store/view.hpp"
-
 namespace pawl::store {
 
 namespace {
 
 std::int64_t as_signed(std::uint64_t v) { return static_cast<std::int64_t>(v); }
-
-engine::reign reign_of_text(const std::string& text) {
-  engine::run_uid uid;
-  return from_text(text + "-0", uid) ? uid.reign : engine::reign{};
-}
 
 receive_mark::state state_of(std::string_view word) {
   if (word == "diverged") return receive_mark::state::diverged;
@@ -26,6 +17,11 @@ std::string_view word_of(receive_mark::state s) {
 }
 
 }  // namespace
+
+engine::reign reign_of_text(const std::string& text) {
+  engine::run_uid uid;
+  return from_text(text + "-0", uid) ? uid.reign : engine::reign{};
+}
 
 outbox_tables::outbox_tables(database& db)
     : db_(db),
@@ -104,35 +100,6 @@ outbox_state outbox_tables::read() {
   for (auto& [peer, s] : received)
     if (!s.stretches.empty() || s.what != receive_mark::state::in_order) out.received.push_back(std::move(s));
   return out;
-}
-
-outbox_reader::outbox_reader(const std::string& directory)
-    : file_(database_file(directory)),
-      db_(open_for_reading(directory)) {
-  try {
-    messages_ = db_.prepare("SELECT number, reign, message FROM outbox WHERE peer=?1 AND number>=?2 ORDER BY number");
-  } catch (const sqlite_error& e) {
-    throw view_error(file_ + " cannot be read: " + e.what());
-  }
-}
-
-std::vector<outbox_row> outbox_reader::messages(std::int32_t to, std::uint64_t first, std::size_t most_bytes) {
-  try {
-    std::vector<outbox_row> out;
-    std::size_t bytes = 0;
-    for (reading s(messages_.bind(1, to).bind(2, as_signed(first))); s.next();) {
-      auto message = messages_.text(2);
-      bytes += message.size();
-      if (bytes > most_bytes && !out.empty()) break;
-      out.push_back({.to = to,
-                     .number = static_cast<std::uint64_t>(messages_.integer(0)),
-                     .reign = reign_of_text(messages_.text(1)),
-                     .message = std::move(message)});
-    }
-    return out;
-  } catch (const sqlite_error& e) {
-    throw view_error(file_ + " cannot be read: " + e.what() + "; see what `pawl verify` finds");
-  }
 }
 
 }  // namespace pawl::store

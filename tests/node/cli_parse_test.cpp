@@ -179,6 +179,10 @@ TEST(cli_parse, wrong_lines) {
   EXPECT_THAT(refusal({"dlq", "drop"}), HasSubstr("--upto OFFSET"));
   EXPECT_THAT(refusal({"dlq", "drop", "3", "--upto", "4"}), HasSubstr("both there"));
   EXPECT_THAT(refusal({"dlq", "drop", "--upto", "-4"}), HasSubstr("--upto"));
+  EXPECT_THAT(refusal({"journal"}), HasSubstr("a command is missing"));
+  EXPECT_THAT(refusal({"journal", "dump", "--from", "-1"}), HasSubstr("below 0"));
+  EXPECT_EQ(args_of<journal_args>({"journal", "dump", "--partition", "3", "--from", "9", "--limit", "2"}).from, 9);
+  EXPECT_EQ(args_of<journal_args>({"journal", "check", "--partition", "3"}).partition, 3);
   EXPECT_THAT(refusal({"-o", "yaml", "list"}), AllOf(HasSubstr("'yaml'"), HasSubstr("table, json or wide")));
   EXPECT_THAT(refusal({"start", "t", "--delay", "5"}), AllOf(HasSubstr("--delay"), HasSubstr("500ms")));
   EXPECT_THAT(refusal({"start", "t", "--delay", "99999999999999999d"}), HasSubstr("too long"));

@@ -1,6 +1,8 @@
 // What a view keeps of a partition's dealings with the others.
 #include "store/outbox_tables.hpp"
 
+#include "store/outbox_reader.hpp"
+
 #include <gmock/gmock.h>
 
 #include "tests/store/fixture.hpp"
