@@ -147,7 +147,11 @@ engine::run_uid get_uid(const msgpack::object& o) {
 
 std::string get_value(const msgpack::object& o, const char* what) {
   auto bytes = get_text(o);
-  if (!bytes.empty()) unpack_whole(bytes, what);
+  if (bytes.empty()) return bytes;
+  std::size_t end = 0;
+  msgpack::null_visitor nobody;
+  if (!msgpack::parse(bytes.data(), bytes.size(), end, nobody) || end != bytes.size())
+    throw malformed{std::string(what) + " is not one msgpack value"};
   return bytes;
 }
 

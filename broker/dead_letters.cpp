@@ -99,7 +99,8 @@ dead_letter_parts make_dead_letter(const std::optional<std::string>& key, const 
   for (const auto& [name, text] : headers) {
     if (is_own(name)) continue;
     bytes += name.size() + text.size();
-    if (bytes > largest_dead_headers)
+    // Of a topic that takes so little there is room for ours only.
+    if (bytes > largest_dead_headers || cut_at == 0)
       ++left_out;
     else
       out.headers.emplace_back(name, text);

@@ -92,6 +92,7 @@ std::vector<store::receive_state> outbox_desk::begin_reading(std::int64_t positi
   staged_bytes_ = 0;
   for (const auto& s : staged_) staged_bytes_ += s.message.size();
   std::vector<store::receive_state> out;
+  out.reserve(received_.size());
   for (const auto& [from, s] : received_) out.push_back(s);
   return out;
 }

@@ -151,6 +151,7 @@ const setting* find_row(const std::vector<setting>& rows, const Row& is, const N
 template <class Spelling>
 std::vector<std::string> all(const setting_table& table, const Spelling& spelling) {
   std::vector<std::string> names;
+  names.reserve(table.rows.size());
   for (const auto& row : table.rows) names.emplace_back(spelling(row));
   return names;
 }

@@ -69,8 +69,8 @@ mistake take_command_id(const broker::incoming_command& m, std::optional<std::st
                         message_command& out) {
   if (!id)
     if (const auto* first = broker::find_header(m.headers, broker::origin_header)) id = *first;
-  out.command.id = id ? std::move(*id) : m.source;
-  return id ? check_command_id(out.command.id, limit) : std::nullopt;
+  out.command.id = id.value_or(m.source);
+  return id ? check_command_id(*id, limit) : std::nullopt;
 }
 
 mistake read_start_of(json body, const registry& types, const command_limits& limits, message_command& out) {
@@ -233,6 +233,12 @@ broker::command_handler make_command_handler(const registry& types, actors::node
         return attempts.ended(read.workflow_id, std::move(*read.attempt), std::move(done));
       if (read.held && attempts.held) return attempts.held(std::move(*read.held), std::move(done));
       return dead({"invalid", "this node takes no attempts of others"});
+    }
+    if (read.target) {
+      const auto row = system.borrow_view()->find(read.workflow_id);
+      if (!row || row->header.uid != *read.target)
+        return dead(
+            {"invalid", "it is for run " + to_text(*read.target) + ", which is not the newest of this workflow"});
     }
     if (read.skip) {
       // What the run's definition is, or that there is no run, is on record: earlier commands of this key are done.

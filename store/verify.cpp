@@ -36,6 +36,7 @@ class verifier {
     step("the run_uids", [&] { uids(); });
     step("the outcomes", [&] { outcomes(); });
     step("the heartbeats", [&] { heartbeats(); });
+    step("the outbox", [&] { outbox(); });
     step("the state", [&] { state(); });
     return std::move(report_);
   }
@@ -67,6 +68,7 @@ class verifier {
   void uids();
   void outcomes();
   void heartbeats();
+  void outbox();
   void state();
 
   database& db_;
@@ -191,6 +193,28 @@ void verifier::heartbeats() {
                 .seq = 0,
                 .what = s.null(1) ? "heartbeats of a run that does not exist, run key " + s.text(0)
                                   : "heartbeats of a run that is closed"});
+}
+
+// Every message from the first that is not acknowledged to the last that was given a number; stretches that follow each
+// other.
+void verifier::outbox() {
+  auto s = db_.prepare(
+      "SELECT coalesce(p.peer, o.peer), p.given_below - p.acknowledged_below, count(o.number), min(o.number), "
+      "max(o.number), p.acknowledged_below, p.given_below FROM outbox o FULL JOIN peers p ON p.peer = o.peer GROUP BY "
+      "1");
+  while (s.step()) {
+    const bool empty = s.integer(2) == 0;
+    const bool whole =
+        empty ? s.integer(1) == 0
+              : s.integer(1) == s.integer(2) && s.integer(3) == s.integer(5) && s.integer(4) + 1 == s.integer(6);
+    if (!whole) add("messages to partition " + s.text(0) + " are missing in the table `outbox`, or too many");
+  }
+  auto r = db_.prepare(
+      "SELECT peer, first FROM (SELECT peer, first, last, lag(last) OVER (PARTITION BY peer ORDER BY first) AS before "
+      "FROM "
+      "received) WHERE last < first OR (before IS NOT NULL AND first <> before + 1)");
+  while (r.step())
+    add("what was received of partition " + r.text(0) + " does not follow what was before it, at message " + r.text(1));
 }
 
 void verifier::state() {

@@ -1,6 +1,8 @@
 // Each law that can be seen at rest is broken once, by hand, and found.
 #include "store/verify.hpp"
 
+#include <gmock/gmock.h>
+
 #include "tests/store/all_kinds.hpp"
 #include "workflow/event_codec.hpp"
 
@@ -345,6 +347,20 @@ TEST_F(verify_test, rows_of_nobody) {
       std::to_string(key(99, 4)) + ", 1, '[[1,0]]', x'')");
   expect_finding("event 3: events of a run that does not exist, run key 0");
   expect_finding("event 4: events of a run that does not exist, run key 99");
+}
+
+TEST_F(verify_test, messages_between_partitions) {
+  make();
+  sql("INSERT INTO outbox VALUES(3, 4, 'r', x''), (3, 5, 'r', x''); INSERT INTO peers VALUES(3, 6, 4, 'in order'), (4, "
+      "1, 1, "
+      "'any'), (5, 9, 9, 'in order'); INSERT INTO received VALUES(3, 1, 7, 'r'), (3, 8, 8, 'q')");
+  EXPECT_THAT(findings(), ::testing::IsEmpty());
+  sql("DELETE FROM outbox WHERE number = 4; UPDATE peers SET given_below = 10 WHERE peer = 5; INSERT INTO outbox "
+      "VALUES(6, 1, "
+      "'r', x''); INSERT INTO received VALUES(3, 10, 10, 'q')");
+  for (const auto* peer : {"3", "5", "6"})
+    expect_finding("messages to partition " + std::string(peer) + " are missing in the table `outbox`, or too many");
+  expect_finding("what was received of partition 3 does not follow what was before it, at message 10");
 }
 
 TEST_F(verify_test, a_state_that_is_not_that_of_the_tables) {
