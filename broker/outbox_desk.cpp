@@ -74,7 +74,7 @@ std::optional<outbox_place> place_from_text(std::string_view text) {
 bool outbox_desk::forward(std::int64_t offset, std::int32_t to, const outgoing_command& m) {
   auto message = pack_message(m);
   const std::lock_guard lock(mutex_);
-  if (!leads_ || (!staged_.empty() && staged_bytes_ + message.size() > most_staged_bytes)) return false;
+  if (!leads_ || !reading_ || (!staged_.empty() && staged_bytes_ + message.size() > most_staged_bytes)) return false;
   staged_bytes_ += message.size();
   staged_.push_back({offset, to, std::move(message)});
   return true;
@@ -82,11 +82,13 @@ bool outbox_desk::forward(std::int64_t offset, std::int32_t to, const outgoing_c
 
 void outbox_desk::received(std::int64_t offset, const store::receive_mark& m) {
   const std::lock_guard lock(mutex_);
-  marks_.insert_or_assign(offset, m);
+  // Of a reading that began under an earlier leading it says nothing.
+  if (reading_) marks_.insert_or_assign(offset, m);
 }
 
 std::vector<store::receive_state> outbox_desk::begin_reading(std::int64_t position) {
   const std::lock_guard lock(mutex_);
+  reading_ = leads_;
   marks_.erase(marks_.lower_bound(position), marks_.end());
   std::erase_if(staged_, [&](const staged& s) { return s.offset >= position; });
   staged_bytes_ = 0;
@@ -102,6 +104,7 @@ std::vector<store::receive_state> outbox_desk::begin_reading(std::int64_t positi
 void outbox_desk::begin(store::outbox_state s, const engine::reign& reign) {
   const std::lock_guard lock(mutex_);
   leads_ = true;
+  reading_ = false;
   ++generation_;
   reign_ = reign;
   lanes_.clear();
@@ -117,7 +120,7 @@ void outbox_desk::begin(store::outbox_state s, const engine::reign& reign) {
 
 void outbox_desk::end() {
   const std::lock_guard lock(mutex_);
-  leads_ = false;
+  leads_ = reading_ = false;
   ++generation_;
   lanes_.clear();
 }

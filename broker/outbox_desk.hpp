@@ -67,7 +67,8 @@ class outbox_desk {
   bool forward(std::int64_t offset, std::int32_t to, const outgoing_command& m);
   /// The mark that rides in the batch whose position passes `offset`.
   void received(std::int64_t offset, const store::receive_mark& m);
-  /// Reading begins at `position`: the marks of what is above are void. What was applied below.
+  /// Reading begins at `position`, as it has to after each begin(): the marks of what is above are void. What was
+  /// applied below.
   std::vector<store::receive_state> begin_reading(std::int64_t position);
 
   // The appender's.
@@ -123,6 +124,7 @@ class outbox_desk {
   mutable std::mutex mutex_;
   std::condition_variable woken_;
   bool leads_ = false;
+  bool reading_ = false;  // the intake reads from where this leading began
   bool awake_ = false;
   std::uint64_t generation_ = 0;
   engine::reign reign_{};
