@@ -49,14 +49,14 @@ class leader {
     for (std::size_t k = 0; k < runs_.size(); ++k) runs_[k].idle = static_cast<int>(k % 4);
   }
 
-  /// Whether the runs under way go on; `starting`: others are started in their place.
-  std::string record(bool starting) {
+  /// `until`: so many runs are started in all.
+  std::string record(long until) {
     now_ += 1000;
     store::record out;
     for (auto& r : runs_) {
       if (r.idle > 0)
         --r.idle;
-      else if (r.stage > 0 || starting)
+      else if (r.stage > 0 || next_key_ <= until)
         out.runs.push_back(change(r));
     }
     const auto s =
@@ -272,7 +272,7 @@ int main(int argc, char** argv) {
   leader lead(payload);
   follower follow(*view);
   const auto until = [&](long closed) {
-    while (lead.closed() < closed) follow.take(lead.record(lead.closed() + static_cast<long>(in_flight) < closed));
+    while (lead.closed() < closed) follow.take(lead.record(closed));
     follow.hand_over();
   };
   until(count);
@@ -291,8 +291,7 @@ int main(int argc, char** argv) {
   const auto segment_bytes = writer.written().segment_bytes;
   follower on(*view);
   const auto before = lead.closed();
-  while (lead.closed() < before + more)
-    on.take(lead.record(lead.closed() + static_cast<long>(in_flight) < before + more));
+  while (lead.closed() < before + more) on.take(lead.record(before + more));
   on.hand_over();
   begun = steady::now();
   const auto two = writer.write();
