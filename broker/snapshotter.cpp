@@ -239,7 +239,7 @@ std::set<std::string> snapshotter::segments_needed(const std::vector<std::string
     try {
       add(store::read_head(store_, name).segments);
     } catch (const std::runtime_error&) {
-      // Damaged, or gone: it needs nothing any more.
+      continue;  // damaged, or gone: it needs nothing any more
     }
   }
   return out;

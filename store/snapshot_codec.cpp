@@ -309,10 +309,12 @@ std::optional<snapshot_place> place_of(std::string_view name) {
   constexpr std::string_view suffix = ".snapshot";
   constexpr std::size_t whole = 20 + 1 + 8;
   name.remove_prefix(std::min(name.size(), name.rfind('/') + 1));
+  if (name.size() != whole + suffix.size() || !name.ends_with(suffix) || name[20] != '-') return std::nullopt;
+  const auto digits = name.substr(0, 20);
+  const auto* const digits_end = digits.data() + digits.size();
   std::int64_t offset = 0;
   std::uint64_t crc = 0;
-  if (name.size() != whole + suffix.size() || !name.ends_with(suffix) || name[20] != '-' ||
-      std::from_chars(name.data(), name.data() + 20, offset).ptr != name.data() + 20 || offset < 0 ||
+  if (std::from_chars(digits.data(), digits_end, offset).ptr != digits_end || offset < 0 ||
       !hex(name.substr(21, 8), crc))
     return std::nullopt;
   return snapshot_place{.offset = offset, .crc = static_cast<std::uint32_t>(crc)};
