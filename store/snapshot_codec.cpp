@@ -3,8 +3,10 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 
 #include "workflow/packed.hpp"
 
@@ -310,13 +312,12 @@ std::optional<snapshot_place> place_of(std::string_view name) {
   constexpr std::size_t whole = 20 + 1 + 8;
   name.remove_prefix(std::min(name.size(), name.rfind('/') + 1));
   if (name.size() != whole + suffix.size() || !name.ends_with(suffix) || name[20] != '-') return std::nullopt;
-  const auto digits = name.substr(0, 20);
-  const auto* const digits_end = digits.data() + digits.size();
-  std::int64_t offset = 0;
+  const std::string digits(name.substr(0, 20));
   std::uint64_t crc = 0;
-  if (std::from_chars(digits.data(), digits_end, offset).ptr != digits_end || offset < 0 ||
-      !hex(name.substr(21, 8), crc))
-    return std::nullopt;
+  if (digits.find_first_not_of("0123456789") != std::string::npos || !hex(name.substr(21, 8), crc)) return std::nullopt;
+  errno = 0;
+  const auto offset = static_cast<std::int64_t>(std::strtoll(digits.c_str(), nullptr, 10));
+  if (errno != 0) return std::nullopt;
   return snapshot_place{.offset = offset, .crc = static_cast<std::uint32_t>(crc)};
 }
 
