@@ -29,6 +29,7 @@ commit_queue::commit_queue(store::journal& journal, options o, listener l)
     : journal_(journal),
       options_(o),
       listener_(std::move(l)),
+      generation_(o.first_generation),
       thread_([this] { run(); }) {}
 
 commit_queue::~commit_queue() { stop(); }
@@ -97,12 +98,14 @@ void commit_queue::append(batch& b) {
   const auto begun = std::chrono::steady_clock::now();
   store::record r;
   r.runs.reserve(b.size());
+  bool barrier = false;
   for (auto& d : b) {
+    barrier = barrier || d->barrier;
     if (!d->change.events.empty() || d->change.created || d->change.summary) r.runs.push_back(std::move(d->change));
     std::move(d->heartbeats.begin(), d->heartbeats.end(), std::back_inserter(r.heartbeats));
     std::move(d->outcomes.begin(), d->outcomes.end(), std::back_inserter(r.outcomes));
   }
-  const bool empty = r.runs.empty() && r.heartbeats.empty() && r.outcomes.empty();
+  const bool empty = r.runs.empty() && r.heartbeats.empty() && r.outcomes.empty() && !barrier;
   const auto result = empty ? store::append_result{} : journal_.append(r);
   if (result.status != store::append_status::committed) return fail(b, result);
   failures_in_a_row_ = 0;
@@ -136,9 +139,10 @@ void commit_queue::fail(batch& b, const store::append_result& why) {
   b.clear();
   dropped.clear();
   auto end = why;
-  if (why.status != store::append_status::broken) end = heal();
+  if (why.status != store::append_status::broken && why.status != store::append_status::deposed) end = heal();
   if (end.status == store::append_status::committed) return listener_.healed(next_generation);
   if (end.status == store::append_status::broken) listener_.broken(end);
+  if (end.status == store::append_status::deposed && listener_.deposed) listener_.deposed(end);
 }
 
 // Opens the journal again, waiting longer and longer while that, or the first append after it, fails. Ends with
@@ -155,7 +159,7 @@ store::append_result commit_queue::heal() {
     if (r.status == store::append_status::committed) break;
     std::unique_lock lock(mutex_);
     stats_.trouble = r.message;
-    if (r.status == store::append_status::broken || stopping_) return r;
+    if (r.status == store::append_status::broken || r.status == store::append_status::deposed || stopping_) return r;
     wake_.wait_for(lock, pause, [this] { return stopping_; });
     if (stopping_) return r;
     pause = std::min(pause * 2, longest);

@@ -83,6 +83,7 @@ struct decided {
   std::vector<ended_attempt> ended;
   engine::phase phase = engine::phase::none;  ///< of the run, once this is durable; none: as before
   std::string refused;  ///< the command whose outcome, which is no event, is in here
+  bool barrier = false;  ///< something is appended for it, even if there is nothing else
   owed_reply reply;
   command_reply answer;  ///< what `reply` will say
   std::size_t bytes = 0;
@@ -104,14 +105,16 @@ class commit_queue {
   struct options {
     std::size_t batch_bytes = std::size_t{4} << 20;
     std::size_t batch_decisions = 4096;
+    std::uint64_t first_generation = 1;
   };
   /// Told on the queue's thread. `failed`: the generation is over and the journal is shut; everything in memory is to
   /// be discarded. `healed`: the journal is open again under the new generation. `broken`: it will not be; the node
-  /// stops.
+  /// stops. `deposed`: another node leads.
   struct listener {
     std::function<void(std::uint64_t next_generation, const store::append_result& why)> failed;
     std::function<void(std::uint64_t generation)> healed;
     std::function<void(const store::append_result& why)> broken;
+    std::function<void(const store::append_result& why)> deposed{};
   };
 
   commit_queue(store::journal& journal, options o, listener l);
@@ -147,7 +150,7 @@ class commit_queue {
   commit_stats stats_;
   int failures_in_a_row_ = 0;  // of this thread alone, as the next
   std::size_t last_batch_ = 0;
-  std::atomic<std::uint64_t> generation_{1};
+  std::atomic<std::uint64_t> generation_;
   std::atomic<bool> available_{true};
   std::atomic<std::size_t> waiting_{0};
   std::thread thread_;

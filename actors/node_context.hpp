@@ -72,15 +72,24 @@ class view_pool {
   class lease {
    public:
     lease(view_pool& pool, std::unique_ptr<store::view> v) : pool_(pool), view_(std::move(v)) {}
+    lease(lease&& other) noexcept : pool_(other.pool_), view_(std::move(other.view_)), keep_(std::move(other.keep_)) {}
+    /// Whoever owns the pool lives as long as this.
+    lease&& keeping(std::shared_ptr<const void> owner) && {
+      keep_ = std::move(owner);
+      return std::move(*this);
+    }
     lease(const lease&) = delete;
     lease& operator=(const lease&) = delete;
-    ~lease() { pool_.give_back(std::move(view_)); }
+    ~lease() {
+      if (view_) pool_.give_back(std::move(view_));
+    }
     store::view* operator->() const { return view_.get(); }
     store::view& operator*() const { return *view_; }
 
    private:
     view_pool& pool_;
     std::unique_ptr<store::view> view_;
+    std::shared_ptr<const void> keep_;
   };
   /// May throw store::view_error.
   lease borrow();
@@ -98,26 +107,66 @@ class view_pool {
 std::optional<store::run_row> started_before(store::view& view, std::string_view workflow_id,
                                              std::string_view command_id, std::uint32_t below);
 
-struct node_context {
+/// What all partitions of a node share. Outlives every actor.
+struct shared_context {
   const registry& types;
   engine::limits limits;
   engine::policy_defaults defaults;
   partition_limits partition;
   engine::incarnation incarnation = 0;
   std::shared_ptr<slot_ledger> slots;
-  std::shared_ptr<attempt_table> attempts;
   actors::clock& clock;
   blocking_pool& pool;
-  commit_queue* commits = nullptr;
-  view_pool& views;
-  std::function<bool(std::string_view workflow_id)> may_exist;  ///< false: no run of that id is on record
-  event_clock time{};
   child_runner run_in_child;  ///< empty: this process cannot start children, and suspects run on the pool
   log_sink log;
   std::atomic<bool> draining{false};
   std::atomic<std::uint64_t> attempts_started{0};
   std::atomic<std::uint64_t> attempts_timed_out{0};
   std::atomic<std::uint64_t> attempts_lost{0};
+};
+
+/// What the actors of one partition share: that, and what is its own. Kept by each of them.
+struct node_context : std::enable_shared_from_this<node_context> {
+  node_context(shared_context& s, std::shared_ptr<attempt_table> a, view_pool::factory open_view,
+               std::function<bool(std::string_view)> exists)
+      : shared(s),
+        types(s.types),
+        limits(s.limits),
+        defaults(s.defaults),
+        partition(s.partition),
+        incarnation(s.incarnation),
+        slots(s.slots),
+        clock(s.clock),
+        pool(s.pool),
+        run_in_child(s.run_in_child),
+        log(s.log),
+        draining(s.draining),
+        attempts_started(s.attempts_started),
+        attempts_lost(s.attempts_lost),
+        attempts(std::move(a)),
+        views(std::move(open_view)),
+        may_exist(std::move(exists)) {}
+
+  shared_context& shared;
+  const registry& types;
+  const engine::limits& limits;
+  const engine::policy_defaults& defaults;
+  const partition_limits& partition;
+  const engine::incarnation incarnation;
+  const std::shared_ptr<slot_ledger>& slots;
+  actors::clock& clock;
+  blocking_pool& pool;
+  const child_runner& run_in_child;
+  const log_sink& log;
+  std::atomic<bool>& draining;
+  std::atomic<std::uint64_t>& attempts_started;
+  std::atomic<std::uint64_t>& attempts_lost;
+
+  const std::shared_ptr<attempt_table> attempts;
+  view_pool views;
+  const std::function<bool(std::string_view workflow_id)> may_exist;  ///< false: no run of that id is on record
+  event_clock time{};
+  commit_queue* commits = nullptr;
 };
 
 }  // namespace pawl::actors

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <random>
+#include <shared_mutex>
 #include <thread>
 
 #include "actors/caf_scheduler.hpp"
@@ -54,6 +56,21 @@ struct start_answers {
   }
 };
 
+// Answers false when nobody does.
+class owed_barrier {
+ public:
+  explicit owed_barrier(std::function<void(bool)> done) : done_(std::move(done)) {}
+  owed_barrier(const owed_barrier&) = delete;
+  owed_barrier& operator=(const owed_barrier&) = delete;
+  ~owed_barrier() { say(false); }
+  void say(bool committed) {
+    if (auto f = std::exchange(done_, nullptr)) f(committed);
+  }
+
+ private:
+  std::function<void(bool)> done_;
+};
+
 void answer_both(command_request& r) {
   auto both = std::make_shared<start_answers>();
   both->reply = std::move(r.reply);
@@ -87,36 +104,73 @@ static void on_another_thread(F f) {
   if (thrown) std::rethrow_exception(thrown);
 }
 
+// What is there while this node leads a partition. Kept by every actor in it, and gone when the last of them is.
+struct partition_engine final : node_context {
+  partition_engine(shared_context& shared, std::shared_ptr<attempt_table> attempts, partition_options o,
+                   std::size_t batch_bytes, std::uint64_t first_generation)
+      : node_context(shared, std::move(attempts), std::move(o.open_view), std::move(o.may_exist)),
+        journal(o.journal),
+        lives(std::move(o.lives)),
+        on_broken(std::move(o.on_broken)),
+        on_deposed(std::move(o.on_deposed)),
+        queue(o.journal, {.batch_bytes = batch_bytes, .first_generation = first_generation}, listener()) {
+    commits = &queue;
+    time.not_before(journal.last_event_time());
+  }
+  ~partition_engine() { gone->set_value(); }
+
+  commit_queue::listener listener() {
+    const auto over = [this](const store::append_result& why) {
+      caf::anon_send(actor, generation_over{queue.generation(), why.message, true});
+    };
+    return {.failed =
+                [this](std::uint64_t next, const store::append_result& why) {
+                  const bool ends =
+                      why.status == store::append_status::broken || why.status == store::append_status::deposed;
+                  caf::anon_send(actor, generation_over{next, why.message, ends});
+                },
+            .healed = [this](std::uint64_t generation) { caf::anon_send(actor, generation_healed{generation}); },
+            .broken =
+                [this, over](const store::append_result& why) {
+                  over(why);
+                  if (on_broken) on_broken(why.message);
+                },
+            .deposed =
+                [this, over](const store::append_result& why) {
+                  over(why);
+                  if (on_deposed) on_deposed(why.message);
+                }};
+  }
+
+  store::journal& journal;
+  const std::function<bool(engine::incarnation)> lives;
+  const std::function<void(const std::string&)> on_broken;
+  const std::function<void(const std::string&)> on_deposed;
+  std::shared_ptr<std::promise<void>> gone = std::make_shared<std::promise<void>>();
+  caf::actor actor;
+  commit_queue queue;  // its thread uses `actor` only once something was submitted, so after it was spawned
+};
+
 struct node_system::state {
-  state(const registry& t, store::journal& j, std::function<bool(std::string_view)> may_exist, node_options o)
+  state(const registry& t, node_options o)
       : options(std::move(o)),
-        journal(j),
         slots(std::make_shared<slot_ledger>(
             options.pool.max_threads,
             options.children > 0 ? options.children : std::max<std::size_t>(1, options.pool.max_threads / 4))),
         pool(clock, options.pool),
-        views(options.open_view),
-        context{.types = t,
-                .limits = options.limits,
-                .defaults = options.defaults,
-                .partition = options.partition,
-                .incarnation = draw_incarnation(),
-                .slots = slots,
-                .attempts = std::make_shared<attempt_table>(slots, attempt_log()),
-                .clock = clock,
-                .pool = pool,
-                .views = views,
-                .may_exist = std::move(may_exist),
-                .time = {},
-                .run_in_child = options.run_in_child,
-                .log = options.log ? options.log : [](log_level, std::string_view) {}},
-        commits(journal, {.batch_bytes = options.batch_bytes}, listener()) {
-    context.commits = &commits;
-    context.time.not_before(journal.last_event_time());
-    on_another_thread([&] {
-      system = std::make_unique<caf::actor_system>(caf_config);
-      partition = spawn_partition(*system, context, journal);
-    });
+        shared{.types = t,
+               .limits = options.limits,
+               .defaults = options.defaults,
+               .partition = options.partition,
+               .incarnation = options.incarnation != 0 ? options.incarnation : draw_incarnation(),
+               .slots = slots,
+               .clock = clock,
+               .pool = pool,
+               .run_in_child = options.run_in_child,
+               .log = options.log ? options.log : [](log_level, std::string_view) {}},
+        places(static_cast<std::size_t>(std::max(options.partitions, 1))) {
+    for (auto& p : places) p.attempts = std::make_shared<attempt_table>(slots, attempt_log());
+    on_another_thread([&] { system = std::make_unique<caf::actor_system>(caf_config); });
   }
 
   attempt_table::log_function attempt_log() {
@@ -127,38 +181,116 @@ struct node_system::state {
     };
   }
 
-  commit_queue::listener listener() {
-    return {.failed =
-                [this](std::uint64_t next, const store::append_result& why) {
-                  caf::anon_send(partition,
-                                 generation_over{next, why.message, why.status == store::append_status::broken});
-                },
-            .healed = [this](std::uint64_t generation) { caf::anon_send(partition, generation_healed{generation}); },
-            .broken =
-                [this](const store::append_result& why) {
-                  caf::anon_send(partition, generation_over{commits.generation(), why.message, true});
-                  if (options.on_broken) options.on_broken(why.message);
-                }};
+  using engine_ptr = std::shared_ptr<partition_engine>;
+  struct place {
+    std::shared_ptr<attempt_table> attempts;  // outlives every engine: a result waits here for the next
+    engine_ptr engine;  // under the mutex
+    std::uint64_t next_generation = 1;  // the same
+  };
+
+  std::int32_t partition_of(std::string_view id) const { return options.partition_of ? options.partition_of(id) : 0; }
+  /// Null: this node does not lead it.
+  engine_ptr engine_of(std::int32_t partition) const {
+    const std::shared_lock lock(mutex);
+    return places.at(static_cast<std::size_t>(partition)).engine;
+  }
+  engine_ptr engine_for(std::string_view id) const { return engine_of(partition_of(id)); }
+  std::vector<engine_ptr> engines() const {
+    const std::shared_lock lock(mutex);
+    std::vector<engine_ptr> out;
+    for (const auto& p : places)
+      if (p.engine) out.push_back(p.engine);
+    return out;
+  }
+  std::vector<std::shared_ptr<attempt>> all_attempts() const {
+    std::vector<std::shared_ptr<attempt>> out;
+    for (const auto& p : places) {
+      auto some = p.attempts->all();
+      std::move(some.begin(), some.end(), std::back_inserter(out));
+    }
+    return out;
+  }
+  std::size_t attempts_in_tables() const {
+    std::size_t n = 0;
+    for (const auto& p : places) n += p.attempts->size();
+    return n;
   }
 
   node_options options;
-  store::journal& journal;
   actors::clock clock;
   std::shared_ptr<slot_ledger> slots;
   blocking_pool pool;
-  view_pool views;
-  node_context context;
+  shared_context shared;
   config caf_config;
-  commit_queue commits;  // its thread uses `partition` only once something was submitted, so after it was spawned
   std::atomic<std::size_t> open_requests{0};
   std::unique_ptr<caf::actor_system> system;
-  caf::actor partition;
+  mutable std::shared_mutex mutex;
+  std::vector<place> places;  // by partition
   bool stopped = false;
 };
 
-node_system::node_system(const registry& types, store::journal& journal,
-                         std::function<bool(std::string_view)> may_exist, node_options options)
-    : state_(std::make_unique<state>(types, journal, std::move(may_exist), std::move(options))) {}
+node_system::node_system(const registry& types, node_options options)
+    : state_(std::make_unique<state>(types, std::move(options))) {}
+
+node_system::node_system(const registry& types, node_options options, partition_options partition)
+    : node_system(types, std::move(options)) {
+  lead(std::move(partition));
+}
+
+void node_system::lead(partition_options o) {
+  auto& s = *state_;
+  const auto number = o.number;
+  std::uint64_t generation = 0;
+  std::shared_ptr<attempt_table> attempts;
+  {
+    const std::unique_lock lock(s.mutex);
+    auto& place = s.places.at(static_cast<std::size_t>(number));
+    attempts = place.attempts;
+    generation = place.next_generation;
+  }
+  auto e = std::make_shared<partition_engine>(s.shared, attempts, std::move(o), s.options.batch_bytes, generation);
+  attempts->begin_generation(generation);
+  on_another_thread([&] { e->actor = spawn_partition(*s.system, *e, e->journal); });
+  // What this node runs of the partition from an earlier time comes first.
+  if (attempts->size() > 0) caf::anon_send(e->actor, generation_healed{generation});
+  const std::unique_lock lock(s.mutex);
+  s.places.at(static_cast<std::size_t>(number)).engine = std::move(e);
+}
+
+void node_system::leave(std::int32_t partition) {
+  auto& s = *state_;
+  state::engine_ptr e;
+  {
+    const std::unique_lock lock(s.mutex);
+    e = std::move(s.places.at(static_cast<std::size_t>(partition)).engine);
+  }
+  if (!e) return;
+  e->queue.stop();
+  const auto next = e->queue.generation() + 1;
+  e->attempts->begin_generation(next);
+  {
+    const std::unique_lock lock(s.mutex);
+    s.places.at(static_cast<std::size_t>(partition)).next_generation = next;
+  }
+  caf::anon_send_exit(e->actor, caf::exit_reason::user_shutdown);
+  const auto gone = e->gone->get_future();
+  e.reset();
+  gone.wait();
+}
+
+bool node_system::leads(std::int32_t partition) const { return state_->engine_of(partition) != nullptr; }
+std::int32_t node_system::partition_of(std::string_view workflow_id) const { return state_->partition_of(workflow_id); }
+
+void node_system::barrier(std::int32_t partition, std::function<void(bool)> done) {
+  const auto e = state_->engine_of(partition);
+  if (!e) return done(false);
+  auto answer = std::make_shared<owed_barrier>(std::move(done));
+  auto d = std::make_shared<decided>();
+  d->generation = e->queue.generation();
+  d->barrier = true;
+  d->committed = [answer](const std::shared_ptr<decided>&) { answer->say(true); };
+  e->queue.submit(std::move(d));
+}
 
 node_system::~node_system() {
   if (!state_->stopped) drain(std::chrono::milliseconds(0));
@@ -173,27 +305,32 @@ void node_system::submit(command_request r) {
     reply.retry_after = std::chrono::milliseconds(100);
     r.reply.answer(reply);
   };
-  if (s.context.draining) return refuse(command_reply::status::unavailable, "the node is stopping");
+  if (s.shared.draining) return refuse(command_reply::status::unavailable, "the node is stopping");
+  const auto e = s.engine_for(r.workflow_id);
+  if (!e)
+    return refuse(command_reply::status::unavailable,
+                  "this node does not lead partition " + std::to_string(s.partition_of(r.workflow_id)));
   if (s.open_requests.fetch_add(1) >= s.options.open_starts) {
     --s.open_requests;
     return refuse(command_reply::status::busy, "limits.open_starts commands are waiting for the disk (" +
                                                    std::to_string(s.options.open_starts) + "); try again later");
   }
   if (auto* start = std::get_if<engine::start_command>(&r.command.body); start && start->facts.version == 0)
-    if (const auto latest = s.context.types.latest(start->facts.type)) start->facts.version = latest->options.version;
+    if (const auto latest = s.shared.types.latest(start->facts.type)) start->facts.version = latest->options.version;
   if (r.on_result) answer_both(r);
   r.reply = owed_reply(
       [state = state_.get(), reply = std::make_shared<owed_reply>(std::move(r.reply))](const command_reply& answer) {
         --state->open_requests;
         reply->answer(answer);
       });
-  caf::anon_send(s.partition, request{std::make_shared<command_request>(std::move(r))});
+  caf::anon_send(e->actor, request{std::make_shared<command_request>(std::move(r))});
 }
 
 void node_system::await_result(result_request r) {
   r.on_result = owed(std::move(r.on_result),
                      run_result{.workflow_id = r.workflow_id, .run = r.run, .state = run_result::status::unavailable});
-  caf::anon_send(state_->partition, actors::await_result{std::make_shared<result_request>(std::move(r))});
+  if (const auto e = state_->engine_for(r.workflow_id))
+    caf::anon_send(e->actor, actors::await_result{std::make_shared<result_request>(std::move(r))});
 }
 
 namespace {
@@ -209,71 +346,132 @@ class no_allowance final : public engine::allowance {
 
 void node_system::describe(describe_request r) {
   auto id = r.workflow_id;
-  auto answer = [s = state_.get(), id, f = std::move(r.on_description)](const run_description& d) {
+  const auto e = state_->engine_for(id);
+  if (!e) return r.on_description({});
+  auto answer = [e, id, f = std::move(r.on_description)](const run_description& d) {
     if (d.found) return f(d);
     try {
-      auto view = s->views.borrow();
+      auto view = e->views.borrow();
       const auto row = view->find(id);
       if (!row) return f(d);
       const auto history = view->history(row->key);
-      auto i = engine::make_instance(s->context.types.find(row->header.type, row->header.version));
-      for (const auto& e : history.events) engine::evolve(*i, e);
-      f(actors::describe(*i, row->key, no_allowance(), s->context.time.now()));
+      auto i = engine::make_instance(e->types.find(row->header.type, row->header.version));
+      for (const auto& event : history.events) engine::evolve(*i, event);
+      f(actors::describe(*i, row->key, no_allowance(), e->time.now()));
     } catch (const store::view_error&) {
       f(d);
     }
   };
   auto once = owed<run_description>(std::move(answer), {});
-  caf::anon_send(state_->partition,
+  caf::anon_send(e->actor,
                  describe_run{std::make_shared<describe_request>(describe_request{std::move(id), std::move(once)})});
 }
 
-void node_system::status(std::function<void(const node_status&)> f) {
-  auto on_status = [s = state_.get(), f = std::move(f)](const partition_status& p) {
-    node_status out;
-    out.partition = p;
-    out.commits = s->commits.stats();
-    out.slots = s->slots->stats();
-    out.pool = s->pool.stats();
-    out.attempts = s->context.attempts->size();
-    out.lingering = s->context.attempts->lingering();
-    out.attempts_started = s->context.attempts_started;
-    out.attempts_timed_out = s->context.attempts_timed_out;
-    out.attempts_lost = s->context.attempts_lost;
-    out.late_results = s->context.attempts->late_results();
-    out.draining = s->context.draining;
-    out.journal_available = s->commits.available();
-    out.incarnation = std::to_string(s->context.incarnation);
-    f(out);
-  };
-  caf::anon_send(
-      state_->partition,
-      ask_status{std::make_shared<status_request>(status_request{owed<partition_status>(std::move(on_status), {})})});
+namespace {
+
+void add(partition_status& sum, const partition_status& p) {
+  sum.live += p.live;
+  sum.resting += p.resting;
+  sum.timers += p.timers;
+  sum.waiters += p.waiters;
+  sum.backlog += p.backlog;
+  sum.started += p.started;
+  sum.closed += p.closed;
+  sum.loaded += p.loaded;
+  sum.evicted += p.evicted;
+  sum.restarts += p.restarts;
+  sum.refused_busy += p.refused_busy;
+  sum.generation = std::max(sum.generation, p.generation);
+  if (sum.trouble.empty()) sum.trouble = p.trouble;
 }
 
-view_pool::lease node_system::borrow_view() { return state_->views.borrow(); }
-const registry& node_system::types() const { return state_->context.types; }
-std::size_t node_system::running_attempts() const { return state_->context.attempts->size(); }
+void add(commit_stats& sum, const commit_stats& c) {
+  sum.commits += c.commits;
+  sum.decisions += c.decisions;
+  sum.failures += c.failures;
+  sum.waiting += c.waiting;
+  sum.busy_ns += c.busy_ns;
+  if (sum.trouble.empty()) sum.trouble = c.trouble;
+}
+
+// Collects what the partitions answer, and tells the sum when the last has.
+struct status_sum {
+  std::mutex mutex;
+  node_status sum;
+  std::size_t missing = 0;
+  std::function<void(const node_status&)> tell;
+
+  void take(const partition_status& p) {
+    {
+      const std::lock_guard lock(mutex);
+      add(sum.partition, p);
+      if (--missing > 0) return;
+    }
+    tell(sum);
+  }
+};
+
+}  // namespace
+
+void node_system::status(std::function<void(const node_status&)> f) {
+  auto& s = *state_;
+  const auto engines = s.engines();
+  auto all = std::make_shared<status_sum>();
+  all->tell = std::move(f);
+  auto& out = all->sum;
+  out.slots = s.slots->stats();
+  out.pool = s.pool.stats();
+  for (const auto& p : s.places) {
+    out.attempts += p.attempts->size();
+    out.lingering += p.attempts->lingering();
+    out.late_results += p.attempts->late_results();
+  }
+  out.attempts_started = s.shared.attempts_started;
+  out.attempts_timed_out = s.shared.attempts_timed_out;
+  out.attempts_lost = s.shared.attempts_lost;
+  out.draining = s.shared.draining;
+  out.journal_available = true;
+  out.incarnation = std::to_string(s.shared.incarnation);
+  for (const auto& e : engines) {
+    add(out.commits, e->queue.stats());
+    out.journal_available = out.journal_available && e->queue.available();
+  }
+  all->missing = engines.size();
+  if (engines.empty()) return all->tell(out);
+  for (const auto& e : engines) {
+    auto on_status = [all](const partition_status& p) { all->take(p); };
+    caf::anon_send(e->actor, ask_status{std::make_shared<status_request>(
+                                 status_request{owed<partition_status>(std::move(on_status), {})})});
+  }
+}
+
+view_pool::lease node_system::borrow_view(std::string_view workflow_id) {
+  const auto e = state_->engine_for(workflow_id);
+  if (!e) throw store::view_error("this node does not lead partition " + std::to_string(partition_of(workflow_id)));
+  return e->views.borrow().keeping(e);
+}
+const registry& node_system::types() const { return state_->shared.types; }
+std::size_t node_system::running_attempts() const { return state_->attempts_in_tables(); }
 
 node_system::drained node_system::drain(std::chrono::milliseconds grace, const std::function<bool()>& hurry) {
   auto& s = *state_;
   drained out;
   if (s.stopped) return out;
-  s.context.draining = true;
+  s.shared.draining = true;
   s.slots->close();
   const auto until = [&](std::chrono::milliseconds patience, const auto& condition) {
     const auto deadline = std::chrono::steady_clock::now() + patience;
     while (!condition() && std::chrono::steady_clock::now() < deadline && !(hurry && hurry()))
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
   };
-  const auto quiet = [&] { return s.context.attempts->size() == 0; };
+  const auto quiet = [&] { return s.attempts_in_tables() == 0; };
   until(grace, quiet);
-  for (const auto& a : s.context.attempts->all()) a->request_stop();
+  for (const auto& a : s.all_attempts()) a->request_stop();
   constexpr auto to_return = std::chrono::milliseconds(200);
   if (grace.count() > 0) until(to_return, quiet);
   // An attempt may still enter whose start was being committed; whoever has returned in time is not interrupted.
   const auto interrupt = [&] {
-    for (const auto& a : s.context.attempts->all())
+    for (const auto& a : s.all_attempts())
       if (!a->has_ended() && a->settle() == attempt::settled::no &&
           a->give_up(engine::attempt_end::interrupted, {.code = "interrupted", .message = "the node stopped"}))
         ++out.interrupted;
@@ -282,14 +480,17 @@ node_system::drained node_system::drain(std::chrono::milliseconds grace, const s
   // What has ended leaves the table when it is committed.
   constexpr auto to_commit = std::chrono::seconds(10);
   const auto deadline = std::chrono::steady_clock::now() + to_commit;
-  while ((!quiet() || s.open_requests > 0) && s.commits.available() && std::chrono::steady_clock::now() < deadline) {
+  const auto can_commit = [&] {
+    const auto all = s.engines();
+    return !all.empty() && std::all_of(all.begin(), all.end(), [](const auto& e) { return e->queue.available(); });
+  };
+  while ((!quiet() || s.open_requests > 0) && can_commit() && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     interrupt();
   }
-  s.commits.stop();
-  caf::anon_send_exit(s.partition, caf::exit_reason::user_shutdown);
+  for (std::int32_t p = 0; p < static_cast<std::int32_t>(s.places.size()); ++p) leave(p);
   interrupt();
-  s.context.attempts->silence();
+  for (const auto& p : s.places) p.attempts->silence();
   out.hung = s.pool.stop(std::chrono::steady_clock::now() + std::chrono::milliseconds(100)).detached;
   s.clock.stop();
   s.stopped = true;

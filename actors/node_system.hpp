@@ -17,7 +17,10 @@
 namespace pawl::actors {
 
 struct node_options {
-  view_pool::factory open_view;  ///< called on any thread; may throw store::view_error
+  std::int32_t partitions = 1;
+  /// Which one a workflow id is in; not needed where there is one.
+  std::function<std::int32_t(std::string_view workflow_id)> partition_of;
+  engine::incarnation incarnation = 0;  ///< of this process; 0: drawn
   engine::limits limits;
   engine::policy_defaults defaults;
   partition_limits partition;
@@ -27,10 +30,23 @@ struct node_options {
   std::size_t open_starts = 100'000;  ///< requests accepted and not yet answered; beyond it: busy
   child_runner run_in_child;          ///< empty: suspects run on the pool
   log_sink log;
-  /// On the journal's thread: the journal is broken and the node must end; says why and what to do.
-  std::function<void(const std::string&)> on_broken;
 };
 
+/// A partition that this node begins to lead.
+struct partition_options {
+  std::int32_t number = 0;
+  store::journal& journal;  ///< open; outlives leave(), as what the functions need does
+  std::function<bool(std::string_view)> may_exist;  ///< false: no run of that id is on record
+  view_pool::factory open_view;  ///< called on any thread; may throw store::view_error
+  /// Of another node's incarnation: its attempts are left alone. Empty: none lives.
+  std::function<bool(engine::incarnation)> lives{};
+  /// On the journal's thread: it will not come back, why, and what to do. Nothing more is decided.
+  std::function<void(const std::string&)> on_broken{};
+  /// On the journal's thread: another node leads. Nothing more is decided; leave() is to be called, on another thread.
+  std::function<void(const std::string&)> on_deposed{};
+};
+
+/// Of all partitions that this node leads, summed up where that makes sense.
 struct node_status {
   partition_status partition;
   commit_stats commits;
@@ -50,12 +66,23 @@ struct node_status {
 /// All members are thread-safe. Answers come on threads of the node, which must not be blocked.
 class node_system {
  public:
-  /// Starts everything and begins to recover. `journal` is open; `types` and `journal` must outlive the node.
-  node_system(const registry& types, store::journal& journal, std::function<bool(std::string_view)> may_exist,
-              node_options options);
+  /// A node that leads nothing yet. `types` must outlive it.
+  node_system(const registry& types, node_options options);
+  /// A node that leads its only partition from the beginning.
+  node_system(const registry& types, node_options options, partition_options partition);
   ~node_system();
   node_system(const node_system&) = delete;
   node_system& operator=(const node_system&) = delete;
+
+  /// Attaches the engine of a partition and begins to recover. Not while it is attached.
+  void lead(partition_options o);
+  /// Detaches it: its actors end, nothing more is appended, callers hear that it is unavailable or unknown. Blocks
+  /// until nobody uses what lead() was given. Attempts stay in the node's table, for the next lead().
+  void leave(std::int32_t partition);
+  bool leads(std::int32_t partition) const;
+  /// Answers true once a record that began to be appended after this call is committed: then this node led all the time
+  /// in between. Calls back on any thread.
+  void barrier(std::int32_t partition, std::function<void(bool)> done);
 
   /// Asks something of a workflow. A start needs facts.type and facts.version (0: the newest) and may leave the rest.
   void submit(command_request r);
@@ -64,8 +91,10 @@ class node_system {
   /// What a run is doing now, from memory or, when it is asleep, from disk.
   void describe(describe_request r);
   void status(std::function<void(const node_status&)> f);
-  /// A view to read with.
-  view_pool::lease borrow_view();
+  /// A view to read with, of the partition of that workflow. Throws store::view_error, also where this node does not
+  /// lead it.
+  view_pool::lease borrow_view(std::string_view workflow_id = {});
+  std::int32_t partition_of(std::string_view workflow_id) const;
   const registry& types() const;
   std::size_t running_attempts() const;
 

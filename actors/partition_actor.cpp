@@ -423,26 +423,33 @@ namespace {
 
 class partition final : public caf::event_based_actor {
  public:
-  partition(caf::actor_config& cfg, node_context* node, store::journal* journal)
+  partition(caf::actor_config& cfg, std::shared_ptr<node_context> node, store::journal* journal)
       : caf::event_based_actor(cfg),
-        state_(this, *node, *journal) {}
+        node_(std::move(node)),
+        state_(std::make_unique<partition_state>(this, *node_, *journal)) {}
   const char* name() const override { return "pawl.partition"; }
 
  protected:
   caf::behavior make_behavior() override {
     caf::anon_send(caf::actor_cast<caf::actor>(this), timer_due{});
-    return state_.behavior();
+    return state_->behavior();
   }
-  void on_exit() override { state_.leave_all(); }
+  // Handles of it may outlive it, and must keep nothing.
+  void on_exit() override {
+    state_->leave_all();
+    state_.reset();
+    node_.reset();
+  }
 
  private:
-  partition_state state_;
+  std::shared_ptr<node_context> node_;
+  std::unique_ptr<partition_state> state_;
 };
 
 }  // namespace
 
 caf::actor spawn_partition(caf::actor_system& system, node_context& node, store::journal& journal) {
-  return system.spawn<partition>(&node, &journal);
+  return system.spawn<partition>(node.shared_from_this(), &journal);
 }
 
 }  // namespace pawl::actors

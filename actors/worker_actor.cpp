@@ -6,7 +6,7 @@ namespace {
 
 class worker_state {
  public:
-  worker_state(caf::event_based_actor* self, node_context& node, std::shared_ptr<attempt> a, attempt_place place)
+  worker_state(caf::event_based_actor* self, shared_context& node, std::shared_ptr<attempt> a, attempt_place place)
       : self_(self),
         node_(node),
         attempt_(std::move(a)),
@@ -82,7 +82,7 @@ class worker_state {
   // CAF ends an actor that nobody refers to; this one has to stay until its attempt has ended, even if the actor of its
   // run is gone.
   caf::actor keep_;
-  node_context& node_;
+  shared_context& node_;
   std::shared_ptr<attempt> attempt_;
   attempt_place place_;
   std::function<void()> kill_;
@@ -91,7 +91,7 @@ class worker_state {
 
 class worker final : public caf::event_based_actor {
  public:
-  worker(caf::actor_config& cfg, node_context* node, std::shared_ptr<attempt> a, attempt_place place)
+  worker(caf::actor_config& cfg, shared_context* node, std::shared_ptr<attempt> a, attempt_place place)
       : caf::event_based_actor(cfg),
         state_(this, *node, std::move(a), place) {}
   const char* name() const override { return "pawl.worker"; }
@@ -109,7 +109,7 @@ class worker final : public caf::event_based_actor {
 
 }  // namespace
 
-caf::actor spawn_worker(caf::event_based_actor* parent, node_context& node, std::shared_ptr<attempt> a,
+caf::actor spawn_worker(caf::event_based_actor* parent, shared_context& node, std::shared_ptr<attempt> a,
                         attempt_place place) {
   return parent->spawn<worker, caf::monitored>(&node, std::move(a), place);
 }

@@ -12,7 +12,7 @@ namespace pawl::actors {
 enum class attempt_place : std::uint8_t { pool, in_place, child };
 
 /// The worker ends when the attempt has; it is monitored by `parent`.
-caf::actor spawn_worker(caf::event_based_actor* parent, node_context& node, std::shared_ptr<attempt> a,
+caf::actor spawn_worker(caf::event_based_actor* parent, shared_context& node, std::shared_ptr<attempt> a,
                         attempt_place place);
 
 }  // namespace pawl::actors

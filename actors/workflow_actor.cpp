@@ -472,9 +472,9 @@ namespace {
 
 class workflow final : public caf::event_based_actor {
  public:
-  workflow(caf::actor_config& cfg, node_context* node, caf::actor partition, workflow_origin origin)
+  workflow(caf::actor_config& cfg, std::shared_ptr<node_context> node, caf::actor partition, workflow_origin origin)
       : caf::event_based_actor(cfg),
-        node_(node),
+        node_(std::move(node)),
         partition_(std::move(partition)),
         origin_(std::move(origin)) {}
   const char* name() const override { return workflow_state::name; }
@@ -495,10 +495,13 @@ class workflow final : public caf::event_based_actor {
     state_ = std::make_unique<workflow_state>(this, *node_, std::move(partition_), std::move(origin_));
     return state_->behavior();
   }
-  void on_exit() override { state_.reset(); }
+  void on_exit() override {
+    state_.reset();
+    node_.reset();
+  }
 
  private:
-  node_context* node_;
+  std::shared_ptr<node_context> node_;
   caf::actor partition_;
   workflow_origin origin_;
   std::unique_ptr<workflow_state> state_;
@@ -507,7 +510,8 @@ class workflow final : public caf::event_based_actor {
 }  // namespace
 
 caf::actor spawn_workflow(caf::event_based_actor* partition, node_context& node, workflow_origin origin) {
-  return partition->spawn<workflow, caf::monitored>(&node, caf::actor_cast<caf::actor>(partition), std::move(origin));
+  return partition->spawn<workflow, caf::monitored>(node.shared_from_this(), caf::actor_cast<caf::actor>(partition),
+                                                    std::move(origin));
 }
 
 }  // namespace pawl::actors

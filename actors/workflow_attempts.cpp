@@ -107,7 +107,7 @@ void workflow_state::start_attempt(launch& l) {
   const auto place = s->in_child                 ? attempt_place::child
                      : where == run_on::in_place ? attempt_place::in_place
                                                  : attempt_place::pool;
-  const auto worker = spawn_worker(self_, node_, a, place);
+  const auto worker = spawn_worker(self_, node_.shared, a, place);
   workers_.emplace_back(worker->address(), std::move(a));
 }
 

@@ -53,11 +53,14 @@ int main(int argc, char** argv) {
   std::filesystem::create_directories(directory);
   auto journal = pawl::store::open_embedded({.directory = directory});
   pawl::actors::node_options options;
-  options.open_view = [&] { return journal->open_view(); };
   options.partition.evict = !keep;
   if (keep) options.partition.live = count + 1000;
   pawl::actors::node_system node(
-      types, *journal, [&](std::string_view id) { return journal->may_exist(id); }, std::move(options));
+      types, std::move(options),
+      pawl::actors::partition_options{.number = 0,
+                                      .journal = *journal,
+                                      .may_exist = [&](std::string_view id) { return journal->may_exist(id); },
+                                      .open_view = [&] { return journal->open_view(); }});
 
   std::atomic<std::size_t> answered{0};
   std::atomic<std::size_t> refused{0};

@@ -1,11 +1,10 @@
 // Closed-loop callers of workflows of S trivial steps, in one process with the engine: default step options (the
 // blocking pool), random workflow and command ids, every result checked, everything on disk before anybody hears of it.
 //
-//     bench_workflows --dir D [--callers 128] [--steps 3] [--seconds 30] [--warmup 5] [--peer] [--kafka HOST:PORT]
+//     bench_workflows --dir D [--callers 128] [--steps 3] [--seconds 30] [--warmup 5] [--peer]
 //
 // Prints one JSON line. D must not exist or be empty. Afterwards the store is verified, and a run with an event missing
-// makes the exit code 1. --kafka: the journal is in the Kafka of that one broker, under a namespace of its own; callers
-// still start workflows in this process. --peer speaks the protocol of a benchmark harness: `measuring`, `measured`,
+// makes the exit code 1. --peer speaks the protocol of a benchmark harness: `measuring`, `measured`,
 // then the line.
 #include <sys/resource.h>
 #include <unistd.h>
@@ -26,14 +25,15 @@
 #include <pawl/pawl.hpp>
 
 #include "actors/node_system.hpp"
-#include "broker/kafka_journal.hpp"
-#include "broker/topics.hpp"
+#include "bench/closed_loop.hpp"
 #include "store/embedded_journal.hpp"
 #include "store/verify.hpp"
 
 namespace {
 
-using steady = std::chrono::steady_clock;
+using bench::phase;
+using bench::quantile;
+using bench::steady;
 
 struct options {
   std::string directory;
@@ -42,121 +42,7 @@ struct options {
   double seconds = 30;
   double warmup = 5;
   bool peer = false;
-  std::string kafka{};
 };
-
-pawl::workflow<std::string> chain(int steps) {
-  pawl::workflow<std::string> g{"chain", {}};
-  auto last = g.input();
-  for (int k = 1; k <= steps; ++k)
-    last = g.step(
-        "step" + std::to_string(k),
-        [k](pawl::step_context&, const std::string& before) { return before + "s" + std::to_string(k); }, {}, last);
-  g.returns(last);
-  return g;
-}
-
-enum class phase { warming, measuring, done };
-
-class load {
- public:
-  load(pawl::actors::node_system& node, const options& o) : node_(node), active_(o.callers) {
-    for (int k = 1; k <= o.steps; ++k) text_ += "s" + std::to_string(k);
-    std::random_device device;
-    for (int k = 0; k < o.callers; ++k) {
-      callers_.push_back(std::make_unique<caller>());
-      callers_.back()->random.seed((std::uint64_t{device()} << 32) ^ device());
-    }
-  }
-
-  void start() {
-    for (auto& c : callers_) next(*c);
-  }
-  void set(phase p) { phase_ = p; }
-  void wait() const {
-    while (active_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  std::vector<double> latencies() const {
-    std::vector<double> out;
-    for (const auto& c : callers_) out.insert(out.end(), c->ms.begin(), c->ms.end());
-    std::sort(out.begin(), out.end());
-    return out;
-  }
-  long failures() const { return failures_; }
-  long finished() const { return finished_; }
-  std::string first_failure() const {
-    const std::lock_guard lock(mutex_);
-    return first_failure_;
-  }
-
- private:
-  struct caller {
-    std::mt19937_64 random;
-    steady::time_point begun;
-    std::vector<double> ms;
-  };
-
-  // A caller has one workflow under way at a time, so its members are never touched by two threads at once.
-  void next(caller& c) {
-    if (phase_ == phase::done) {
-      --active_;
-      return;
-    }
-    char id[40];
-    std::snprintf(id, sizeof id, "%016llx", static_cast<unsigned long long>(c.random()));
-    pawl::actors::command_request r;
-    r.workflow_id = id;
-    std::snprintf(id, sizeof id, "%016llx", static_cast<unsigned long long>(c.random()));
-    r.command.id = id;
-    pawl::engine::start_command start;
-    start.facts.type = "chain";
-    start.facts.version = 1;
-    start.input = pawl::encode(std::string());
-    r.command.body = std::move(start);
-    r.reply = pawl::actors::owed_reply([this, &c](const pawl::actors::command_reply& reply) {
-      if (reply.state != pawl::actors::command_reply::status::recorded) refused(c, reply);
-    });
-    r.on_result = [this, &c](const pawl::actors::run_result& result) { ended(c, result); };
-    c.begun = steady::now();
-    node_.submit(std::move(r));
-  }
-
-  void refused(caller&, const pawl::actors::command_reply& reply) {
-    fail("refused: " + reply.message);
-    --active_;
-  }
-
-  void ended(caller& c, const pawl::actors::run_result& result) {
-    ++finished_;
-    const bool right =
-        result.phase == pawl::engine::phase::completed && pawl::decode<std::string>(result.payload) == text_;
-    if (!right) fail(result.error ? result.error->message : "a wrong result");
-    if (right && phase_ == phase::measuring)
-      c.ms.push_back(std::chrono::duration<double, std::milli>(steady::now() - c.begun).count());
-    next(c);
-  }
-
-  void fail(const std::string& why) {
-    const std::lock_guard lock(mutex_);
-    if (failures_++ == 0) first_failure_ = why;
-  }
-
-  pawl::actors::node_system& node_;
-  std::string text_;
-  std::vector<std::unique_ptr<caller>> callers_;
-  std::atomic<phase> phase_{phase::warming};
-  std::atomic<int> active_;
-  std::atomic<long> failures_{0};
-  std::atomic<long> finished_{0};
-  mutable std::mutex mutex_;
-  std::string first_failure_;
-};
-
-double quantile(const std::vector<double>& sorted, double q) {
-  return sorted.empty()
-             ? 0
-             : sorted[std::min(sorted.size() - 1, static_cast<std::size_t>(q * static_cast<double>(sorted.size())))];
-}
 
 struct figures {
   double seconds = 0;
@@ -168,45 +54,30 @@ struct figures {
   pawl::store::journal_stats journal;
 };
 
-double cpu_seconds() {
-  rusage u{};
-  ::getrusage(RUSAGE_SELF, &u);
-  return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-         static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
-std::unique_ptr<pawl::broker::kafka_journal> journal_in_kafka(const options& o, pawl::store::embedded_journal& view) {
-  pawl::broker::kafka_journal_options k;
-  k.client.brokers = o.kafka;
-  const auto name_space = "bench" + std::to_string(steady::now().time_since_epoch().count());
-  pawl::broker::create_topics(k.client, {.name_space = name_space, .partitions = 1, .single_broker = true});
-  k.topic = name_space + ".journal";
-  k.who = {.node_id = "bench", .incarnation = 1};
-  return pawl::broker::open_kafka_journal(std::move(k), view);
-}
-
 figures measure(const options& o, const pawl::registry& types) {
   figures out;
   std::filesystem::create_directories(o.directory);
-  auto opened = pawl::store::open_embedded({.directory = o.directory, .truth = o.kafka.empty()});
-  const auto in_kafka = o.kafka.empty() ? nullptr : journal_in_kafka(o, *opened);
-  pawl::actors::node_options n;
-  n.open_view = [&] { return opened->open_view(); };
-  pawl::actors::node_system node(
-      types, in_kafka ? static_cast<pawl::store::journal&>(*in_kafka) : *opened,
-      [&](std::string_view id) { return opened->may_exist(id); }, std::move(n));
-  load l(node, o);
+  auto opened = pawl::store::open_embedded({
+      .directory = o.directory,
+  });
+  pawl::actors::node_system node(types, pawl::actors::node_options{});
+  node.lead({.number = 0,
+             .journal = *opened,
+             .may_exist = [&](std::string_view id) { return opened->may_exist(id); },
+             .open_view = [&] { return opened->open_view(); }});
+  bench::load l([&](pawl::actors::command_request r) { node.submit(std::move(r)); }, o.callers, o.steps);
   l.start();
   std::this_thread::sleep_for(std::chrono::duration<double>(o.warmup));
   l.set(phase::measuring);
   const auto begun = steady::now();
-  const auto cpu_begun = cpu_seconds();
+  const auto cpu_begun = bench::cpu_seconds();
   const auto finished_before = l.finished();
   if (o.peer) std::puts("measuring"), std::fflush(stdout);
   std::this_thread::sleep_for(std::chrono::duration<double>(o.seconds));
   l.set(phase::done);
   out.seconds = std::chrono::duration<double>(steady::now() - begun).count();
-  out.cpu_us = (cpu_seconds() - cpu_begun) * 1e6 / static_cast<double>(std::max(1L, l.finished() - finished_before));
+  out.cpu_us =
+      (bench::cpu_seconds() - cpu_begun) * 1e6 / static_cast<double>(std::max(1L, l.finished() - finished_before));
   if (o.peer) std::puts("measured"), std::fflush(stdout);
   l.wait();
   out.ms = l.latencies();
@@ -232,10 +103,9 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", o.seconds)->check(CLI::PositiveNumber);
   app.add_option("--warmup", o.warmup)->check(CLI::NonNegativeNumber);
   app.add_flag("--peer", o.peer);
-  app.add_option("--kafka", o.kafka);
   CLI11_PARSE(app, argc, argv);
   pawl::registry types;
-  types.add(chain(o.steps));
+  types.add(bench::chain(o.steps));
   const auto f = measure(o, types);
   if (o.peer) std::this_thread::sleep_for(std::chrono::seconds(1));
   const auto report = pawl::store::verify(o.directory);

@@ -102,6 +102,12 @@ setting_table make_table() {
   add("kafka.durability", kafka, &kafka_settings::durability,
       "replicated: three copies of each topic, two of which have a record before it counts; single-broker: one");
   add("kafka.create_topics", kafka, &kafka_settings::create_topics, "Whether a node makes the topics that are missing");
+  add("kafka.partitions", kafka, &kafka_settings::partitions, number{1, 1'000},
+      "Partitions of a namespace whose topics are made now; of one that is there, its own number counts");
+  add("kafka.standbys", kafka, &kafka_settings::standbys, number{0, 100},
+      "Nodes that follow each partition besides its leader, ready to take over");
+  add("kafka.session", kafka, &kafka_settings::session, duration{1s, 10min},
+      "After so long without a heartbeat, by the log's clock, a node is gone and its partitions go to others");
   add("kafka.append_timeout", kafka, &kafka_settings::append_timeout, duration{100ms, 10min},
       "How long an append to the journal may take before its outcome is unknown");
   add("kafka.snapshot_dir", kafka, &kafka_settings::snapshot_dir, length{0, 4096},

@@ -89,6 +89,9 @@ struct kafka_settings {
   std::string name_space = "pawl";
   config::durability durability = config::durability::replicated;
   bool create_topics = true;
+  std::uint32_t partitions = 8;
+  std::uint32_t standbys = 1;
+  milliseconds session{3'000};
   milliseconds append_timeout{10'000};
   std::string snapshot_dir;
   std::uint32_t snapshot_records = 100'000;

@@ -1,6 +1,7 @@
 // verify: looks at everything on disk, with or without a node.
 #include "config/setting.hpp"
 #include "node/cli.hpp"
+#include "node/data_layout.hpp"
 #include "store/verify.hpp"
 
 #include <unistd.h>
@@ -69,16 +70,43 @@ std::string counted(std::uint64_t n, const std::string& what) {
   return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
 }
 
+void add(store::verify_report& sum, store::verify_report one, const std::string& prefix) {
+  sum.runs += one.runs;
+  sum.open_runs += one.open_runs;
+  sum.events += one.events;
+  sum.heartbeats += one.heartbeats;
+  sum.outcomes += one.outcomes;
+  sum.found += one.found;
+  for (auto& f : one.findings) {
+    if (sum.findings.size() >= store::verify_report::most_findings) break;
+    f.what = prefix + f.what;
+    sum.findings.push_back(std::move(f));
+  }
+}
+
+/// What is to be looked at, and what its findings begin with.
+std::vector<std::pair<std::string, std::string>> directories_of(const config::settings& s) {
+  if (s.kafka.brokers.empty()) return {{s.data.dir, ""}};
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& [number, directory] : partition_directories(s.data.dir))
+    out.emplace_back(directory, "partition " + std::to_string(number) + ": ");
+  return out;
+}
+
 }  // namespace
 
 command_result verify_data(const cli_context& c) {
-  if (auto wrong = check_readable(c.global, c.settings())) return std::move(*wrong);
-  const auto& directory = c.settings().data.dir;
+  const auto& settings = c.settings();
+  const auto directories = directories_of(settings);
+  if (settings.kafka.brokers.empty() || directories.empty())
+    if (auto wrong = check_readable(c.global, settings)) return std::move(*wrong);
   store::verify_report report;
   const auto began = clock_type::now();
   try {
     progress_line progress(c);
-    report = store::verify(directory, [&](std::uint64_t done, std::uint64_t of) { progress.at(done, of); });
+    for (const auto& [directory, prefix] : directories)
+      add(report, store::verify(directory, [&](std::uint64_t done, std::uint64_t of) { progress.at(done, of); }),
+          prefix);
   } catch (const store::view_error& e) {
     return cli_error{exit_code::failed, config::printable(e.what()), {}, {}};
   }
@@ -93,10 +121,14 @@ command_result verify_data(const cli_context& c) {
   say("checked " + counted(report.runs, "run") + " (" + std::to_string(report.open_runs) + " open) with " +
       counted(report.events, "event") + " in " + elapsed_text(took) + (report.clean() ? ": all is well\n" : "\n"));
   if (report.clean()) return exit_code::ok;
-  return cli_error{exit_code::failed,
-                   "the data in " + config::in_quotes(directory) + " is damaged: " + counted(report.found, "finding"),
-                   "Stop the node, keep a copy of the directory, and restore it from a backup",
-                   {}};
+  return cli_error{
+      exit_code::failed,
+      "the data in " + config::in_quotes(settings.data.dir) + " is damaged: " + counted(report.found, "finding"),
+      settings.kafka.brokers.empty()
+          ? "Stop the node, keep a copy of the directory, and restore it from a backup"
+          : "Stop the node, keep a copy of the partition's directory, and remove it: the next start builds "
+            "the view anew from the journal",
+      {}};
 }
 
 }  // namespace pawl::node

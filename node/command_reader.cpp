@@ -242,7 +242,7 @@ broker::command_handler make_command_handler(const registry& types, actors::node
     }
     if (read.skip) {
       // What the run's definition is, or that there is no run, is on record: earlier commands of this key are done.
-      const auto row = system.borrow_view()->find(read.workflow_id);
+      const auto row = system.borrow_view(read.workflow_id)->find(read.workflow_id);
       const auto graph = row ? types.find(row->header.type, row->header.version) : nullptr;
       engine::skip_command skip;
       if (const auto wrong = read_skip_result(*read.skip, graph.get(), skip)) return dead(mistake_of(*wrong));

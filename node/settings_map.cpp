@@ -15,6 +15,11 @@ engine::limits to_limits(const config::settings& s) {
           .id_length = l.id_length.count};
 }
 
+std::size_t largest_body(const config::settings& s) {
+  constexpr std::size_t around_the_input = 64 * 1024;
+  return s.limits.payload.count * 4 + around_the_input;
+}
+
 actors::node_options to_node_options(const config::settings& s) {
   actors::node_options o;
   o.limits = to_limits(s);
@@ -51,7 +56,7 @@ broker::kafka_options to_kafka_options(const config::settings& s, std::function<
 
 broker::topic_options to_topic_options(const config::settings& s) {
   return {.name_space = s.kafka.name_space,
-          .partitions = 1,  // a node has one partition in this version
+          .partitions = static_cast<std::int32_t>(s.kafka.partitions),
           .single_broker = s.kafka.durability == config::durability::single_broker};
 }
 

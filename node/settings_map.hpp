@@ -14,6 +14,10 @@ namespace pawl::node {
 
 engine::limits to_limits(const config::settings& s);
 
+/// Bytes of a request or of a command in Kafka: JSON takes more room than the msgpack that limits.payload is about,
+/// with its escapes, base64 and names.
+std::size_t largest_body(const config::settings& s);
+
 /// Without what only the process knows: the view, the children, the log.
 actors::node_options to_node_options(const config::settings& s);
 

@@ -317,9 +317,8 @@ TEST_F(failing_append, without_space_it_goes_on_when_space_returns) {
 TEST_F(failing_append, a_broken_journal_ends_the_node_and_says_so_once) {
   one_step();
   std::atomic<int> told{0};
-  actors::node_options o;
-  o.on_broken = [&](const std::string&) { ++told; };
-  node = std::make_unique<test_node>(types, std::make_shared<memory_store>(), std::move(o));
+  node = std::make_unique<test_node>(types, std::make_shared<memory_store>(), actors::node_options{},
+                                     [&](const std::string&) { ++told; });
   auto s = node->start("w", "x", 1);
   ASSERT_TRUE(gate_->holds(1));
   node->store->change([](memory_store& m) { m.failures[m.appends + 1] = {append_status::broken, false}; });
@@ -339,9 +338,8 @@ TEST_F(failing_append, a_broken_journal_ends_the_node_and_says_so_once) {
 TEST_F(failing_append, a_node_that_stops_without_space_is_not_called_broken) {
   one_step();
   std::atomic<int> told{0};
-  actors::node_options o;
-  o.on_broken = [&](const std::string&) { ++told; };
-  node = std::make_unique<test_node>(types, std::make_shared<memory_store>(), std::move(o));
+  node = std::make_unique<test_node>(types, std::make_shared<memory_store>(), actors::node_options{},
+                                     [&](const std::string&) { ++told; });
   node->store->change([](memory_store& m) {
     m.failures[1] = {append_status::no_space, false};
     m.reopen_refusals = 1'000'000;

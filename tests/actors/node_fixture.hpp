@@ -38,13 +38,17 @@ using engine::phase;
 class test_node {
  public:
   explicit test_node(const registry& types, std::shared_ptr<memory_store> s = std::make_shared<memory_store>(),
-                     actors::node_options o = {})
+                     actors::node_options o = {}, std::function<void(const std::string&)> on_broken = {})
       : store(std::move(s)),
         journal_(store) {
-    o.open_view = [s2 = store] { return std::make_unique<memory_view>(s2); };
     if (!o.log) o.log = [](log_level, std::string_view) {};
-    system =
-        std::make_unique<actors::node_system>(types, journal_, [](std::string_view) { return true; }, std::move(o));
+    system = std::make_unique<actors::node_system>(
+        types, std::move(o),
+        actors::partition_options{.number = 0,
+                                  .journal = journal_,
+                                  .may_exist = [](std::string_view) { return true; },
+                                  .open_view = [s2 = store] { return std::make_unique<memory_view>(s2); },
+                                  .on_broken = std::move(on_broken)});
   }
 
   struct started {

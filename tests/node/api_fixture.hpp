@@ -140,13 +140,16 @@ class api_node {
   explicit api_node(std::optional<actors::node_options> o = {}, api_options a = {}) : types(api_types(doors)) {
     journal = store::open_embedded({.directory = directory.path()});
     actors::node_options options = o ? std::move(*o) : actors::node_options();
-    options.open_view = [this] { return journal->open_view(); };
     options.log = [](log_level, std::string_view) {};
     a.limits = options.limits;
     a.version = "0.0.1";
     a.data_dir = directory.path();
     system = std::make_unique<actors::node_system>(
-        types, *journal, [this](std::string_view id) { return journal->may_exist(id); }, std::move(options));
+        types, std::move(options),
+        actors::partition_options{.number = 0,
+                                  .journal = *journal,
+                                  .may_exist = [this](std::string_view id) { return journal->may_exist(id); },
+                                  .open_view = [this] { return journal->open_view(); }});
     asked = std::make_unique<api>(types, system.get(), [this] { return journal->open_view(); }, std::move(a));
   }
   ~api_node() {

@@ -264,11 +264,14 @@ class child_node {
   explicit child_node(const std::string& directory) {
     journal = store::open_embedded({.directory = directory});
     actors::node_options o;
-    o.open_view = [this] { return journal->open_view(); };
     o.log = [](log_level, std::string_view) {};
     o.run_in_child = make_child_runner();
     system = std::make_unique<actors::node_system>(
-        child_types(), *journal, [this](std::string_view id) { return journal->may_exist(id); }, std::move(o));
+        child_types(), std::move(o),
+        actors::partition_options{.number = 0,
+                                  .journal = *journal,
+                                  .may_exist = [this](std::string_view id) { return journal->may_exist(id); },
+                                  .open_view = [this] { return journal->open_view(); }});
     asked = std::make_unique<api>(
         child_types(), system.get(), [this] { return journal->open_view(); },
         api_options{.version = "1", .data_dir = "d"});

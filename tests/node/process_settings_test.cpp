@@ -52,6 +52,9 @@ TEST(settings_map, every_setting_arrives) {
                                         "kafka.namespace",
                                         "kafka.durability",
                                         "kafka.create_topics",
+                                        "kafka.partitions",
+                                        "kafka.standbys",
+                                        "kafka.session",
                                         "kafka.append_timeout",
                                         "kafka.snapshot_dir"};
   const auto before = image({});

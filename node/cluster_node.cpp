@@ -1,0 +1,233 @@
+#include "node/cluster_node.hpp"
+
+#include <algorithm>
+#include <set>
+#include <thread>
+
+#include "broker/partitioner.hpp"
+#include "broker/topics.hpp"
+#include "node/data_layout.hpp"
+#include "node/settings_map.hpp"
+#include "store/errors.hpp"
+
+namespace pawl::node {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+store::embedded_options view_options(const config::settings& s, const std::string& directory, std::int32_t partition) {
+  store::embedded_options o;
+  o.directory = partition_directory(directory, partition);
+  o.wal_limit = s.journal.wal_limit.count;
+  o.busy_timeout = s.journal.busy_timeout;
+  o.outcome_age = s.limits.outcome_age;
+  o.outcome_count = s.limits.outcomes;
+  o.truth = false;
+  return o;
+}
+
+}  // namespace
+
+cluster_node::cluster_node(cluster_node_options o)
+    : options_(std::move(o)),
+      client_(to_kafka_options(options_.settings, kafka_log())) {
+  ensure_topics();
+  partitions_ = broker::partitions_of(client_, options_.settings.kafka.name_space);
+  snapshots_ = open_snapshots(options_.settings);
+}
+
+cluster_node::~cluster_node() { stop(); }
+
+std::function<void(int, std::string_view)> cluster_node::kafka_log() const {
+  return [log = options_.log](int severity, std::string_view text) {
+    constexpr int warning = 4;  // of syslog
+    log.write(severity <= warning ? log_level::warn : log_level::debug, "kafka", {{"text", std::string(text)}});
+  };
+}
+
+// First of all: on topics that are set up otherwise the journal would lose what it has acknowledged.
+void cluster_node::ensure_topics() {
+  const auto topics = to_topic_options(options_.settings);
+  const auto say_made = [&](const std::string& name) {
+    options_.log.write(log_level::info, "topic made", {{"topic", name}});
+  };
+  const auto found = options_.settings.kafka.create_topics ? broker::ensure_topics(client_, topics, say_made)
+                                                           : broker::check_topics(client_, topics);
+  if (found.empty()) return;
+  throw store::store_error(
+      "topic " + found.front().topic + " " + found.front().what + ": " + found.front().mend +
+      (found.size() > 1 ? " (and " + std::to_string(found.size() - 1) + " more; see `topics check`)" : ""));
+}
+
+void cluster_node::join(actors::node_system& system) {
+  const auto& s = options_.settings;
+  broker::membership_options m;
+  m.client = client_;
+  m.topic = s.kafka.name_space + ".nodes";
+  m.node = options_.node_id;
+  m.incarnation = options_.incarnation;
+  m.ownership = {.partitions = partitions_, .standbys = s.kafka.standbys, .session = s.kafka.session};
+  m.report = [this] { return report(); };
+  m.replaced = options_.on_fatal;
+  m.warn = [log = options_.log](const std::string& text) { log.write(log_level::warn, "nodes", {{"text", text}}); };
+  members_ = std::make_unique<broker::membership>(std::move(m));
+  for (std::int32_t p = 0; p < partitions_; ++p)
+    hosts_.push_back(std::make_unique<partition_host>(
+        partition_host_options{.number = p,
+                               .name_space = s.kafka.name_space,
+                               .client = client_,
+                               .view = view_options(s, options_.directory, p),
+                               .who = {.node_id = options_.node_id,
+                                       .incarnation = options_.incarnation,
+                                       .reads_format = broker::journal_format},
+                               .append_timeout = s.kafka.append_timeout,
+        .snapshots = snapshots_.get(),
+        .snapshot_rules = to_snapshot_rules(s),
+                               .commands = {.engine = to_limits(s), .value = largest_body(s)},
+                               .types = options_.types,
+                               .members = *members_,
+                               .system = system,
+                               .log = options_.log}));
+  joined_ = true;
+}
+
+broker::heartbeat cluster_node::report() const {
+  broker::heartbeat h;
+  h.name = options_.settings.node.name;
+  h.address = options_.address ? options_.address() : "";
+  h.health = leaving_ ? broker::node_health::leaving : broker::node_health::ok;
+  for (const auto& type : options_.types.types())
+    for (const auto version : options_.types.versions(type)) h.runs.push_back(type + "/" + std::to_string(version));
+  h.reads_format = broker::journal_format;
+  if (!joined_) return h;
+  for (const auto& host : hosts_)
+    if (const auto r = host->report()) h.partitions.push_back(*r);
+  return h;
+}
+
+bool cluster_node::has_others() const {
+  if (!members_) return false;
+  return members_->look([this](const broker::ownership& o) {
+    return std::any_of(o.fold().nodes().begin(), o.fold().nodes().end(),
+                       [this](const auto& n) { return n.first != options_.node_id && n.second.may_lead(); });
+  });
+}
+
+void cluster_node::hand_over(std::chrono::milliseconds patience) {
+  leaving_ = true;
+  if (members_) members_->beat_now();
+  for (auto& h : hosts_) h->release();
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (std::any_of(hosts_.begin(), hosts_.end(), [](const auto& h) { return h->is_leading(); }) &&
+         std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(2ms);
+}
+
+void cluster_node::stop() {
+  hand_over(0ms);
+  joined_ = false;
+  for (auto& h : hosts_) h->stop();
+  // Its report looks at the hosts, so it goes first.
+  members_.reset();
+  hosts_.clear();
+}
+
+std::int32_t cluster_node::partition_of(std::string_view workflow_id) const {
+  return broker::partition_of(workflow_id, partitions_);
+}
+
+partition_place cluster_node::place(std::int32_t partition) const {
+  partition_place p{.partition = partition};
+  if (!joined_ || partition < 0 || partition >= partitions_) return p;
+  p.here = hosts_[static_cast<std::size_t>(partition)]->is_leading();
+  if (p.here) {
+    p.node = options_.node_id;
+    p.name = options_.settings.node.name;
+    p.address = options_.address ? options_.address() : "";
+    return p;
+  }
+  members_->look([&](const broker::ownership& o) {
+    const auto leader = o.fold().present_leader(partition);
+    const auto* n = leader.empty() ? nullptr : o.fold().find(leader);
+    // What our own heartbeat still says of us is over.
+    if (n == nullptr || leader == options_.node_id) return;
+    p.node = leader;
+    p.name = n->name;
+    p.address = n->address;
+  });
+  return p;
+}
+
+std::unique_ptr<store::view> cluster_node::open_view(std::int32_t partition) const {
+  if (!joined_ || partition < 0 || partition >= partitions_) return nullptr;
+  return hosts_[static_cast<std::size_t>(partition)]->open_view();
+}
+
+std::optional<std::chrono::milliseconds> cluster_node::staleness(std::int32_t partition) const {
+  if (!joined_ || partition < 0 || partition >= partitions_) return std::nullopt;
+  const auto s = hosts_[static_cast<std::size_t>(partition)]->status();
+  if (!s.holds_view) return std::nullopt;
+  if (s.engine) return 0ms;
+  if (s.journal.at_end == std::chrono::steady_clock::time_point{}) return std::chrono::hours(24 * 365);
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - s.journal.at_end);
+}
+
+std::vector<partition_report_row> cluster_node::partition_rows() const {
+  std::vector<partition_report_row> rows;
+  if (!joined_) return rows;
+  for (std::int32_t p = 0; p < partitions_; ++p) {
+    const auto& host = *hosts_[static_cast<std::size_t>(p)];
+    const auto s = host.status();
+    partition_report_row row{.place = place(p)};
+    row.epoch = s.journal.epoch;
+    if (s.holds_view) {
+      row.journal_end = s.journal.end;
+      row.view_lag = std::max<std::int64_t>(0, s.journal.end - s.journal.position);
+    }
+    if (s.engine) row.feed_lag = std::max<std::int64_t>(0, s.journal.end - s.fed - 1);
+    members_->look([&](const broker::ownership& o) {
+      const auto status = o.fold().explain(p, {.offset = s.journal.end, .released = s.journal.released});
+      row.since = status.lasted;
+      for (const auto& n : o.fold().standbys(p)) row.standbys.push_back(n);
+      const auto* leader = status.leader.empty() ? nullptr : o.fold().find(status.leader);
+      const auto role = leader ? leader->partitions[static_cast<std::size_t>(p)].role : std::nullopt;
+      row.state = role ? std::string(broker::text(*role)) : "vacant";
+    });
+    if (row.place.here) {
+      row.state = std::string(broker::text(s.role));
+      row.since = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - s.since);
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<node_report_row> cluster_node::node_rows() const {
+  std::vector<node_report_row> rows;
+  if (!joined_) return rows;
+  members_->look([&](const broker::ownership& o) {
+    const auto& fold = o.fold();
+    for (const auto& [id, n] : fold.nodes()) {
+      node_report_row row{.id = id, .name = n.name, .address = n.address};
+      row.incarnation = std::to_string(n.incarnation);
+      row.health = n.live ? std::string(broker::text(n.health)) : "gone";
+      row.self = id == options_.node_id;
+      row.silent = fold.log_time() - n.heard;
+      row.clock_offset = n.clock.value();
+      row.clock = n.clock.state() == broker::clock_state::right   ? "right"
+                  : n.clock.state() == broker::clock_state::warns ? "warns"
+                                                                  : "forbids";
+      for (const auto& p : n.partitions) {
+        row.leads += n.live && p.role == broker::partition_role::leading ? 1 : 0;
+        row.stands_by += n.live && p.role && p.role != broker::partition_role::leading ? 1 : 0;
+      }
+      row.types = n.runs;
+      row.reads_format = n.reads_format;
+      rows.push_back(std::move(row));
+    }
+  });
+  return rows;
+}
+
+}  // namespace pawl::node

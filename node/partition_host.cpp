@@ -1,0 +1,411 @@
+#include "node/partition_host.hpp"
+
+#include <filesystem>
+
+#include "broker/kafka_snapshots.hpp"
+#include "config/setting.hpp"
+#include "node/feed_json.hpp"
+#include "store/data_directory.hpp"
+#include "store/errors.hpp"
+
+namespace pawl::node {
+
+namespace {
+
+using namespace std::chrono_literals;
+using broker::partition_role;
+
+constexpr auto follow_wait = 50ms;
+/// Between two looks at whether this node is to follow, or may go on leading.
+constexpr auto look_wait = 100ms;
+constexpr auto first_pause = 100ms;
+constexpr auto longest_pause = 5'000ms;
+/// On giving a partition up, what the feed gets to publish what is in the journal; who comes next publishes the rest.
+constexpr auto feed_grace = 100ms;
+
+}  // namespace
+
+partition_host::partition_host(partition_host_options o)
+    : options_(std::move(o)),
+      name_(options_.name_space + "/" + std::to_string(options_.number)),
+      since_(std::chrono::steady_clock::now()),
+      thread_([this] { run(); }) {}
+
+partition_host::~partition_host() { stop(); }
+
+void partition_host::release() {
+  {
+    const std::lock_guard lock(mutex_);
+    releasing_ = true;
+  }
+  woken_.notify_all();
+}
+
+void partition_host::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = releasing_ = true;
+  }
+  woken_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+bool partition_host::is_leading() const {
+  const std::lock_guard lock(mutex_);
+  return engine_;
+}
+
+partition_host_status partition_host::status() const {
+  const std::lock_guard lock(mutex_);
+  partition_host_status s{.role = role_,
+                          .holds_view = view_ != nullptr,
+                          .engine = engine_,
+                          .since = since_,
+                          .views_set_aside = views_set_aside_,
+                          .trouble = trouble_};
+  if (journal_) {
+    s.journal = journal_->stats();
+    s.fed = journal_->fed().offset;
+  }
+  if (commands_) s.commands = commands_->stats();
+  if (feed_) s.feed = feed_->stats();
+  if (snapshotter_) s.snapshots = snapshotter_->stats();
+  return s;
+}
+
+std::optional<broker::partition_report> partition_host::report() const {
+  const std::lock_guard lock(mutex_);
+  if (!journal_) return std::nullopt;
+  return broker::partition_report{.partition = options_.number, .role = role_, .position = journal_->stats().position};
+}
+
+std::unique_ptr<store::view> partition_host::open_view() const {
+  const std::lock_guard lock(mutex_);
+  return view_ ? view_->open_view() : nullptr;
+}
+
+std::function<void(const std::string&)> partition_host::warner(const char* event) const {
+  return [log = options_.log, event, name = name_](const std::string& text) {
+    log.write(log_level::warn, event, {{"partition", name}, {"text", text}});
+  };
+}
+
+// True: it is to stop.
+bool partition_host::wait(std::chrono::milliseconds time) {
+  std::unique_lock lock(mutex_);
+  woken_.wait_for(lock, time, [this] { return stopping_; });
+  return stopping_;
+}
+
+void partition_host::set_role(partition_role role) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (role_ == role) return;
+    role_ = role;
+    since_ = std::chrono::steady_clock::now();
+  }
+  options_.log.write(log_level::info, "partition", {{"partition", name_}, {"role", std::string(broker::text(role))}});
+  options_.members.beat_now();
+}
+
+// ---- the life of it
+
+void partition_host::run() {
+  auto pause = first_pause;
+  for (;;) {
+    try {
+      if (wait(0ms)) break;
+      if (!options_.members.should_follow(options_.number)) {
+        close();
+        if (wait(look_wait)) break;
+        continue;
+      }
+      if (!open()) throw store::store_error("the view cannot be opened");
+      follow();
+      pause = first_pause;
+      const std::lock_guard lock(mutex_);
+      trouble_.clear();
+    } catch (const std::exception& e) {
+      {
+        const std::lock_guard lock(mutex_);
+        trouble_ = e.what();
+      }
+      warner("a partition cannot be followed, trying again")(e.what());
+      if (wait(pause)) break;
+      pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
+    }
+  }
+  close();
+}
+
+void partition_host::follow() {
+  const bool any = journal_->follow(follow_wait);
+  const auto s = journal_->stats();
+  const bool near = s.end - s.position <= broker::close_enough;
+  set_role(near ? partition_role::standby : partition_role::catching_up);
+  if (any && !near) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (releasing_) return;
+  }
+  if (options_.members.consider(options_.number, end()) == broker::verdict::announce) lead();
+}
+
+broker::journal_end partition_host::end() const {
+  const auto s = journal_->stats();
+  return {.offset = s.end, .released = s.released, .own_view = s.position};
+}
+
+void partition_host::lead() {
+  set_role(partition_role::announcing);
+  bool leads = false;
+  try {
+    leads = journal_->announce();
+  } catch (...) {
+    options_.members.refused(options_.number);
+    set_role(partition_role::catching_up);
+    throw;
+  }
+  if (!leads) {
+    options_.members.refused(options_.number);
+    return set_role(partition_role::standby);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    lost_.clear();
+    broken_.clear();
+  }
+  const auto woken = [this](std::string partition_host::* what) {
+    return [this, what](const std::string& why) {
+      {
+        const std::lock_guard lock(mutex_);
+        this->*what = why.empty() ? "no reason is known" : why;
+      }
+      woken_.notify_all();
+    };
+  };
+  auto* view = view_.get();
+  options_.system.lead({.number = options_.number,
+                        .journal = *journal_,
+                        .may_exist = [view](std::string_view id) { return view->may_exist(id); },
+                        .open_view = [view] { return view->open_view(); },
+                        .lives = [m = &options_.members](engine::incarnation i) { return m->lives(i); },
+                        .on_broken = woken(&partition_host::broken_),
+                        .on_deposed = woken(&partition_host::lost_)});
+  {
+    const std::lock_guard lock(mutex_);
+    engine_ = true;
+  }
+  set_role(partition_role::leading);
+  start_feed();
+  start_commands();
+  start_snapshots();
+  serve();
+  give_up_leading();
+}
+
+// Until something ends the leading.
+void partition_host::serve() {
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      woken_.wait_for(lock, look_wait, [this] { return releasing_ || !lost_.empty() || !broken_.empty(); });
+      if (releasing_ || !lost_.empty() || !broken_.empty()) return;
+    }
+    const auto v = options_.members.consider(options_.number, end());
+    if (v != broker::verdict::unfit && v != broker::verdict::replaced) continue;
+    const std::lock_guard lock(mutex_);
+    lost_ = "this node may not lead: " + std::string(broker::text(v));
+    return;
+  }
+}
+
+void partition_host::give_up_leading() {
+  std::string lost;
+  std::string broken;
+  {
+    const std::lock_guard lock(mutex_);
+    lost = lost_;
+    broken = broken_;
+    engine_ = false;
+  }
+  set_role(partition_role::releasing);
+  if (commands_) commands_->stop();
+  std::unique_ptr<broker::snapshotter> snapshotter;
+  std::unique_ptr<broker::outbox_sender> outbox;
+  {
+    const std::lock_guard lock(mutex_);
+    snapshotter = std::move(snapshotter_);
+    outbox = std::move(outbox_);
+  }
+  snapshotter.reset();
+  outbox.reset();
+  options_.system.leave(options_.number);
+  if (feed_ && lost.empty() && broken.empty()) feed_->stop(feed_grace);
+  const bool released = broken.empty() && journal_->release();
+  options_.log.write(lost.empty() && broken.empty() ? log_level::info : log_level::warn, "partition given up",
+                     {{"partition", name_},
+                      {"why", lost.empty() ? (broken.empty() ? "asked to" : broken) : lost},
+                      {"released", released ? "yes" : "no"}});
+  {
+    const std::lock_guard lock(mutex_);
+    std::exchange(commands_, nullptr);
+    std::exchange(feed_, nullptr);
+  }
+  options_.members.refused(options_.number);
+  set_role(partition_role::catching_up);
+  if (!broken.empty()) set_aside(broken);
+}
+
+broker::kafka_journal_options::again partition_host::lead_again() const {
+  using again = broker::kafka_journal_options::again;
+  {
+    const std::lock_guard lock(mutex_);
+    if (releasing_) return again::no;
+  }
+  switch (options_.members.consider(options_.number, end())) {
+    case broker::verdict::announce:
+    case broker::verdict::leads:
+      return again::yes;
+    case broker::verdict::unheard:
+    case broker::verdict::waiting:
+      return again::not_yet;
+    case broker::verdict::replaced:
+    case broker::verdict::unfit:
+    case broker::verdict::catching_up:
+    case broker::verdict::other:
+      break;
+  }
+  return again::no;
+}
+
+// ---- what it holds
+
+bool partition_host::open() {
+  if (journal_) return true;
+  if (!view_ && !open_view_file()) return false;
+  broker::kafka_journal_options o;
+  o.client = options_.client;
+  o.topic = options_.name_space + ".journal";
+  o.partition = options_.number;
+  o.who = options_.who;
+  o.append_timeout = options_.append_timeout;
+  o.lead_again = [this] { return lead_again(); };
+  o.snapshots = options_.snapshots;
+  o.warn = warner("journal");
+  o.progress = [log = options_.log, name = name_](const broker::catch_up_progress& p) {
+    const auto all = std::max<std::int64_t>(1, p.end - p.from);
+    log.write(log_level::info, p.anew ? "building the view anew" : "catching up",
+              {{"partition", name},
+               {"offset", std::to_string(p.offset)},
+               {"end", std::to_string(p.end)},
+               {"percent", std::to_string((p.offset - p.from) * 100 / all)}});
+  };
+  auto opened = broker::follow_kafka_journal(std::move(o), *view_);
+  const std::lock_guard lock(mutex_);
+  journal_ = std::move(opened);
+  return true;
+}
+
+// A file that is damaged is set aside, once; what fails then is told by the exception.
+bool partition_host::open_view_file() {
+  std::filesystem::create_directories(options_.view.directory);
+  std::unique_ptr<store::embedded_journal> opened;
+  try {
+    opened = store::open_embedded(options_.view);
+  } catch (const store::store_error& e) {
+    set_aside(e.what());
+    opened = store::open_embedded(options_.view);
+  }
+  const std::lock_guard lock(mutex_);
+  view_ = std::move(opened);
+  return true;
+}
+
+void partition_host::close() {
+  std::unique_ptr<broker::kafka_journal> journal;
+  std::unique_ptr<store::embedded_journal> view;
+  {
+    const std::lock_guard lock(mutex_);
+    journal = std::move(journal_);
+    view = std::move(view_);
+  }
+}
+
+// Renamed, not deleted: whoever has to find out what happened to the disk wants to see it. The one before it goes.
+void partition_host::set_aside(const std::string& why) {
+  close();
+  const auto file = store::database_file(options_.view.directory);
+  std::error_code ignored;
+  for (const char* part : {"", "-wal", "-shm"}) std::filesystem::rename(file + part, file + ".damaged" + part, ignored);
+  store::check_is_done(options_.view.directory);
+  {
+    const std::lock_guard lock(mutex_);
+    ++views_set_aside_;
+  }
+  options_.log.write(log_level::error, "the view of a partition cannot be used and is built anew from the journal",
+                     {{"partition", name_}, {"error", why}, {"kept", file + ".damaged"}});
+}
+
+void partition_host::start_feed() {
+  broker::feed_options o;
+  o.client = options_.client;
+  o.name_space = options_.name_space;
+  o.partition = options_.number;
+  o.render = [types = &options_.types](const broker::feed_event& e) { return present_for_feed(e, *types); };
+  o.find_run = [v = std::shared_ptr<store::view>(view_->open_view())](engine::run_key key) {
+    const auto row = v->get(key);
+    return row ? std::optional(row->header) : std::nullopt;
+  };
+  o.warn = warner("feed");
+  auto feed = std::make_unique<broker::feed_publisher>(std::move(o), *journal_);
+  const std::lock_guard lock(mutex_);
+  feed_ = std::move(feed);
+}
+
+void partition_host::start_commands() {
+  broker::command_intake_options o;
+  o.client = options_.client;
+  o.topic = options_.name_space + ".commands";
+  o.partition = options_.number;
+  o.dead_letters = options_.name_space + ".dlq";
+  o.partitions = options_.partitions;
+  o.want_batch = [system = &options_.system, number = options_.number] { system->barrier(number, [](bool) {}); };
+  o.warn = warner("commands");
+  auto commands = std::make_unique<broker::command_intake>(
+      std::move(o), *journal_, make_command_handler(options_.types, options_.system, options_.commands));
+  auto outbox = std::make_unique<broker::outbox_sender>(
+      broker::outbox_sender_options{.client = options_.client,
+                                    .topic = options_.name_space + ".commands",
+                                    .partition = options_.number,
+                                    .directory = options_.view.directory,
+                                    .warn = warner("outbox")},
+      journal_->outbox());
+  const std::lock_guard lock(mutex_);
+  commands_ = std::move(commands);
+  outbox_ = std::move(outbox);
+}
+
+void partition_host::start_snapshots() {
+  if (options_.snapshots == nullptr) return;
+  auto o = broker::kafka_snapshots(options_.client, options_.name_space, options_.number, *journal_,
+                                   options_.snapshot_rules);
+  o.standbys = [m = &options_.members, number = options_.number] {
+    return m->look([number](const broker::ownership& own) {
+      std::vector<std::int64_t> out;
+      for (const auto& id : own.fold().standbys(number))
+        if (const auto* n = own.fold().find(id); n != nullptr && n->live)
+          if (const auto& p = n->partitions[static_cast<std::size_t>(number)]; p.role) out.push_back(p.position);
+      return out;
+    });
+  };
+  o.warn = warner("snapshots");
+  o.told = [log = options_.log, name = name_](const std::string& text) {
+    log.write(log_level::info, "snapshots", {{"partition", name}, {"text", text}});
+  };
+  auto snapshotter = std::make_unique<broker::snapshotter>(*options_.snapshots, *view_, std::move(o));
+  const std::lock_guard lock(mutex_);
+  snapshotter_ = std::move(snapshotter);
+}
+
+}  // namespace pawl::node

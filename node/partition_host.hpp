@@ -1,0 +1,131 @@
+// One partition on this node: a thread that follows the journal into the local view while others lead, announces when
+// it is this node's turn, and then hosts the engine, the intake of commands and the feed, until another node leads.
+//
+//     away --should follow--> following --its turn, announced--> leading --deposed, unfit, asked to release-->
+//     following
+//       ^                         |
+//       '-------- no more --------'          what fails is closed, and tried again with back-off
+//
+// A view is only a copy: one that cannot be opened or does not fit is set aside and read anew.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include <pawl/registry.hpp>
+
+#include "actors/node_system.hpp"
+#include "broker/command_intake.hpp"
+#include "broker/feed_publisher.hpp"
+#include "broker/kafka_journal.hpp"
+#include "broker/membership.hpp"
+#include "broker/outbox_sender.hpp"
+#include "broker/snapshotter.hpp"
+#include "node/command_reader.hpp"
+#include "node/logging.hpp"
+#include "store/embedded_journal.hpp"
+
+namespace pawl::node {
+
+struct partition_host_options {
+  std::int32_t number = 0;
+  std::int32_t partitions = 1;  ///< of the namespace
+  std::string name_space;
+  broker::kafka_options client;
+  store::embedded_options view;  ///< its directory is made
+  broker::announcer who;
+  std::chrono::milliseconds append_timeout{10'000};
+  store::snapshot_store* snapshots = nullptr;  ///< null: none are written, and nothing is trimmed
+  broker::snapshot_rules snapshot_rules{};
+  command_limits commands;
+  const registry& types;
+  broker::membership& members;
+  actors::node_system& system;
+  node_log log;
+};
+
+struct partition_host_status {
+  broker::partition_role role = broker::partition_role::standby;
+  bool holds_view = false;
+  bool engine = false;  ///< its engine takes commands
+  std::chrono::steady_clock::time_point since{};  ///< of the role
+  broker::kafka_journal_stats journal{};
+  std::optional<broker::command_intake_stats> commands{};
+  std::optional<broker::feed_stats> feed{};
+  std::optional<broker::snapshotter_stats> snapshots{};
+  std::int64_t fed = -1;  ///< offset of the journal up to which the feed is published
+  std::uint64_t views_set_aside = 0;
+  std::string trouble{};
+};
+
+/// Thread-safe.
+class partition_host {
+ public:
+  explicit partition_host(partition_host_options o);
+  /// As stop().
+  ~partition_host();
+  partition_host(const partition_host&) = delete;
+  partition_host& operator=(const partition_host&) = delete;
+
+  /// Gives the leadership up, if it has it, so that another node takes over at once, and does not take it again.
+  /// Returns at once; see is_leading().
+  void release();
+  /// Ends it; a leadership is released.
+  void stop();
+  bool is_leading() const;
+  partition_host_status status() const;
+  /// For the heartbeat; none: this node has no view of it.
+  std::optional<broker::partition_report> report() const;
+  /// Null: it has none now. May throw store::view_error.
+  std::unique_ptr<store::view> open_view() const;
+
+ private:
+  void run();
+  void follow();
+  void lead();
+  void serve();
+  void give_up_leading();
+  bool open();
+  void close();
+  bool open_view_file();
+  void set_aside(const std::string& why);
+  void set_role(broker::partition_role role);
+  void start_feed();
+  void start_commands();
+  void start_snapshots();
+  broker::journal_end end() const;
+  broker::kafka_journal_options::again lead_again() const;
+  std::function<void(const std::string&)> warner(const char* event) const;
+  bool wait(std::chrono::milliseconds time);
+
+  const partition_host_options options_;
+  const std::string name_;  // "shop/3"
+
+  mutable std::mutex mutex_;  // guards what follows; the pointers are set and reset by the thread alone
+  std::condition_variable woken_;
+  bool stopping_ = false;
+  bool releasing_ = false;
+  std::string lost_;  // not empty: this node does not lead any more, and why
+  std::string broken_;  // not empty: the view cannot be written
+  broker::partition_role role_ = broker::partition_role::standby;
+  std::chrono::steady_clock::time_point since_{};
+  bool engine_ = false;
+  std::uint64_t views_set_aside_ = 0;
+  std::string trouble_;
+  std::unique_ptr<store::embedded_journal> view_;
+  std::unique_ptr<broker::kafka_journal> journal_;
+  std::unique_ptr<broker::feed_publisher> feed_;
+  std::unique_ptr<broker::outbox_sender> outbox_;
+  std::unique_ptr<broker::snapshotter> snapshotter_;
+  std::unique_ptr<broker::command_intake> commands_;
+  std::thread thread_;  // last: uses the above
+};
+
+}  // namespace pawl::node
