@@ -440,8 +440,9 @@ void node_system::status(std::function<void(const node_status&)> f) {
   if (engines.empty()) return all->tell(out);
   for (const auto& e : engines) {
     auto on_status = [all](const partition_status& p) { all->take(p); };
-    caf::anon_send(e->actor, ask_status{std::make_shared<status_request>(
-                                 status_request{owed<partition_status>(std::move(on_status), {})})});
+    caf::anon_send(
+        e->actor,
+        ask_status{std::make_shared<status_request>(status_request{owed<partition_status>(std::move(on_status), {})})});
   }
 }
 

@@ -83,6 +83,7 @@ struct kafka_journal::state {
     const std::lock_guard lock(mutex);
     auto s = counts;
     s.read_back = tail.read_back();
+    if (s.leading) s.doubt = tail.doubts();
     return s;
   }
   void warn(const std::string& text) const {

@@ -72,6 +72,7 @@ struct kafka_journal_stats {
   std::uint64_t rebuilt = 0;         ///< how often the view did not fit the log
   std::uint64_t restored = 0;        ///< how often it was filled with a snapshot
   bool leading = false;
+  std::string doubt{};  ///< leading: why the next append will step down, as what is read back says; empty: nothing does
   std::chrono::steady_clock::time_point at_end{};  ///< when the view was last known to have all of the log
 };
 

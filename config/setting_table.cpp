@@ -37,8 +37,17 @@ setting_table make_table() {
   add("node.drain_grace", node, &node_settings::drain_grace, duration{0ms, 24h},
       "On SIGTERM, how long running attempts may go on before they are recorded as interrupted");
 
-  add("http.listen", &settings::http, &http_settings::listen, length{0, 255},
-      "Address and port to listen on; empty = only the Unix socket in data.dir");
+  const auto http = &settings::http;
+  add("http.listen", http, &http_settings::listen, length{0, 255},
+      "Address and port to listen on beside the Unix socket in data.dir, port 0 = a free one; empty = none, or with "
+      "kafka.brokers a free port of 127.0.0.1");
+  add("http.advertise", http, &http_settings::advertise, length{0, 255},
+      "Host and port at which other nodes reach this one; empty = the address that it listens on");
+  add("http.token", http, &http_settings::token, length{0, 4096},
+      "Token that callers over TCP show, the same on all nodes; without one only loopback addresses are listened on",
+      secrecy::secret);
+  add("http.token_file", http, &http_settings::token_file, length{0, 4096},
+      "File that holds it instead, alone on its first line");
 
   const auto log = &settings::log;
   add("log.level", log, &log_settings::level, "Least level that is written");

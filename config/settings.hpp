@@ -34,6 +34,9 @@ struct node_settings {
 
 struct http_settings {
   std::string listen;
+  std::string advertise;
+  std::string token;  // a secret
+  std::string token_file;
 };
 
 struct log_settings {

@@ -166,6 +166,7 @@ api::state::state(const registry& t, actors::node_system* s, actors::view_pool::
       followers(views, options.followers) {}
 
 void api::state::handle(api_request request, std::function<void(api_response)> respond) {
+  if (options.front && options.front(request, respond)) return;
   const auto call = std::make_shared<api_call>();
   call->answer = std::make_shared<owed_answer>(std::move(respond));
   call->request = std::move(request);

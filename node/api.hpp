@@ -60,6 +60,10 @@ struct api_options {
   std::size_t queued_reads = 16'384;  ///< as many as connections; beyond it: busy
   std::size_t waiting = 100'000;     ///< requests that wait for a result
   std::size_t followers = 1'000;     ///< histories being followed
+  /// Asked first, where there is one: true, it has taken the request and answers it.
+  std::function<bool(api_request&, std::function<void(api_response)>&)> front{};
+  /// Of a node that leads some partitions and not all: what its counts are of.
+  std::function<std::vector<std::unique_ptr<store::view>>()> led_views{};
 };
 
 /// Longest wait_ms of one request; who wants to wait longer asks again.

@@ -67,11 +67,20 @@ void api::state::get_config(const call_ptr& call) {
 }
 
 void api::state::get_status(const call_ptr& call) {
-  read(call, [self = shared_from_this(), call](store::view& view) {
+  post(call, [self = shared_from_this(), call] {
     json body{{"running", self->system != nullptr}};
     json node{{"version", self->options.version}, {"data_dir", self->options.data_dir}};
     body["node"] = node;
-    body["runs"] = present_counts(view.counts());
+    store::view_counts counts;
+    if (self->options.led_views) {
+      for (const auto& view : self->options.led_views()) {
+        const auto c = view->counts();
+        counts.open += c.open, counts.paused += c.paused, counts.closed += c.closed;
+      }
+    } else {
+      counts = self->views.borrow()->counts();
+    }
+    body["runs"] = present_counts(counts);
     if (self->system == nullptr) return call->answer->send(200, body);
     self->system->status([self, call, body = std::move(body)](const actors::node_status& s) mutable {
       auto& of_node = body["node"];
@@ -113,7 +122,13 @@ void api::state::list_workflows(const call_ptr& call) {
     for (const auto& r : rows) list.push_back(present_row(r));
     json next = nullptr;
     if (more) next = std::to_string(rows.back().key);
-    call->answer->send(200, {{"workflows", std::move(list)}, {"next", std::move(next)}});
+    api_response r{.body = to_text({{"workflows", std::move(list)}, {"next", std::move(next)}}) + "\n"};
+    // For who puts the pages of several partitions together.
+    if (call->request.headers.contains("pawl-partition")) {
+      auto& keys = r.headers["Pawl-Keys"];
+      for (const auto& row : rows) keys += (keys.empty() ? "" : ",") + std::to_string(row.key);
+    }
+    call->answer->send(std::move(r));
   });
 }
 

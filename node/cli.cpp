@@ -70,6 +70,7 @@ struct dispatcher {
   command_result operator()(const result_args& a) const { return show_result(c, a); }
   command_result operator()(const command_args& a) const { return send_command(c, a); }
   command_result operator()(const status_args&) const { return show_status(c); }
+  command_result operator()(const cluster_args& a) const { return show_cluster(c, a); }
   command_result operator()(const types_args& a) const { return show_types(c, a); }
   command_result operator()(const verify_args&) const { return verify_data(c); }
   command_result operator()(const config_args& a) const { return show_config(c, a); }
@@ -88,6 +89,13 @@ bool needs_configuration(const command_choice& command) {
          !(config != nullptr && config->what == config_args::action::sample);
 }
 
+bool asks_a_node(const command_choice& command) {
+  const auto* start = std::get_if<start_args>(&command);
+  return needs_configuration(command) && !std::holds_alternative<node_args>(command) &&
+         !std::holds_alternative<verify_args>(command) && !std::holds_alternative<topics_args>(command) &&
+         !std::holds_alternative<dlq_args>(command) && !(start != nullptr && start->in_process);
+}
+
 command_result execute(const command_line& line, const registry& types) {
   config::loaded configuration;
   if (needs_configuration(line.command)) {
@@ -95,7 +103,14 @@ command_result execute(const command_line& line, const registry& types) {
     if (!read) return std::move(read).error();
     configuration = std::move(read).value();
   }
-  const cli_context c{types, line.global, std::move(configuration), screen_of(STDOUT_FILENO, line.global.no_color)};
+  std::optional<remote_node> remote;
+  if (asks_a_node(line.command)) {
+    auto found = find_remote_node(line.global, configuration.values, config::process_environment());
+    if (!found) return std::move(found).error();
+    remote = std::move(found).value();
+  }
+  const cli_context c{types, line.global, std::move(configuration), screen_of(STDOUT_FILENO, line.global.no_color),
+                      std::move(remote)};
   return std::visit(dispatcher{c}, line.command);
 }
 
@@ -145,8 +160,10 @@ int run_parsed(int argc, char** argv, const registry& types, global_args& global
 }  // namespace
 
 cli_result<std::unique_ptr<cli_target>> cli_context::target(bool needs_node) const {
-  return cli_target::open(types, global, configuration, needs_node);
+  return cli_target::open(types, global, configuration, needs_node, remote);
 }
+
+http_client cli_context::client() const { return remote ? http_client(*remote) : http_client(socket_path(settings())); }
 
 void say(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 

@@ -19,11 +19,13 @@ struct cli_context {
   global_args global;
   config::loaded configuration;
   canvas screen;  ///< of standard output
+  std::optional<remote_node> remote{};  ///< the node that is asked over TCP; none: the one on the data directory
 
   const config::settings& settings() const { return configuration.values; }
   bool wants_json() const { return global.output == output_format::json; }
   bool wide() const { return global.output == output_format::wide; }
   cli_result<std::unique_ptr<cli_target>> target(bool needs_node) const;
+  http_client client() const;
 };
 
 /// To standard output; whether that worked is seen at the end of the program.
@@ -54,6 +56,7 @@ command_result show_types(const cli_context& c, const types_args& args);
 command_result verify_data(const cli_context& c);
 command_result show_config(const cli_context& c, const config_args& args);
 command_result care_for_topics(const cli_context& c, const topics_args& args);
+command_result show_cluster(const cli_context& c, const cluster_args& args);
 command_result read_journal(const cli_context& c, const journal_args& args);
 command_result care_for_dead_letters(const cli_context& c, const dlq_args& args);
 command_result show_version(const cli_context& c);

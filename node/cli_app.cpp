@@ -10,7 +10,8 @@ namespace pawl::node {
 namespace {
 
 constexpr auto exit_code_text =
-    "With every command: --config FILE, --data DIR, --set SECTION.KEY=VALUE, -o table|wide|json, --no-color.\n"
+    "With every command: --config FILE, --data DIR, --set SECTION.KEY=VALUE, -o table|wide|json, --no-color; with\n"
+    "those that ask a node: --node HOST:PORT, --token-file FILE.\n"
     "Exit codes: 0 ok; 1 failed (the awaited workflow, or the node itself); 2 usage (command line, configuration,\n"
     "input); 3 not found; 4 conflict; 5 unavailable (no node runs, or it is busy: try again). See docs/cli.md.";
 
@@ -68,6 +69,11 @@ void add_globals(cli_app& c) {
   a.add_option("--set", c.global.set, "A setting, over file and environment; may be repeated")
       ->type_name("SECTION.KEY=VALUE")
       ->allow_extra_args(false);
+  a.add_option("--node", c.node, "The node to ask, over TCP (so does the variable PAWL_NODE); else the one on the data")
+      ->type_name("HOST:PORT");
+  a.add_option("--token-file", c.token_file,
+               "The file with that node's token (or the variable PAWL_TOKEN); else http.token or http.token_file")
+      ->type_name("FILE");
   a.add_option("-o,--output", c.output, "table for people, wide for more of it, json for programs")
       ->type_name("FORMAT");
   a.add_flag("--no-color", c.global.no_color, "No colours on a terminal either (so does the variable NO_COLOR)");
@@ -101,12 +107,14 @@ void add_readers(cli_app& c) {
 
 void add_housekeeping(cli_app& c) {
   add_command(c, "status", "Show how the node is doing");
+  add_command(c, "nodes", "The nodes of the cluster");
+  add_command(c, "partitions", "The partitions of the cluster: who leads each, and how far behind it is");
   auto* types = add_command(c, "types", "List workflow types, their steps and inputs");
   types->add_option("type", c.types.type, "Only this one, with all about it")->type_name("");
   add_command(c, "verify", "Check the database and every history against the laws of the engine, beside a node too");
   auto* config = add_command(c, "config", "Settings")->require_subcommand(1, 1);
   auto* show = config->add_subcommand("show", "Every setting, its value and where that came from")->fallthrough();
-  show->add_flag("--node", c.config.of_node, "Those of the node that runs, not those of this command line");
+  show->add_flag("--running", c.config.of_node, "Those of the node that runs, not those of this command line");
   config->add_subcommand("sample", "A configuration file with every setting at its default")->fallthrough();
   auto* topics = add_command(c, "topics", "The topics of a namespace in Kafka")->require_subcommand(1, 1);
   topics->add_subcommand("create", "Make those that are missing")->fallthrough();
@@ -269,6 +277,12 @@ cli_result<command_line> finish(cli_app& c) {
   if (c.app.count("--data") > 0) c.global.data_dir = c.data_dir;
   const auto& command = *c.app.get_subcommands().front();
   const auto name = command.get_name();
+  if (c.app.count("--node") > 0) {
+    for (const auto* here : {"node", "run", "verify", "topics", "dlq", "completion", "version"})
+      if (name == here) return usage_error("`" + name + "` asks no node, so --node is not for it", "Leave --node out");
+    c.global.node = c.node;
+  }
+  if (c.app.count("--token-file") > 0) c.global.token_file = c.token_file;
   const auto as = [&](auto args) { return cli_result<command_line>(command_line{c.global, std::move(args)}); };
   if (name == "node") return as(node_args{});
   if (name == "start") return finish_start(c, command, c.start, c.start_delay, c.start_deadline);
@@ -287,6 +301,8 @@ cli_result<command_line> finish(cli_app& c) {
       return as(*verb);
     }
   if (name == "status") return as(status_args{});
+  if (name == "nodes") return as(cluster_args{cluster_args::action::nodes});
+  if (name == "partitions") return as(cluster_args{cluster_args::action::partitions});
   if (name == "types") return as(c.types);
   if (name == "verify") return as(verify_args{});
   if (name == "config") {

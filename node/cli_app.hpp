@@ -18,7 +18,7 @@ struct cli_app {
   CLI::App app;
   global_args global;
   std::string output = "table";
-  std::string data_dir, config_file;
+  std::string data_dir, config_file, node, token_file;
 
   start_args start, run;
   std::string start_delay, start_deadline, run_delay, run_deadline;

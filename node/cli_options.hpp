@@ -20,6 +20,8 @@ struct global_args {
   std::optional<std::string> config_file{};
   std::optional<std::string> data_dir{};
   std::vector<std::string> set{};  ///< "section.key=value"
+  std::optional<std::string> node{};  ///< "host:port" of the node that is asked, instead of the one on the data
+  std::optional<std::string> token_file{};
   output_format output = output_format::table;
   bool no_color = false;
 };
@@ -81,13 +83,17 @@ struct command_args {
 };
 
 struct status_args {};
+/// What a cluster says of itself.
+struct cluster_args {
+  enum class action : std::uint8_t { nodes, partitions } what = action::nodes;
+};
 struct types_args {
   std::string type{};
 };
 struct verify_args {};
 struct config_args {
   enum class action : std::uint8_t { show, sample } what = action::show;
-  bool of_node = false;
+  bool of_node = false;  ///< of the node that runs
 };
 struct topics_args {
   enum class action : std::uint8_t { create, check } what = action::check;
@@ -117,8 +123,8 @@ struct names_args {
 };
 
 using command_choice = std::variant<node_args, start_args, list_args, show_args, history_args, result_args,
-                                    command_args, status_args, types_args, verify_args, config_args, topics_args,
-                                    dlq_args, journal_args, version_args, completion_args, names_args>;
+                                    command_args, status_args, cluster_args, types_args, verify_args, config_args,
+                                    topics_args, dlq_args, journal_args, version_args, completion_args, names_args>;
 
 struct command_line {
   global_args global;

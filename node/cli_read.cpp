@@ -89,6 +89,10 @@ command_result show_list(const cli_context& c, const list_args& args) {
   }
   say(draw_workflows(c.screen, answer.value(), now_micros(), c.wide()));
   if (const auto next = text_at(answer.value(), "next"); !next.empty()) note(c, "there are more: --cursor " + next);
+  std::string missing;
+  for (const auto& p : part_at(answer.value(), "missing_partitions"))
+    missing += (missing.empty() ? "" : ", ") + p.dump();
+  if (!missing.empty()) note(c, "without the workflows of partitions " + missing + ", whose leaders do not answer");
   return exit_code::ok;
 }
 
@@ -153,7 +157,7 @@ command_result show_status(const cli_context& c) {
 
 command_result show_types(const cli_context& c, const types_args& args) {
   // What this binary has needs neither node nor data; a node that runs is asked, since it may be another binary.
-  auto client = http_client(socket_path(c.settings()));
+  auto client = c.client();
   const auto remote = client.call({.method = "GET", .path = "/v1/types", .query = {}}, std::chrono::seconds(30));
   json answer =
       remote && remote.value().status == 200 ? json::parse(remote.value().body, nullptr, false) : json(nullptr);

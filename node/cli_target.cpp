@@ -2,6 +2,7 @@
 
 #include "config/listing.hpp"
 #include "config/setting.hpp"
+#include "config/setting_table.hpp"
 #include "node/answer.hpp"
 #include "node/settings_map.hpp"
 #include "store/data_directory.hpp"
@@ -22,6 +23,8 @@ namespace {
 exit_code to_exit_code(int status) {
   switch (status) {
     case 400:
+    case 401:
+    case 403:
     case 405:
     case 413:
     case 415:
@@ -73,10 +76,21 @@ std::string shell_word(const std::string& text) {
 
 std::string socket_path(const config::settings& s) { return s.data.dir + "/pawl.sock"; }
 
+namespace {
+
+/// "section.key=value", the value of a secret masked.
+std::string shown_setting(const std::string& given) {
+  const auto at = given.find('=');
+  const auto* row = at == std::string::npos ? nullptr : config::pawl_settings().find(given.substr(0, at));
+  return row == nullptr ? given : given.substr(0, at + 1) + config::mask(*row, given.substr(at + 1));
+}
+
+}  // namespace
+
 std::string how_to_start(const global_args& global, const config::settings& s) {
   std::string out = shell_word(global.program) + " node";
   if (global.config_file) out += " --config " + shell_word(*global.config_file);
-  for (const auto& given : global.set) out += " --set " + shell_word(given);
+  for (const auto& given : global.set) out += " --set " + shell_word(shown_setting(given));
   if (global.data_dir || s.data.dir != config::settings{}.data.dir) out += " --data " + shell_word(s.data.dir);
   return out;
 }
@@ -151,14 +165,22 @@ cli_error to_cli_error(const api_response& refusal, const std::string& workflow_
 }
 
 struct cli_target::state {
-  state(const global_args& g, const config::loaded& c) : global(g), configuration(c), client(socket_path(c.values)) {}
+  state(const global_args& g, const config::loaded& c, const std::optional<remote_node>& r = {})
+      : global(g),
+        configuration(c),
+        remote(r ? r->address : ""),
+        client(r ? http_client(*r) : http_client(socket_path(c.values))) {}
 
   cli_error to_error(const transport_error& wrong, const question& q) const {
     cli_error e{exit_code::unavailable, {}, {}, {}};
     const std::string about = q.workflow_id.empty() ? "" : "workflow " + config::in_quotes(q.workflow_id) + ": ";
     switch (wrong.what) {
       case transport_error::kind::no_node:
-        e.what = about + "the node has stopped";
+        e.what = about + (remote.empty() ? "the node has stopped" : wrong.message);
+        if (!remote.empty()) {
+          e.mend = "Look whether a node listens there (http.listen), or name another one with --node";
+          break;
+        }
         e.mend = "Nothing that it acknowledged is lost, and what is open goes on with the next one: `" +
                  how_to_start(global, configuration.values) + "`";
         break;
@@ -189,6 +211,7 @@ struct cli_target::state {
 
   global_args global;
   config::loaded configuration;
+  const std::string remote;  // host and port of the node that was named; empty: none was
   http_client client;
   std::unique_ptr<api> reader;  // where no node runs
   api* door = nullptr;  // that, or the api of a node in this process; null: the node on the socket is asked
@@ -206,9 +229,16 @@ std::unique_ptr<cli_target> cli_target::over(api& door, const global_args& globa
 }
 
 cli_result<std::unique_ptr<cli_target>> cli_target::open(const registry& types, const global_args& global,
-                                                         const config::loaded& configuration, bool needs_node) {
-  auto s = std::make_unique<state>(global, configuration);
+                                                         const config::loaded& configuration, bool needs_node,
+                                                         const std::optional<remote_node>& remote) {
+  auto s = std::make_unique<state>(global, configuration, remote);
   const auto& settings = configuration.values;
+  if (remote) {  // what it cannot do it says when it is asked
+    const auto there = s->client.call(to_request({.path = {"types"}}), std::chrono::seconds(30));
+    if (!there) return s->to_error(there.error(), {});
+    if (there.value().status >= 400) return to_cli_error(there.value(), {});
+    return std::unique_ptr<cli_target>(new cli_target(std::move(s)));
+  }
   if (auto wrong = check_openable(settings)) return std::move(*wrong);
   const auto found = s->client.call(to_request({.path = {"status"}}), std::chrono::seconds(30));
   if (!found && found.error().what != transport_error::kind::no_node) return s->to_error(found.error(), {});

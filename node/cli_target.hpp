@@ -1,5 +1,5 @@
-// Who answers a command: the node that runs on the data directory or, where none runs, this process, which opens the
-// data itself to read. Both go through the same api and give the same answers.
+// Who answers a command: the node that the command line names, or the one that runs on the data directory or, where
+// none runs, this process, which opens the data itself to read. All go through the same api and give the same answers.
 #pragma once
 
 #include "config/load.hpp"
@@ -32,9 +32,11 @@ struct question {
 
 class cli_target {
  public:
-  /// `needs_node`: without a node it is an error that says how to start one. `types` must outlive the target.
+  /// `needs_node`: without a node it is an error that says how to start one. `remote`: that node, and nothing else.
+  /// `types` must outlive the target.
   static cli_result<std::unique_ptr<cli_target>> open(const registry& types, const global_args& global,
-                                                      const config::loaded& configuration, bool needs_node);
+                                                      const config::loaded& configuration, bool needs_node,
+                                                      const std::optional<remote_node>& remote = {});
   /// Asks that api, of a node in this process. It must outlive the target.
   static std::unique_ptr<cli_target> over(api& door, const global_args& global, const config::loaded& configuration);
   ~cli_target();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
+#include <optional>
 #include <system_error>
 
 #include "node/socket_path.hpp"
@@ -105,7 +106,12 @@ std::string percent_encode(std::string_view text) {
 }
 
 struct http_client::state {
-  explicit state(std::string socket) : path(std::move(socket)), name(path) {
+  explicit state(std::string socket) : path(std::move(socket)) {
+    name.emplace(path);
+    open();
+  }
+  explicit state(remote_node n) : path(std::move(n.address)), token(std::move(n.token)) { open(); }
+  void open() {
     static std::once_flag once;
     std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
     handle = curl_easy_init();
@@ -122,8 +128,9 @@ struct http_client::state {
   CURLcode run(incoming& in, const std::function<bool()>& stop);
   config::outcome<api_response, transport_error> outcome(CURLcode code, incoming& in) const;
 
-  const std::string path;
-  const socket_path name;
+  const std::string path;  // of the socket, or host and port
+  std::optional<socket_path> name;  // none: over TCP
+  const access_token token{};
   CURL* handle = nullptr;
   CURLM* multi = nullptr;
 };
@@ -131,9 +138,10 @@ struct http_client::state {
 void http_client::state::prepare(const api_request& r, incoming& in, header_list& headers) {
   curl_easy_reset(handle);
   in.handle = handle;
-  const auto url = "http://node" + r.path + (r.query.empty() ? "" : "?" + r.query);
+  const auto url = "http://" + (name ? "node" : path) + r.path + (r.query.empty() ? "" : "?" + r.query);
   const auto set = [&](CURLoption option, auto value) { curl_easy_setopt(handle, option, value); };
-  set(CURLOPT_UNIX_SOCKET_PATH, name.short_name().c_str());
+  if (name) set(CURLOPT_UNIX_SOCKET_PATH, name->short_name().c_str());
+  if (!token.empty()) headers.add("Authorization: " + token.authorization());
   set(CURLOPT_URL, url.c_str());
   set(CURLOPT_PATH_AS_IS, 1L);
   set(CURLOPT_PROTOCOLS_STR, "http");
@@ -195,6 +203,8 @@ config::outcome<api_response, transport_error> http_client::state::outcome(CURLc
     return transport_error{kind::broken, "the answer is larger than " + std::to_string(longest_answer) + " bytes"};
   if (code == CURLE_OPERATION_TIMEDOUT)
     return transport_error{kind::timeout, "the node did not answer in time on " + path};
+  if (code == CURLE_COULDNT_RESOLVE_HOST)
+    return transport_error{kind::no_node, "the host of " + path + " is not known: " + reason};
   if (code != CURLE_COULDNT_CONNECT)
     return transport_error{kind::broken, "the connection to " + path + " broke: " + reason};
   if (error == EACCES || error == EPERM)
@@ -203,13 +213,14 @@ config::outcome<api_response, transport_error> http_client::state::outcome(CURLc
 }
 
 http_client::http_client(std::string socket_path) : state_(std::make_unique<state>(std::move(socket_path))) {}
+http_client::http_client(remote_node node) : state_(std::make_unique<state>(std::move(node))) {}
 http_client::~http_client() = default;
 http_client::http_client(http_client&&) noexcept = default;
 http_client& http_client::operator=(http_client&&) noexcept = default;
 
 config::outcome<api_response, transport_error> http_client::call(const api_request& request,
                                                                  std::chrono::milliseconds timeout) {
-  if (state_->name.short_name().empty())
+  if (state_->name && state_->name->short_name().empty())
     return transport_error{transport_error::kind::no_node, "there is no directory for " + state_->path};
   incoming in;
   header_list headers;
@@ -222,7 +233,7 @@ config::outcome<api_response, transport_error> http_client::call(const api_reque
 config::outcome<api_response, transport_error> http_client::stream(
     const api_request& request, const std::function<bool(std::string_view line)>& on_line,
     const std::function<bool()>& stop) {
-  if (state_->name.short_name().empty())
+  if (state_->name && state_->name->short_name().empty())
     return transport_error{transport_error::kind::no_node, "there is no directory for " + state_->path};
   incoming in;
   in.on_line = &on_line;

@@ -1,4 +1,4 @@
-// Asks a running node on its Unix socket.
+// Asks a running node, on its Unix socket or over TCP.
 #pragma once
 
 #include <chrono>
@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "config/result.hpp"
+#include "node/access_token.hpp"
 #include "node/api.hpp"
 
 namespace pawl::node {
@@ -24,10 +25,17 @@ struct transport_error {
   std::string message;  ///< for people
 };
 
+/// A node that is asked over TCP.
+struct remote_node {
+  std::string address;  ///< "host:port"
+  access_token token{};
+};
+
 /// One connection, kept open between calls. Thread-compatible. Blocks. Paths of sockets may be of any length.
 class http_client {
  public:
   explicit http_client(std::string socket_path);
+  explicit http_client(remote_node node);
   ~http_client();
   http_client(http_client&&) noexcept;
   http_client& operator=(http_client&&) noexcept;

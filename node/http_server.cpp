@@ -86,6 +86,8 @@ class http_listener {
       if (closed_ || ec == asio::error::operation_aborted) return;
       if (ec) return accept_later();  // out of file descriptors, most likely: some connections must end first
       const bool full = hub_->connections >= hub_->options.max_connections;
+      error_code ignored;
+      if (!local_) socket.set_option(asio::ip::tcp::no_delay(true), ignored);
       const auto session = std::make_shared<http_session>(std::move(socket), hub_, local_);
       if (full) {
         ++hub_->refused;
@@ -156,6 +158,7 @@ struct http_server::state {
   std::thread thread;
   std::mutex stop_mutex;
   bool stopped = false;
+  std::string address;  // under it
 };
 
 // On the io thread.
@@ -214,7 +217,7 @@ std::string http_server::listen_unix(const std::string& path) {
 }
 
 std::string http_server::listen_tcp(const std::string& address) {
-  const std::string mend = "http.listen is an address and a port, as in 127.0.0.1:8080";
+  const std::string mend = "http.listen is an address and a port, as in 127.0.0.1:7300";
   const auto colon = address.rfind(':');
   if (colon == std::string::npos) return "'" + address + "' has no port: " + mend;
   auto host = address.substr(0, colon);
@@ -226,9 +229,9 @@ std::string http_server::listen_tcp(const std::string& address) {
   error_code ec;
   const auto ip = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, ec);
   if (ec) return "'" + host + "' is not an IP address: " + mend;
-  if (!ip.is_loopback())
+  if (!ip.is_loopback() && state_->hub->options.token.empty())
     return "http.listen is " + address +
-           ", which others can reach, and there is no token yet. Listen on 127.0.0.1 and forward to it";
+           ", which others can reach, and there is no token. Set http.token or http.token_file, or listen on 127.0.0.1";
   const asio::ip::tcp::endpoint endpoint(ip, port);
   const int family = endpoint.protocol().family();
   const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -246,11 +249,21 @@ std::string http_server::listen_tcp(const std::string& address) {
   }
   state_->port = ntohs(family == AF_INET ? reinterpret_cast<sockaddr_in*>(at)->sin_port
                                          : reinterpret_cast<sockaddr_in6*>(at)->sin6_port);
+  {
+    const std::lock_guard lock(state_->stop_mutex);
+    const auto text = ip.to_string();
+    state_->address = (ip.is_v6() ? "[" + text + "]" : text) + ":" + std::to_string(state_->port);
+  }
   state_->add(fd, family, false);
   return {};
 }
 
 std::uint16_t http_server::port() const { return state_->port; }
+
+std::string http_server::address() const {
+  const std::lock_guard lock(state_->stop_mutex);
+  return state_->address;
+}
 
 http_stats http_server::stats() const {
   const auto& h = *state_->hub;

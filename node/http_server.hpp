@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#include "node/access_token.hpp"
 #include "node/api.hpp"
 
 namespace pawl::node {
@@ -24,6 +25,7 @@ struct http_options {
   std::chrono::milliseconds body_timeout{30'000};
   std::chrono::milliseconds write_timeout{30'000};  ///< one answer, or one piece of a stream
   std::chrono::milliseconds idle_timeout{60'000};   ///< between requests
+  access_token token{};  ///< what requests over TCP have to show; empty: nothing, and only loopback is listened on
 };
 
 struct http_stats {
@@ -48,10 +50,12 @@ class http_server {
   /// data directory. Paths longer than the kernel's 107 bytes are fine. Returns an empty string, or what is wrong and
   /// what to do.
   std::string listen_unix(const std::string& path);
-  /// Listens on "127.0.0.1:8080", "[::1]:8080" or "localhost:8080"; port 0 picks one (port()). Refuses an address that
-  /// is not loopback: there is no token yet.
+  /// Listens on "127.0.0.1:7300", "[::1]:7300" or "localhost:7300"; port 0 picks one (port()). An address that is not
+  /// loopback is refused without a token.
   std::string listen_tcp(const std::string& address);
   std::uint16_t port() const;
+  /// Where listen_tcp() listens, with its port: "127.0.0.1:40123"; empty before.
+  std::string address() const;
 
   http_stats stats() const;
 

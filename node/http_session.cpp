@@ -237,10 +237,20 @@ void http_session::on_unreadable(error_code ec) {
   fail(ec);
 }
 
-// A page in a browser on this machine may send requests to loopback addresses. It cannot forge these headers.
-std::optional<problem> http_session::foreign() const {
+// Without a token: a page in a browser on this machine may send requests to loopback addresses. It cannot forge these
+// headers; nor can it know a token.
+std::optional<problem> http_session::not_allowed() const {
   if (local_) return std::nullopt;
   const auto& head = parser_->get();
+  if (const auto& token = hub_->options.token; !token.empty()) {
+    const auto shown = std::string_view(head[http::field::authorization]);
+    if (token.shown_by(shown)) return std::nullopt;
+    return problem{.status = 401,
+                   .code = "unauthorized",
+                   .detail = shown.empty() ? "requests to this address have to show the node's token"
+                                           : "the token that was shown is not the node's",
+                   .mend = "send the header Authorization: Bearer with what http.token holds"};
+  }
   const auto host = std::string_view(head[http::field::host]);
   const auto origin = std::string_view(head[http::field::origin]);
   if (is_loopback_name(host) && (origin.empty() || origin == "http://" + std::string(host))) return std::nullopt;
@@ -253,7 +263,7 @@ std::optional<problem> http_session::foreign() const {
 void http_session::ask() {
   ++hub_->requests;
   ++request_;
-  if (const auto p = foreign()) return write(to_response(*p), keep_alive_);
+  if (const auto p = not_allowed()) return write(to_response(*p), keep_alive_);
   auto& message = parser_->get();
   api_request r;
   r.method = std::string(message.method_string());
@@ -270,7 +280,7 @@ void http_session::ask() {
     std::string name(field.name_string());
     std::transform(name.begin(), name.end(), name.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-    r.headers.emplace(std::move(name), std::string(field.value()));
+    if (name != "authorization") r.headers.emplace(std::move(name), std::string(field.value()));
   }
   r.body = std::move(message.body());
   parser_.reset();  // a waiting connection keeps nothing that it does not need

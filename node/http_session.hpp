@@ -84,7 +84,7 @@ class http_session : public std::enable_shared_from_this<http_session> {
   void read_body();
   void on_body(error_code ec);
   void on_unreadable(error_code ec);
-  std::optional<problem> foreign() const;
+  std::optional<problem> not_allowed() const;
   void ask();
   void on_answer(api_response r);
   void write(const api_response& r, bool keep_alive);

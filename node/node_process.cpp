@@ -6,6 +6,7 @@
 #include "config/setting.hpp"
 #include "node/child_attempt.hpp"
 #include "node/cli_target.hpp"
+#include "node/cluster_door.hpp"
 #include "node/cluster_node.hpp"
 #include "node/http_server.hpp"
 #include "node/random_id.hpp"
@@ -48,8 +49,9 @@ api_options door_options(const config::loaded& c, const std::string& directory) 
   return o;
 }
 
-http_options server_options(const config::settings& s) {
+http_options server_options(const config::settings& s, access_token token) {
   http_options o;
+  o.token = std::move(token);
   o.max_body = std::max<std::size_t>(o.max_body, largest_body(s));
   return o;
 }
@@ -73,7 +75,7 @@ struct node_process::state {
       open_embedded(settings, std::move(o));
     else
       open_cluster(settings, std::move(o));
-    server = std::make_unique<http_server>(*door, server_options(settings));
+    server = std::make_unique<http_server>(*door, server_options(settings, token));
   }
 
   void open_embedded(const config::settings& settings, actors::node_options o) {
@@ -101,19 +103,33 @@ struct node_process::state {
                              .directory = directory->path(),
                              .node_id = directory->node_id(),
                              .incarnation = o.incarnation,
-                             .address = {},
+                             .address = [this] { return address(); },
                              .log = options.log,
                              .on_fatal = [this](const std::string& why) { on_broken(why); }});
     o.partitions = cluster->partitions();
     o.partition_of = [c = cluster.get()](std::string_view id) { return c->partition_of(id); };
     system = std::make_unique<actors::node_system>(options.types, std::move(o));
-    const auto open_view = [c = cluster.get()] {
-      auto v = c->open_view(0);
-      if (!v) throw store::view_error("this node holds no view of partition 0 yet");
-      return v;
+    front = std::make_unique<cluster_door>(
+        cluster_door_options{.types = options.types,
+                             .system = *system,
+                             .places = *cluster,
+                             .api = door_options(options.configuration, directory->path()),
+                             .token = token});
+    auto of_door = door_options(options.configuration, directory->path());
+    of_door.front = [f = front.get()](api_request& r, std::function<void(api_response)>& respond) {
+      return f->take(r, respond);
     };
-    door = std::make_unique<api>(options.types, system.get(), open_view,
-                                 door_options(options.configuration, directory->path()));
+    of_door.led_views = [c = cluster.get()] {
+      std::vector<std::unique_ptr<store::view>> out;
+      for (std::int32_t p = 0; p < c->partitions(); ++p)
+        if (c->place(p).here)
+          if (auto v = c->open_view(p)) out.push_back(std::move(v));
+      return out;
+    };
+    const auto no_view = []() -> std::unique_ptr<store::view> {
+      throw store::view_error("what is about workflows is answered by the partitions");
+    };
+    door = std::make_unique<api>(options.types, system.get(), no_view, std::move(of_door));
   }
 
   // Whoever asks a node that is up is not told that nobody leads, if that is only because it has just started.
@@ -140,15 +156,29 @@ struct node_process::state {
     if (options.on_broken) options.on_broken();
   }
 
+  /// Nothing, or what is wrong. The others have to know the address before they are joined; callers on the socket find
+  /// a node that leads, or knows who does.
+  std::string listen() {
+    if (const auto wanted = to_listen_address(options.configuration.values); !wanted.empty()) {
+      if (auto wrong = server->listen_tcp(wanted); !wrong.empty()) return wrong;
+      options.log.write(log_level::info, "listening", {{"address", server->address()}});
+    }
+    if (cluster) join();
+    return server->listen_unix(directory->path() + "/pawl.sock");
+  }
+  std::string address() const { return to_advertised_address(options.configuration.values, server->address()); }
+
   node_process_options options;
+  access_token token;
   mutable std::mutex mutex;
   std::string broken;
   bool has_stopped = false;
   // In the order in which each needs those before it; destroyed from the last to the first.
   std::optional<store::data_directory> directory;
   std::unique_ptr<store::embedded_journal> journal;  // where there is no broker
-  std::unique_ptr<cluster_node> cluster;             // where there is one
+  std::unique_ptr<cluster_node> cluster;  // where there is one
   std::unique_ptr<actors::node_system> system;
+  std::unique_ptr<cluster_door> front;  // of the cluster
   std::unique_ptr<api> door;
   std::unique_ptr<http_server> server;
 };
@@ -161,7 +191,11 @@ node_process::~node_process() {
 
 cli_result<std::unique_ptr<node_process>> node_process::start(node_process_options options) {
   const auto dir = options.configuration.values.data.dir;
+  auto token = read_access_token(options.configuration.values.http);
+  if (!token) return std::move(token).error();
+  if (auto wrong = check_addresses(options.configuration.values)) return std::move(*wrong);
   auto s = std::make_unique<state>(std::move(options));
+  s->token = std::move(token).value();
   try {
     s->open();
   } catch (const std::exception& e) {
@@ -175,8 +209,7 @@ cli_result<std::unique_ptr<node_process>> node_process::start(node_process_optio
     return cli_error{taken ? exit_code::conflict : exit_code::failed, config::printable(e.what()), {}, {}};
   }
   std::unique_ptr<node_process> node(new node_process(std::move(s)));
-  if (node->state_->cluster) node->state_->join();
-  if (const auto wrong = node->state_->server->listen_unix(node->socket()); !wrong.empty())
+  if (const auto wrong = node->state_->listen(); !wrong.empty())
     return cli_error{exit_code::failed, config::printable(wrong), {}, {}};
   return node;
 }
@@ -184,6 +217,7 @@ cli_result<std::unique_ptr<node_process>> node_process::start(node_process_optio
 api& node_process::door() { return *state_->door; }
 std::size_t node_process::running_attempts() const { return state_->system->running_attempts(); }
 const std::string& node_process::directory() const { return state_->directory->path(); }
+std::string node_process::address() const { return state_->address(); }
 std::string node_process::socket() const { return directory() + "/pawl.sock"; }
 
 std::string node_process::broken() const {
@@ -195,13 +229,17 @@ node_process::stopped node_process::stop(std::chrono::milliseconds grace, const 
   auto& s = *state_;
   s.has_stopped = true;
   s.door->stop();
-  // Who is alone keeps its partitions until its attempts have ended; else others go on with them at once.
-  if (s.cluster && s.cluster->has_others()) s.cluster->hand_over(hand_over_patience);
+  if (s.front) s.front->stop();
+  // Others go on at once where nothing runs here. Attempts get their grace before: their results are recorded by who
+  // leads, and would come too late after that.
+  if (s.cluster && s.cluster->has_others() && s.system->running_attempts() == 0)
+    s.cluster->hand_over(hand_over_patience);
   const auto drained = s.system->drain(grace, hurry);
   if (s.cluster) s.cluster->stop();
   s.server->stop();
   s.server.reset();
   s.door.reset();
+  s.front.reset();
   s.system.reset();
   s.cluster.reset();
   s.journal.reset();

@@ -41,6 +41,8 @@ class node_process {
   std::string broken() const;
   const std::string& directory() const;  ///< absolute
   std::string socket() const;
+  /// Where other nodes reach this one: http.advertise, or what it listens on; empty: on the Unix socket only.
+  std::string address() const;
 
   struct stopped {
     std::size_t interrupted = 0;  ///< attempts that did not end within the grace; they are recorded as interrupted

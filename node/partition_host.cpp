@@ -1,5 +1,6 @@
 #include "node/partition_host.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "broker/kafka_snapshots.hpp"
@@ -21,7 +22,8 @@ constexpr auto look_wait = 100ms;
 constexpr auto first_pause = 100ms;
 constexpr auto longest_pause = 5'000ms;
 /// On giving a partition up, what the feed gets to publish what is in the journal; who comes next publishes the rest.
-constexpr auto feed_grace = 100ms;
+constexpr auto feed_grace_for_others = 100ms;
+constexpr auto feed_grace_alone = 2'000ms;
 
 }  // namespace
 
@@ -212,12 +214,21 @@ void partition_host::serve() {
       woken_.wait_for(lock, look_wait, [this] { return releasing_ || !lost_.empty() || !broken_.empty(); });
       if (releasing_ || !lost_.empty() || !broken_.empty()) return;
     }
+    // Where nothing is appended, somebody else's announcement is heard of only so.
+    if (!journal_->stats().doubt.empty()) options_.system.barrier(options_.number, [](bool) {});
     const auto v = options_.members.consider(options_.number, end());
     if (v != broker::verdict::unfit && v != broker::verdict::replaced) continue;
     const std::lock_guard lock(mutex_);
     lost_ = "this node may not lead: " + std::string(broker::text(v));
     return;
   }
+}
+
+bool partition_host::others_live() const {
+  return options_.members.look([](const broker::ownership& o) {
+    return std::any_of(o.fold().nodes().begin(), o.fold().nodes().end(),
+                       [&](const auto& n) { return n.first != o.node() && n.second.may_lead(); });
+  });
 }
 
 void partition_host::give_up_leading() {
@@ -241,7 +252,7 @@ void partition_host::give_up_leading() {
   snapshotter.reset();
   outbox.reset();
   options_.system.leave(options_.number);
-  if (feed_ && lost.empty() && broken.empty()) feed_->stop(feed_grace);
+  if (feed_ && lost.empty() && broken.empty()) feed_->stop(others_live() ? feed_grace_for_others : feed_grace_alone);
   const bool released = broken.empty() && journal_->release();
   options_.log.write(lost.empty() && broken.empty() ? log_level::info : log_level::warn, "partition given up",
                      {{"partition", name_},
@@ -374,13 +385,13 @@ void partition_host::start_commands() {
   o.warn = warner("commands");
   auto commands = std::make_unique<broker::command_intake>(
       std::move(o), *journal_, make_command_handler(options_.types, options_.system, options_.commands));
-  auto outbox = std::make_unique<broker::outbox_sender>(
-      broker::outbox_sender_options{.client = options_.client,
-                                    .topic = options_.name_space + ".commands",
-                                    .partition = options_.number,
-                                    .directory = options_.view.directory,
-                                    .warn = warner("outbox")},
-      journal_->outbox());
+  auto outbox =
+      std::make_unique<broker::outbox_sender>(broker::outbox_sender_options{.client = options_.client,
+                                                                            .topic = options_.name_space + ".commands",
+                                                                            .partition = options_.number,
+                                                                            .directory = options_.view.directory,
+                                                                            .warn = warner("outbox")},
+                                              journal_->outbox());
   const std::lock_guard lock(mutex_);
   commands_ = std::move(commands);
   outbox_ = std::move(outbox);

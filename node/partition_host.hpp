@@ -92,6 +92,7 @@ class partition_host {
   void lead();
   void serve();
   void give_up_leading();
+  bool others_live() const;
   bool open();
   void close();
   bool open_view_file();

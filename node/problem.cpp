@@ -12,6 +12,10 @@ std::string_view status_text(int status) {
       return "Accepted";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
     case 404:
       return "Not Found";
     case 405:
@@ -56,6 +60,7 @@ api_response to_response(const problem& p) {
   if (p.retry_after) body["retry_after_ms"] = p.retry_after->count();
   if (p.remembered_for) body["remembered_for_ms"] = p.remembered_for->count();
   api_response r{.status = p.status, .content_type = "application/problem+json", .body = to_text(body)};
+  if (p.status == 401) r.headers["WWW-Authenticate"] = "Bearer";
   if (p.retry_after) {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(*p.retry_after).count();
     r.headers["Retry-After"] = std::to_string(std::max<long>(1, seconds));

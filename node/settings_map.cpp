@@ -1,5 +1,7 @@
 #include "node/settings_map.hpp"
 
+#include "config/setting.hpp"
+
 #include "store/snapshot_directory.hpp"
 
 namespace pawl::node {
@@ -72,6 +74,30 @@ broker::snapshot_rules to_snapshot_rules(const config::settings& s) {
 std::unique_ptr<store::snapshot_store> open_snapshots(const config::settings& s) {
   if (s.kafka.brokers.empty() || s.kafka.snapshot_dir.empty()) return nullptr;
   return store::open_snapshot_directory(s.kafka.snapshot_dir + "/" + s.kafka.name_space);
+}
+
+std::string to_listen_address(const config::settings& s) {
+  return s.http.listen.empty() && !s.kafka.brokers.empty() ? "127.0.0.1:0" : s.http.listen;
+}
+
+std::string to_advertised_address(const config::settings& s, const std::string& bound) {
+  return s.http.advertise.empty() || bound.empty() ? bound : s.http.advertise;
+}
+
+std::optional<cli_error> check_addresses(const config::settings& s) {
+  const auto& h = s.http;
+  if (!h.advertise.empty()) {
+    const auto colon = h.advertise.rfind(':');
+    if (colon == std::string::npos || colon == 0 || colon + 1 == h.advertise.size())
+      return usage_error("http.advertise: " + config::in_quotes(h.advertise) + " is not a host and a port",
+                         "Write HOST:PORT as other nodes reach it");
+    return std::nullopt;
+  }
+  const bool everywhere = h.listen.starts_with("0.0.0.0:") || h.listen.starts_with("[::]:");
+  if (everywhere && !s.kafka.brokers.empty())
+    return usage_error("http.listen is " + h.listen + ", which names no address at which other nodes reach this one",
+                       "Set http.advertise to its host and port");
+  return std::nullopt;
 }
 
 }  // namespace pawl::node

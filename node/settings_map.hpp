@@ -8,7 +8,11 @@
 #include "broker/snapshotter.hpp"
 #include "broker/topics.hpp"
 #include "config/settings.hpp"
+#include "node/cli_error.hpp"
 #include "workflow/limits.hpp"
+
+#include <optional>
+#include <string>
 
 namespace pawl::node {
 
@@ -28,5 +32,12 @@ broker::topic_options to_topic_options(const config::settings& s);
 broker::snapshot_rules to_snapshot_rules(const config::settings& s);
 /// Where the snapshots of the namespace are; null: nowhere. Throws store_error where that cannot be used.
 std::unique_ptr<store::snapshot_store> open_snapshots(const config::settings& s);
+/// Where the node listens beside its Unix socket: http.listen or, of a node on Kafka, a free port of this machine,
+/// since the others have to reach it. Empty: nowhere.
+std::string to_listen_address(const config::settings& s);
+/// Where others reach it that listens on `bound`; empty: nowhere.
+std::string to_advertised_address(const config::settings& s, const std::string& bound);
+/// What is wrong with the two together.
+std::optional<cli_error> check_addresses(const config::settings& s);
 
 }  // namespace pawl::node

@@ -141,8 +141,17 @@ TEST(cli_parse, commands_to_workflows) {
 
 TEST(cli_parse, config) {
   EXPECT_EQ(args_of<config_args>({"config", "show"}).what, config_args::action::show);
-  EXPECT_TRUE(args_of<config_args>({"config", "show", "--node"}).of_node);
+  EXPECT_TRUE(args_of<config_args>({"config", "show", "--running"}).of_node);
   EXPECT_EQ(args_of<config_args>({"config", "sample"}).what, config_args::action::sample);
+}
+
+TEST(cli_parse, a_node_that_is_asked_over_tcp) {
+  const auto line = line_of({"list", "--node", "10.0.0.7:7300", "--token-file", "t"});
+  EXPECT_EQ(line.global.node, "10.0.0.7:7300");
+  EXPECT_EQ(line.global.token_file, "t");
+  EXPECT_EQ(line_of({"list"}).global.node, std::nullopt);
+  for (const auto* here : {"node", "verify", "version"})
+    EXPECT_THAT(refusal({here, "--node", "10.0.0.7:7300"}), HasSubstr("--node is not for it"));
 }
 
 TEST(cli_parse, wrong_names_come_with_the_nearest_known_one) {

@@ -379,6 +379,34 @@ TEST(http_server, loopback_only_and_no_foreign_pages) {
   EXPECT_EQ(ask("Host: 127.0.0.1:" + port + "\r\nOrigin: http://evil.example\r\n"), 403);
 }
 
+TEST(http_server, over_tcp_the_token_is_asked_for) {
+  const std::string secret = "0123456789abcdef0123456789abcdef";
+  http_node node({.token = access_token(secret)});
+  ASSERT_EQ(node.server->listen_tcp("0.0.0.0:0"), "");  // with a token others may reach it
+  const auto address = "127.0.0.1:" + std::to_string(node.server->port());
+  EXPECT_EQ(node.server->address(), "0.0.0.0:" + std::to_string(node.server->port()));
+  const auto ask = [&](access_token shown) {
+    http_client client(remote_node{address, std::move(shown)});
+    const auto r = client.call(api_node::request("GET /v1/types"), 60s);
+    return r ? r.value() : api_response{.status = 0, .body = r.error().message};
+  };
+  EXPECT_EQ(ask(access_token(secret)).status, 200);
+  for (const auto& wrong : {std::string(), secret.substr(1), secret + "0", "1" + secret.substr(1), std::string("x")}) {
+    const auto refused = ask(access_token(wrong));
+    EXPECT_EQ(refused.status, 401) << wrong;
+    EXPECT_EQ(refused.content_type, "application/problem+json");
+    EXPECT_EQ(refused.headers.at("www-authenticate"), "Bearer");
+    EXPECT_EQ(refused.body.find(secret.substr(4, 8)), std::string::npos);
+  }
+  EXPECT_EQ(node.call("GET /v1/types").status, 200);  // on the Unix socket nobody asks
+  const access_token token(secret);
+  EXPECT_TRUE(token.shown_by("bearer " + secret));
+  for (const std::string& wrong :
+       std::vector<std::string>{secret, "Basic " + secret, "Bearer", "Bearer  " + secret, "Bearer " + secret + " "})
+    EXPECT_FALSE(token.shown_by(wrong)) << wrong;
+  EXPECT_FALSE(access_token().shown_by("Bearer "));
+}
+
 // 10,000 clients in another process (this one may not have files enough for both ends), each waiting for the same run.
 TEST(http_waiting, ten_thousand_requests_cost_no_threads) {
   constexpr std::size_t clients = 10'000;

@@ -138,6 +138,9 @@ TEST_F(process, without_a_node_it_is_said_how_to_start_one) {
   global.config_file = "it's.toml";
   global.set = {"pool.threads=8"};
   EXPECT_EQ(how_to_start(global, {}), "shop node --config 'it'\\''s.toml' --set pool.threads=8");
+  global.config_file.reset();
+  global.set = {"http.token=hunter2hunter2hunter2"};
+  EXPECT_EQ(how_to_start(global, {}), "shop node --set 'http.token=***'");
 }
 
 TEST(refusals, become_exit_codes) {

@@ -37,25 +37,17 @@ config::setting_value another(const config::setting& s, const config::setting_va
 
 TEST(settings_map, every_setting_arrives) {
   // Taken by the process: where the data is, its name, the log, the socket, the journal's own options.
-  const std::set<std::string> elsewhere{"data.dir",
-                                        "node.name",
-                                        "node.drain_grace",
-                                        "http.listen",
-                                        "log.level",
-                                        "log.format",
-                                        "log.file",
-                                        "journal.wal_limit",
-                                        "journal.busy_timeout",
-                                        "limits.outcomes",
-                                        "limits.outcome_age",
-                                        "kafka.brokers",
-                                        "kafka.namespace",
-                                        "kafka.durability",
-                                        "kafka.create_topics",
-                                        "kafka.partitions",
-                                        "kafka.standbys",
-                                        "kafka.session",
-                                        "kafka.append_timeout",
+  const std::set<std::string> elsewhere{"data.dir",          "node.name",
+                                        "node.drain_grace",  "http.listen",
+                                        "http.advertise",    "http.token",
+                                        "http.token_file",   "log.level",
+                                        "log.format",        "log.file",
+                                        "journal.wal_limit", "journal.busy_timeout",
+                                        "limits.outcomes",   "limits.outcome_age",
+                                        "kafka.brokers",     "kafka.namespace",
+                                        "kafka.durability",  "kafka.create_topics",
+                                        "kafka.partitions",  "kafka.standbys",
+                                        "kafka.session",     "kafka.append_timeout",
                                         "kafka.snapshot_dir"};
   const auto before = image({});
   std::size_t mapped = 0;

@@ -196,7 +196,7 @@ class WithNode(Commands):
         self.assertEqual({t["type"] for t in self.json("types")["types"]}, {"gated", "flaky", "refused", "stuck", "hangs"})
         self.assertIn("exhausted=pause", self.run_cli("types", "stuck"))
         self.assertIn("Did you mean stuck?", self.run_cli("types", "stuk", expect=3)[1])
-        rows = {r["name"]: r for r in self.json("config", "show", "--node")}
+        rows = {r["name"]: r for r in self.json("config", "show", "--running")}
         self.assertEqual((rows["node.drain_grace"]["value"], rows["node.drain_grace"]["source"]), ("200ms", "flag"))
 
     def test_verify_beside_a_node(self):
@@ -230,7 +230,7 @@ class WithoutNode(Commands):
     def test_what_needs_a_node_says_how_to_start_one(self):
         self.run_cli("run", "gated", "--id", "w-1", "--input", "{}")
         for words in (["start", "gated", "--input", "{}"], ["cancel", "w-1"], ["kill", "w-1"], ["pause", "w-1"], ["resume", "w-1"],
-                      ["skip", "w-1", "--step", "wait"], ["config", "show", "--node"]):
+                      ["skip", "w-1", "--step", "wait"], ["config", "show", "--running"]):
             _, err = self.run_cli(*words, expect=5)
             self.assertIn("no node runs", err)
             self.assertIn(f"`odd_jobs node --set node.drain_grace=200ms --data {self.node.data}`", err)

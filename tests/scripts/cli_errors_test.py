@@ -4,6 +4,7 @@
 """Every mistake is a clear error with its exit code: the configuration, the input, ids, the data directory, the output."""
 import json
 import os
+import re
 import socket
 import subprocess
 import tempfile
@@ -68,8 +69,49 @@ class Configuration(Errors):
         for name in ("PAWL_BUILD", "PAWL_SOURCE", "PAWL_PRESET", "PAWL_SEED", "PAWL_SIM_SEEDS"):
             self.fails(5, "no data directory", arguments=["list"], environment={name: "x"})
 
-    def test_no_tcp_yet(self):
-        self.fails(2, "http.listen", "Unix socket", arguments=["node", "--set", "http.listen=127.0.0.1:8080"])
+    def test_addresses_and_tokens(self):
+        secret = "hunter2-hunter2-hunter2"
+        self.fails(1, "http.listen", "no token", "http.token_file", arguments=["node", "--set", "http.listen=0.0.0.0:0"])
+        self.fails(1, "http.listen", "no port", arguments=["node", "--set", "http.listen=127.0.0.1"])
+        self.fails(2, "http.advertise", "HOST:PORT", arguments=["node", "--set", "http.advertise=here"])
+        self.fails(2, "http.token", "16", arguments=["node", "--set", "http.token=short"])
+        self.fails(2, "http.token_file", "missing", arguments=["node", "--set", "http.token_file=missing"])
+        self.fails(2, "http.token_file", "is empty", arguments=["node", "--set", "http.token_file=" + self.path("empty", "")])
+        file = self.path("token", secret + "\n")
+        for words in (["node", "--set", "http.token=" + secret, "--set", "http.token_file=" + file], ["node", "--set", "http.token=" + secret + " "],
+                      ["start", "sleeps", "--set", "http.token=" + secret]):
+            told = self.fails(5 if words[0] == "start" else 2, arguments=words)
+            self.assertNotIn("hunter2", told)
+        self.assertNotIn("hunter2", self.fails(2, "PAWL_TOKEN", arguments=["list", "--node", "127.0.0.1:1"], environment={"PAWL_TOKEN": secret + "ü"}))
+        self.fails(2, "--node", "HOST:PORT", arguments=["list", "--node", "there"])
+        self.fails(2, "PAWL_NODE", "HOST:PORT", arguments=["list"], environment={"PAWL_NODE": "there"})
+        self.fails(2, "--node", arguments=["verify", "--node", "127.0.0.1:1"])
+        self.fails(2, "--token-file", arguments=["list", "--token-file", file])
+        self.fails(5, "no node listens on 127.0.0.1:1", arguments=["list", "--node", "127.0.0.1:1"])
+
+    def test_a_node_that_is_asked_over_tcp(self):
+        secret = "hunter2-hunter2-hunter2"
+        file = self.path("token", secret + "\n")
+        log = self.path("node.log")
+        with Node("odd_jobs", self.data, flags=["--set", "http.listen=127.0.0.1:0", "--set", "http.token_file=" + file], log=log) as node:
+            node.start()
+            address = re.search(r"address=(127\.0\.0\.1:\d+)", node.tail()).group(1)
+            elsewhere = self.path("elsewhere")
+            asked = ["--node", address, "--token-file", file]
+            for words, environment in ((asked, {}), ([], {"PAWL_NODE": address, "PAWL_TOKEN": secret}), (["--node", address], {"PAWL_HTTP_TOKEN": secret})):
+                done = subprocess.run([binary("odd_jobs"), "--data", elsewhere, *words, "status", "-o", "json"], capture_output=True, text=True, timeout=60, check=False,
+                                      env={**os.environ, **environment})
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(json.loads(done.stdout)["node"]["pid"], node.process.pid)
+            shown = subprocess.run([binary("odd_jobs"), *asked, "config", "show", "--running", "-o", "json"], capture_output=True, text=True, timeout=60, check=True).stdout
+            self.assertEqual({r["name"]: r["value"] for r in json.loads(shown)}["http.token"], "")
+            self.assertNotIn("hunter2", shown)
+            self.fails(2, "have to show the node's token", arguments=["list", "--node", address])
+            wrong = self.fails(2, "is not the node's", arguments=["list", "--node", address], environment={"PAWL_TOKEN": secret + "3"})
+            self.assertNotIn("hunter2", wrong)
+            self.assertFalse(os.path.exists(elsewhere))
+            node.drain()
+            self.assertNotIn("hunter2", node.tail())
 
     def test_a_wrong_configuration_is_in_nobodys_way_who_asks_for_help(self):
         self.path("pawl.toml", "garbage")

@@ -29,9 +29,10 @@ class ThreeNodes(unittest.TestCase):
         with self.cluster() as c:
             c.start()
             # A node that comes takes its share, once its views are warm.
-            counts = eventually(lambda: (lambda l: sorted(list(l.values()).count(n) for n in c.nodes) if None not in l.values() else [])(c.settled()) == [1, 1, 2],
-                                "4 partitions on 3 nodes are 1, 1, 2")
-            self.assertTrue(counts)
+            def shares():
+                leaders = list(c.settled().values())
+                return sorted(leaders.count(n) for n in c.nodes)
+            eventually(lambda: shares() == [1, 1, 2], "4 partitions on 3 nodes are 1, 1, 2")
             for k in range(12):
                 c.begin(f"w-{k}", node=c.nodes[f"n{k % 3 + 1}"])
             for k in range(12):

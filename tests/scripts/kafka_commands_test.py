@@ -41,7 +41,7 @@ class KafkaCommands(unittest.TestCase):
 
     def setUp(self):
         self.name = self.id().rsplit(".", 1)[1]
-        given = {"brokers": self.kafka.bootstrap, "durability": "single-broker", "namespace": self.name}
+        given = {"brokers": self.kafka.bootstrap, "durability": "single-broker", "namespace": self.name, "partitions": 1}
         flags = [word for key, value in given.items() for word in ("--set", f"kafka.{key}={value}")]
         folder = os.path.join(self.folder.name, self.name)
         os.makedirs(folder)

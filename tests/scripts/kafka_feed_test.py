@@ -72,7 +72,7 @@ class KafkaFeed(unittest.TestCase):
         settings = {"cleanup.policy": "delete", "max.message.bytes": 8388608, "min.insync.replicas": 1,
                     "unclean.leader.election.enable": "false", "compression.type": "uncompressed"}
         self.kafka.create_topic(f"{name_space}.events", settings=settings)
-        given = {"brokers": self.kafka.bootstrap, "durability": "single-broker", "namespace": name_space}
+        given = {"brokers": self.kafka.bootstrap, "durability": "single-broker", "namespace": name_space, "partitions": 1}
         flags = [word for key, value in given.items() for word in ("--set", f"kafka.{key}={value}")]
         data = os.path.join(self.folder.name, name_space)
         return Node("bad_steps", data, flags=flags, log=data + ".log")

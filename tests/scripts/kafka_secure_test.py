@@ -24,7 +24,7 @@ class KafkaSecure(unittest.TestCase):
                  "sasl.username": USER, **properties}
         config = os.path.join(self.folder.name, name + ".toml")
         with open(config, "w") as file:
-            file.write(f'[kafka]\nbrokers = "{self.kafka.secure_bootstrap}"\nnamespace = "{name}"\ndurability = "single-broker"\n')
+            file.write(f'[kafka]\nbrokers = "{self.kafka.secure_bootstrap}"\nnamespace = "{name}"\ndurability = "single-broker"\npartitions = 1\n')
             file.write("[kafka.properties]\n" + "".join(f'{key} = "{value}"\n' for key, value in given.items()))
         environment = {"PAWL_KAFKA_PROPERTIES_SASL_PASSWORD": password} if password else {}
         return Node("bad_steps", os.path.join(self.folder.name, name), environment, ["--config", config],
@@ -36,8 +36,8 @@ class KafkaSecure(unittest.TestCase):
             self.assertEqual(node.cli("topics", "check")[0], 0)
             self.assertEqual(node.begin("sleeps", "w", {"ms": 1})[0], 201)
             eventually(lambda: node.result("w", wait_ms=2000)[0] == 200, "it ends")
-            shown = [node.cli("config", "show"), node.cli("-o", "json", "config", "show"), node.cli("config", "show", "--node"),
-                     node.cli("-o", "json", "config", "show", "--node")]
+            shown = [node.cli("config", "show"), node.cli("-o", "json", "config", "show"), node.cli("config", "show", "--running"),
+                     node.cli("-o", "json", "config", "show", "--running")]
             for code, out, err in shown:
                 self.assertEqual(code, 0, err)
                 self.assertIn("kafka.properties.sasl.password", out)

@@ -64,7 +64,10 @@ class Cluster:
             alive = self.alive()
             views = [self.leaders(n) for n in alive.values()]
             return views and all(v == views[0] and all(leader in alive for leader in v.values()) for v in views) and views[0]
-        return eventually(all_led, "every partition has a living leader that all nodes agree on", within)
+        try:
+            return eventually(all_led, "every partition has a living leader that all nodes agree on", within)
+        except AssertionError as e:
+            raise AssertionError(f"{e}: {[(n, self.leaders(x)) for n, x in self.alive().items()]}\n{self.tail()}") from e
 
     def partitions_of(self, name):
         return [p for p, leader in self.leaders(self.nodes[name]).items() if leader == name]
@@ -95,9 +98,11 @@ class Cluster:
         return answer
 
     def kinds(self, workflow):
-        status, body = self.any().history(workflow)
-        assert status == 200, body
-        return [e["kind"] for e in body["events"]]
+        def read():
+            status, body = self.any().history(workflow)
+            assert status in (200, 503), body  # the leader is changing
+            return [e["kind"] for e in body["events"]] if status == 200 else None
+        return eventually(read, f"the history of {workflow} is read")
 
     def drain(self):
         for n in self.alive().values():
