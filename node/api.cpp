@@ -20,6 +20,8 @@ constexpr route routes[] = {
     {{"GET", "/v1/status", ""}, &api::state::get_status},
     {{"GET", "/v1/types", ""}, &api::state::get_types},
     {{"GET", "/v1/config", ""}, &api::state::get_config},
+    {{"GET", "/v1/nodes", ""}, &api::state::get_no_cluster},
+    {{"GET", "/v1/partitions", ""}, &api::state::get_no_cluster},
     {{"POST", "/v1/workflows", "wait_ms"}, &api::state::start_workflow},
     {{"GET", "/v1/workflows", "type prefix state limit cursor"}, &api::state::list_workflows},
     {{"GET", "/v1/workflows/{id}", "run"}, &api::state::get_workflow},

@@ -79,6 +79,8 @@ struct api::state : std::enable_shared_from_this<api::state> {
   void get_status(const call_ptr& call);
   void get_types(const call_ptr& call);
   void get_config(const call_ptr& call);
+  /// What the door of a cluster answers; here there is none.
+  void get_no_cluster(const call_ptr& call);
   void start_workflow(const call_ptr& call);
   void list_workflows(const call_ptr& call);
   void get_workflow(const call_ptr& call);

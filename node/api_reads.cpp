@@ -66,6 +66,13 @@ void api::state::get_config(const call_ptr& call) {
   call->answer->send(200, {{"settings", std::move(rows)}});
 }
 
+void api::state::get_no_cluster(const call_ptr& call) {
+  call->answer->send({.status = 404,
+                      .code = "no_cluster",
+                      .detail = "this node has no broker, so it is all there is",
+                      .mend = "GET /v1/status tells about it"});
+}
+
 void api::state::get_status(const call_ptr& call) {
   post(call, [self = shared_from_this(), call] {
     json body{{"running", self->system != nullptr}};

@@ -63,6 +63,8 @@ class cluster {
   virtual partition_place place(std::int32_t partition) const = 0;
   /// This node's own view of a partition, of a leader or of a standby; null: it holds none. May throw view_error.
   virtual std::unique_ptr<store::view> open_view(std::int32_t partition) const = 0;
+  /// Changes when the view is opened anew, maybe from another file: views of an earlier life are not to be read again.
+  virtual std::uint64_t view_life(std::int32_t partition) const = 0;
   /// How long ago this node's view of it was known to be at the end of the journal; none: it holds none.
   virtual std::optional<std::chrono::milliseconds> staleness(std::int32_t partition) const = 0;
   virtual std::vector<partition_report_row> partition_rows() const = 0;

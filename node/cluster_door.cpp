@@ -4,10 +4,13 @@
 #include <atomic>
 #include <charconv>
 #include <mutex>
+#include <thread>
+#include <tuple>
 
 #include "node/answer.hpp"
 #include "node/api_call.hpp"
 #include "node/http_client.hpp"
+#include "node/http_forwarder.hpp"
 #include "node/random_id.hpp"
 
 namespace pawl::node {
@@ -21,6 +24,8 @@ constexpr const char* forwarded_header = "pawl-forwarded";
 constexpr const char* partition_header = "pawl-partition";
 /// What another node gets on top of the request's own wait_ms.
 constexpr milliseconds forward_patience{30'000};
+/// For a reader of a followed history that does not keep up.
+constexpr milliseconds full_pause{10};
 
 problem unavailable(std::string detail, std::string mend = "ask again in a moment") {
   return {.status = 503,
@@ -143,13 +148,16 @@ std::optional<std::vector<std::int64_t>> read_cursor(std::string_view text, std:
 struct cluster_door::state : std::enable_shared_from_this<cluster_door::state> {
   explicit state(cluster_door_options o)
       : options(std::move(o)),
-        forwards(options.forwards, options.queued_forwards),
+        forwarder(options.forwards),
         follows(options.followed_elsewhere, options.followed_elsewhere) {
-    const auto n = options.places.partitions();
-    for (std::int32_t p = 0; p < n; ++p) apis.push_back(nullptr);
+    apis.resize(static_cast<std::size_t>(options.places.partitions()));
   }
 
-  api& api_of(std::int32_t partition);
+  struct partition_api {
+    std::shared_ptr<api> of{};
+    std::uint64_t life = 0;  // of the view that it reads
+  };
+  std::shared_ptr<api> api_of(std::int32_t partition);
   void for_workflow(const std::string& id, api_request request, respond_function respond);
   void start(api_request request, respond_function respond);
   void list(api_request request, respond_function respond);
@@ -158,41 +166,45 @@ struct cluster_door::state : std::enable_shared_from_this<cluster_door::state> {
   void stale(std::int32_t partition, api_request request, respond_function respond);
   void forward(const partition_place& place, api_request request, respond_function respond);
   void forward_stream(const partition_place& place, api_request request, respond_function respond);
-  api_response ask(const partition_place& place, const api_request& request);
+  bool ask(const partition_place& place, const api_request& request, std::function<void(api_response)> answer);
+  bool is_led_by(const partition_place& place) const;
+  void pass_on(const partition_place& place, const api_request& request, const line_sink& sink);
   api_response partitions_document() const;
   api_response nodes_document() const;
 
   const cluster_door_options options;
   std::mutex mutex;
-  std::vector<std::unique_ptr<api>> apis;  // by partition, made when first asked; under the mutex
-  api_readers forwards;
+  std::vector<partition_api> apis;  // by partition, made when first asked; under the mutex
+  http_forwarder forwarder;
   api_readers follows;
   std::atomic<bool> stopping{false};
 };
 
-api& cluster_door::state::api_of(std::int32_t partition) {
+std::shared_ptr<api> cluster_door::state::api_of(std::int32_t partition) {
+  const auto life = options.places.view_life(partition);
+  std::shared_ptr<api> over;  // ends outside of the lock
   const std::lock_guard lock(mutex);
   auto& one = apis.at(static_cast<std::size_t>(partition));
-  if (!one) {
-    const auto open_view = [places = &options.places, partition] {
-      auto v = places->open_view(partition);
-      if (!v) throw store::view_error("this node holds no view of partition " + std::to_string(partition));
-      return v;
-    };
-    one = std::make_unique<api>(options.types, &options.system, open_view, options.api);
-  }
-  return *one;
+  if (one.of && one.life == life) return one.of;
+  over = std::move(one.of);
+  const auto open_view = [places = &options.places, partition] {
+    auto v = places->open_view(partition);
+    if (!v) throw store::view_error("this node holds no view of partition " + std::to_string(partition));
+    return v;
+  };
+  one = {std::make_shared<api>(options.types, &options.system, open_view, options.api), life};
+  return one.of;
 }
 
 // Behind a barrier what is read is what is so: a leader that was deposed does not get through it.
 void cluster_door::state::here(std::int32_t partition, api_request request, respond_function respond) {
-  if (request.method != "GET") return api_of(partition).handle(std::move(request), std::move(respond));
+  if (request.method != "GET") return api_of(partition)->handle(std::move(request), std::move(respond));
   options.system.barrier(partition, [self = shared_from_this(), partition, request = std::move(request),
                                      respond = std::move(respond)](bool leads) mutable {
     if (!leads || self->stopping)
       return respond(to_response(unavailable("this node does not lead partition " + std::to_string(partition) +
                                              " any more, or its journal is away")));
-    self->api_of(partition).handle(std::move(request), std::move(respond));
+    self->api_of(partition)->handle(std::move(request), std::move(respond));
   });
 }
 
@@ -201,7 +213,7 @@ void cluster_door::state::stale(std::int32_t partition, api_request request, res
   if (!age)
     return respond(to_response(unavailable("this node holds no view of partition " + std::to_string(partition),
                                            "ask a leader or a standby; `partitions` lists them")));
-  api_of(partition).handle(std::move(request), [age, respond = std::move(respond)](api_response r) {
+  api_of(partition)->handle(std::move(request), [age, respond = std::move(respond)](api_response r) {
     r.headers["Pawl-Stale-Ms"] = std::to_string(age->count());
     respond(std::move(r));
   });
@@ -230,7 +242,7 @@ void cluster_door::state::start(api_request request, respond_function respond) {
   auto body = json::parse(request.body, nullptr, false);
   // What is no object, or has no text for an id, is told by the api as everywhere.
   if (!body.is_object() || (body.contains("id") && !body["id"].is_string()))
-    return api_of(0).handle(std::move(request), std::move(respond));
+    return api_of(0)->handle(std::move(request), std::move(respond));
   if (!body.contains("id")) {
     body["id"] = random_id();
     request.body = to_text(body);
@@ -240,22 +252,54 @@ void cluster_door::state::start(api_request request, respond_function respond) {
 
 // ---- other nodes
 
-api_response cluster_door::state::ask(const partition_place& place, const api_request& request) {
-  http_client client(remote_node{.address = place.address, .token = options.token});
-  auto answer = client.call(request, wait_of(request) + forward_patience);
-  if (answer) return std::move(answer).value();
+namespace {
+
+// What the caller is told instead of the leader's answer.
+problem no_answer(const partition_place& place, const api_request& request, const transport_error& wrong) {
   const auto where = "node " + place.node + " at " + place.address + ", which leads partition " +
                      std::to_string(place.partition) + ", ";
-  const auto& wrong = answer.error();
-  if (wrong.what == transport_error::kind::no_node) return to_response(unavailable(where + "is not there"));
-  if (request.method == "GET") return to_response(unavailable(where + "gave no answer: " + wrong.message));
+  if (wrong.what == transport_error::kind::no_node) return unavailable(where + "is not there");
+  if (request.method == "GET") return unavailable(where + "gave no answer: " + wrong.message);
   problem p{.status = 503,
             .code = "unknown",
             .detail = where + "gave no answer: " + wrong.message + "; the command may be on record or not",
             .mend = "send it again under the same command id to learn",
             .retry_after = milliseconds(500)};
   if (const auto id = request.headers.find("idempotency-key"); id != request.headers.end()) p.command_id = id->second;
-  return to_response(p);
+  return p;
+}
+
+problem too_many_forwards(const partition_place& place) {
+  return {.status = 429,
+          .code = "busy",
+          .detail = "too many requests wait for other nodes",
+          .mend = "try again later, or ask " + place.address,
+          .retry_after = milliseconds(200)};
+}
+
+}  // namespace
+
+bool cluster_door::state::is_led_by(const partition_place& place) const {
+  const auto now = options.places.place(place.partition);
+  return now.node.empty() || (now.node == place.node && now.address == place.address);
+}
+
+// What waits at a node is given up when another one leads: it will not answer, or not for the partition any more.
+bool cluster_door::state::ask(const partition_place& place, const api_request& request,
+                              std::function<void(api_response)> answer) {
+  return forwarder.ask({.node = {.address = place.address, .token = options.token},
+                        .what = request,
+                        .timeout = wait_of(request) + forward_patience,
+                        .give_up =
+                            [self = weak_from_this(), place] {
+                              const auto s = self.lock();
+                              return !s || !s->is_led_by(place);
+                            },
+                        .done =
+                            [place, request, answer = std::move(answer)](auto got) {
+                              answer(got ? std::move(got).value()
+                                         : to_response(no_answer(place, request, got.error())));
+                            }});
 }
 
 void cluster_door::state::forward(const partition_place& place, api_request request, respond_function respond) {
@@ -266,42 +310,44 @@ void cluster_door::state::forward(const partition_place& place, api_request requ
   request.headers[forwarded_header] = "1";
   if (parameter(request.query, "follow") == "true")
     return forward_stream(place, std::move(request), std::move(respond));
-  auto shared = std::make_shared<respond_function>(std::move(respond));
-  const auto posted = forwards.post([self = shared_from_this(), place, request = std::move(request), shared] {
-    (*shared)(self->stopping ? to_response(stopping_problem()) : self->ask(place, request));
-  });
-  if (posted == api_readers::posted::yes) return;
-  (*shared)(to_response({.status = 429,
-                         .code = "busy",
-                         .detail = "too many requests wait for other nodes",
-                         .mend = "try again later, or ask " + place.address,
-                         .retry_after = milliseconds(200)}));
+  if (!ask(place, request, respond)) respond(to_response(too_many_forwards(place)));
 }
 
 // A run that is not there has to be told before the stream begins.
 void cluster_door::state::forward_stream(const partition_place& place, api_request request, respond_function respond) {
-  auto shared = std::make_shared<respond_function>(std::move(respond));
-  const auto posted = forwards.post([self = shared_from_this(), place, request = std::move(request), shared] {
-    auto look = request;
-    take_parameter(look.query, "follow");
-    take_parameter(look.query, "from");
-    look.query += (look.query.empty() ? "" : "&") + std::string("limit=1");
-    const auto seen = self->ask(place, look);
-    if (seen.status != 200) return (*shared)(seen);
+  auto look = request;
+  take_parameter(look.query, "follow");
+  take_parameter(look.query, "from");
+  look.query += (look.query.empty() ? "" : "&") + std::string("limit=1");
+  const auto asked = ask(place, look, [self = shared_from_this(), place, request, respond](api_response seen) {
+    if (seen.status != 200) return respond(std::move(seen));
     api_response r{.status = 200, .content_type = "application/x-ndjson"};
-    r.stream = [self, place, request](line_sink sink, std::function<void()> end) {
+    r.stream = [self, place, request](const line_sink& sink, const std::function<void()>& end) {
       const auto begun = self->follows.post([self, place, request, sink, end] {
-        http_client client(remote_node{.address = place.address, .token = self->options.token});
-        const auto stop = [self, sink] { return self->stopping || sink("") == line_answer::gone; };
-        static_cast<void>(client.stream(
-            request, [&](std::string_view line) { return line.empty() || sink(line) != line_answer::gone; }, stop));
+        self->pass_on(place, request, sink);
         end();
       });
       if (begun != api_readers::posted::yes) end();
     };
-    (*shared)(std::move(r));
+    respond(std::move(r));
   });
-  if (posted != api_readers::posted::yes) (*shared)(to_response(stopping_problem()));
+  if (!asked) respond(to_response(too_many_forwards(place)));
+}
+
+// On a thread of its own, which so may wait for a slow reader.
+void cluster_door::state::pass_on(const partition_place& place, const api_request& request, const line_sink& sink) {
+  const auto over = [&] { return stopping || !is_led_by(place); };
+  http_client client(remote_node{.address = place.address, .token = options.token});
+  const auto on_line = [&](std::string_view line) {
+    if (line.empty()) return true;
+    auto answer = sink(line);
+    while (answer == line_answer::full && !over()) {
+      std::this_thread::sleep_for(full_pause);
+      answer = sink("");
+    }
+    return answer == line_answer::more;
+  };
+  static_cast<void>(client.stream(request, on_line, [&] { return over() || sink("") == line_answer::gone; }));
 }
 
 // ---- all partitions
@@ -475,9 +521,9 @@ void cluster_door::stop() {
   {
     const std::lock_guard lock(s.mutex);
     for (auto& one : s.apis)
-      if (one) one->stop();
+      if (one.of) one.of->stop();
   }
-  s.forwards.stop();
+  s.forwarder.stop();
   s.follows.stop();
 }
 

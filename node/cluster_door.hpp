@@ -20,8 +20,7 @@ struct cluster_door_options {
   const cluster& places;
   api_options api{};       ///< of each partition
   access_token token{};    ///< shown to the other nodes
-  std::size_t forwards = 64;         ///< requests under way to other nodes; each takes a thread
-  std::size_t queued_forwards = 4'096;  ///< beyond it: busy
+  std::size_t forwards = 16'384;  ///< requests under way to other nodes; beyond it: busy
   std::size_t followed_elsewhere = 64;  ///< histories that are followed on other nodes; each takes a thread
 };
 

@@ -60,9 +60,11 @@ TEST(api_document, has_the_routes_and_parameters_that_there_are) {
 
 TEST(api_document, every_code_of_a_problem_is_on_the_page) {
   const auto page = document("http.md");
-  for (const char* code : {"bad_request", "bad_json", "forbidden", "no_such_route", "not_found", "no_such_type",
-                           "no_such_version", "method_not_allowed", "conflict", "too_large", "invalid", "busy",
-                           "header_too_large", "damaged", "internal", "unavailable", "no_node", "unknown"})
+  for (const char* code : {"bad_request",      "bad_json",     "forbidden",       "no_such_route",
+                           "not_found",        "no_such_type", "no_such_version", "method_not_allowed",
+                           "conflict",         "too_large",    "invalid",         "busy",
+                           "header_too_large", "damaged",      "internal",        "unavailable",
+                           "no_node",          "unknown",      "unauthorized",    "no_cluster"})
     EXPECT_NE(page.find("`" + std::string(code) + "`"), std::string::npos) << code;
 }
 
@@ -147,6 +149,8 @@ TEST(api_document, every_answer_is_as_documented) {
 
   for (const char* path : {"/v1/status", "/v1/types", "/v1/config"})
     EXPECT_EQ(node.ask_checked(path, std::string("GET ") + path).status, 200);
+  for (const char* path : {"/v1/nodes", "/v1/partitions"})
+    EXPECT_EQ(node.ask_checked(path, std::string("GET ") + path).status, 404);
   EXPECT_EQ(node.ask_checked(all, "GET /v1/workflows?limit=2").status, 200);
   EXPECT_EQ(node.ask_checked(all, "GET /v1/workflows?limit=0").status, 400);
   for (const char* id : {"o", "f", "g", "later", "s"}) {

@@ -42,7 +42,7 @@ class child_test {
     call.facts.details = encode(std::string("earlier"));
     call.facts.is_undo = undo;
     call.facts.outcome_unknown = undo;
-    const actors::attempt_id id{1, 0, undo, 2};
+    const actors::attempt_id id{1, {}, 0, undo, 2};
     attempt_ = std::make_shared<attempt>(id, std::move(call), limits, true, actors::slot(), table_);
     table_->enter(attempt_, listener_);
     attempt_->on_signal([this] { signals_.fetch_add(1); });

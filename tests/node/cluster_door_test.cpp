@@ -1,0 +1,319 @@
+// Two nodes in one process, a partition each, that ask each other over real connections; who leads is what the test
+// says.
+#include "node/cluster_door.hpp"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+
+#include <map>
+
+#include "node/http_server.hpp"
+#include "tests/node/api_fixture.hpp"
+
+namespace pawl::node {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::int32_t partitions = 2;
+
+/// "1-anything" is in partition 1, all else in partition 0.
+std::int32_t partition_of_id(std::string_view id) { return id.starts_with("1") ? 1 : 0; }
+
+/// Who leads, as one node knows it.
+class told_cluster final : public cluster {
+ public:
+  struct local {
+    const store::embedded_journal* journal = nullptr;
+  };
+  void say(std::int32_t partition, partition_place place) {
+    const std::lock_guard lock(mutex_);
+    place.partition = partition;
+    places_[partition] = std::move(place);
+  }
+  void hold(std::int32_t partition, const store::embedded_journal* journal) {
+    const std::lock_guard lock(mutex_);
+    views_[partition] = journal;
+  }
+  std::int32_t partitions() const override { return node::partitions; }
+  std::int32_t partition_of(std::string_view id) const override { return partition_of_id(id); }
+  partition_place place(std::int32_t partition) const override {
+    const std::lock_guard lock(mutex_);
+    const auto it = places_.find(partition);
+    return it == places_.end() ? partition_place{.partition = partition} : it->second;
+  }
+  std::unique_ptr<store::view> open_view(std::int32_t partition) const override {
+    const std::lock_guard lock(mutex_);
+    const auto it = views_.find(partition);
+    return it == views_.end() ? nullptr : it->second->open_view();
+  }
+  std::uint64_t view_life(std::int32_t) const override { return 1; }
+  std::optional<std::chrono::milliseconds> staleness(std::int32_t partition) const override {
+    const std::lock_guard lock(mutex_);
+    return views_.contains(partition) ? std::optional(std::chrono::milliseconds(1234)) : std::nullopt;
+  }
+  std::vector<partition_report_row> partition_rows() const override {
+    std::vector<partition_report_row> rows;
+    for (std::int32_t p = 0; p < node::partitions; ++p) rows.push_back({.place = place(p), .state = "leading"});
+    return rows;
+  }
+  std::vector<node_report_row> node_rows() const override { return {{.id = "a", .health = "ok", .self = true}}; }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::int32_t, partition_place> places_;
+  std::map<std::int32_t, const store::embedded_journal*> views_;
+};
+
+/// One that leads `own`.
+class door_node {
+ public:
+  explicit door_node(std::int32_t own, access_token token = {}) : types(api_types(doors)), own_(own) {
+    journal = store::open_embedded({.directory = directory.path()});
+    actors::node_options o;
+    o.log = [](log_level, std::string_view) {};
+    o.partitions = partitions;
+    o.partition_of = partition_of_id;
+    system = std::make_unique<actors::node_system>(types, std::move(o));
+    system->lead({.number = own,
+                  .journal = *journal,
+                  .may_exist = [this](std::string_view id) { return journal->may_exist(id); },
+                  .open_view = [this] { return journal->open_view(); }});
+    places.hold(own, journal.get());
+    front = std::make_unique<cluster_door>(
+        cluster_door_options{.types = types, .system = *system, .places = places, .token = token});
+    api_options a;
+    a.front = [this](api_request& r, std::function<void(api_response)>& respond) { return front->take(r, respond); };
+    asked = std::make_unique<api>(types, system.get(), [this] { return journal->open_view(); }, std::move(a));
+    server = std::make_unique<http_server>(*asked, http_options{.token = token});
+    EXPECT_EQ(server->listen_tcp("127.0.0.1:0"), "");
+    places.say(own, {.here = true, .node = name()});
+  }
+  ~door_node() {
+    doors.open();
+    asked->stop();
+    front->stop();
+    server.reset();
+  }
+  std::string name() const { return "node-" + std::to_string(own_); }
+  /// `other` leads its own, as this one sees it.
+  void knows(const door_node& other) {
+    places.say(other.own_, {.node = other.name(), .address = other.server->address()});
+  }
+  std::future<api_response> send(api_request r) { return api_node::send(*asked, std::move(r)); }
+  api_node::answer ask(const std::string& line, std::string body = {},
+                       std::map<std::string, std::string> headers = {}) {
+    return api_node::read(api_node::get(send(api_node::request(line, std::move(body), std::move(headers)))));
+  }
+  int start(const std::string& id, const std::string& query = "?wait_ms=30000") {
+    return ask("POST /v1/workflows" + query, R"({"type":"order","id":")" + id + R"(","input":{"id":"x","total":1}})")
+        .status;
+  }
+
+  temporary_directory directory;
+  gate doors;
+  registry types;
+  told_cluster places;
+  std::unique_ptr<store::embedded_journal> journal;
+  std::unique_ptr<actors::node_system> system;
+  std::unique_ptr<cluster_door> front;
+  std::unique_ptr<api> asked;
+  std::unique_ptr<http_server> server;
+
+ private:
+  const std::int32_t own_;
+};
+
+/// Takes connections and never says a word.
+class silent_listener {
+ public:
+  silent_listener() {
+    fd_ = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof at;
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&at), size), 0);
+    EXPECT_EQ(::listen(fd_, 64), 0);
+    EXPECT_EQ(::getsockname(fd_, reinterpret_cast<sockaddr*>(&at), &size), 0);
+    address_ = "127.0.0.1:" + std::to_string(ntohs(at.sin_port));
+  }
+  ~silent_listener() { ::close(fd_); }
+  silent_listener(const silent_listener&) = delete;
+  silent_listener& operator=(const silent_listener&) = delete;
+  const std::string& address() const { return address_; }
+
+ private:
+  int fd_ = -1;
+  std::string address_;
+};
+
+class door : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    a.knows(b);
+    b.knows(a);
+  }
+  door_node a{0};
+  door_node b{1};
+};
+
+TEST_F(door, any_node_answers_for_every_workflow) {
+  EXPECT_EQ(a.start("0-x"), 201);
+  EXPECT_EQ(a.start("1-x"), 201);
+  EXPECT_FALSE(a.journal->open_view()->find("1-x"));
+  EXPECT_TRUE(b.journal->open_view()->find("1-x"));
+  for (auto* n : {&a, &b})
+    for (const char* id : {"0-x", "1-x"}) {
+      const std::string path = std::string("GET /v1/workflows/") + id;
+      EXPECT_EQ(n->ask(path).body["state"], "completed");
+      EXPECT_EQ(n->ask(path + "/result?wait_ms=30000").body["result"], "x 2EUR");
+      EXPECT_GT(n->ask(path + "/history").body["events"].size(), 5U);
+    }
+  EXPECT_EQ(a.start("1-x"), 409) << "the leader's refusal comes back as it is";
+  EXPECT_EQ(a.ask("GET /v1/workflows/1-nobody").status, 404);
+  EXPECT_EQ(a.ask("POST /v1/workflows/1-x/cancel").status, 409);
+  EXPECT_EQ(a.ask("POST /v1/workflows", R"({"type":"order","input":{"id":"y","total":1}})").status, 201);
+  EXPECT_EQ(a.ask("POST /v1/workflows", R"({"type":"order","id":"","input":{"id":"y","total":1}})").status, 422);
+}
+
+TEST_F(door, a_history_is_followed_on_another_node) {
+  ASSERT_EQ(a.ask("POST /v1/workflows", R"({"type":"gated","id":"1-g","input":4})").status, 201);
+  const auto r = api_node::get(a.send(api_node::request("GET /v1/workflows/1-g/history?follow=true")));
+  ASSERT_TRUE(r.stream);
+  std::mutex mutex;
+  std::string lines;
+  std::promise<void> ended;
+  r.stream(
+      [&](std::string_view line) {
+        const std::lock_guard lock(mutex);
+        if (!line.empty()) lines += std::string(line) + "\n";
+        return line_answer::more;
+      },
+      [&] { ended.set_value(); });
+  EXPECT_TRUE(eventually([&] {
+    const std::lock_guard lock(mutex);
+    return lines.find("attempt_started") != std::string::npos;
+  }));
+  b.doors.open();
+  ASSERT_EQ(ended.get_future().wait_for(patience), std::future_status::ready);
+  EXPECT_THAT(lines, HasSubstr("run_completed"));
+  EXPECT_EQ(a.ask("GET /v1/workflows/1-nobody/history?follow=true").status, 404);
+}
+
+TEST_F(door, where_nobody_leads_the_answer_is_unavailable) {
+  a.places.say(1, {});
+  const auto r = a.ask("GET /v1/workflows/1-x");
+  EXPECT_EQ(r.status, 503);
+  EXPECT_EQ(r.body["code"], "unavailable");
+  EXPECT_THAT(r.body["detail"].get<std::string>(), HasSubstr("no node leads partition 1"));
+  EXPECT_TRUE(r.headers.contains("Retry-After"));
+  EXPECT_EQ(a.start("1-x"), 503);
+}
+
+TEST_F(door, two_that_take_each_other_for_the_leader_do_not_go_round_in_circles) {
+  b.system->leave(1);
+  b.places.say(1, {.node = a.name(), .address = a.server->address()});
+  const auto r = a.ask("GET /v1/workflows/1-x");
+  EXPECT_EQ(r.status, 503);
+  EXPECT_THAT(r.body["detail"].get<std::string>(), HasSubstr("it takes node node-0 for its leader"));
+}
+
+TEST_F(door, a_leader_that_was_deposed_does_not_get_through_the_barrier) {
+  ASSERT_EQ(b.start("1-x"), 201);
+  b.system->leave(1);  // its own book still says that it leads
+  const auto r = a.ask("GET /v1/workflows/1-x");
+  EXPECT_EQ(r.status, 503);
+  EXPECT_THAT(r.body["detail"].get<std::string>(), HasSubstr("does not lead partition 1 any more"));
+  const auto stale = b.ask("GET /v1/workflows/1-x?stale_ok=true");
+  EXPECT_EQ(stale.status, 200);
+  EXPECT_EQ(stale.headers.at("Pawl-Stale-Ms"), "1234");
+  EXPECT_EQ(a.ask("GET /v1/workflows/1-x?stale_ok=true").status, 503) << "it holds no view of it";
+}
+
+TEST_F(door, a_leader_that_is_gone_is_told_from_one_that_may_have_done_it) {
+  b.server.reset();
+  EXPECT_EQ(a.ask("GET /v1/workflows/1-x").body["code"], "unavailable");
+  EXPECT_EQ(a.ask("POST /v1/workflows/1-x/cancel").body["code"], "unavailable") << "nobody took it";
+}
+
+// Who waits for one that hangs is let go when another one leads, and at once when this node stops.
+TEST_F(door, a_leader_that_hangs_holds_up_nobody_else) {
+  silent_listener hangs;
+  a.places.say(1, {.node = "hangs", .address = hangs.address()});
+  std::vector<std::future<api_response>> waiting;
+  for (int k = 0; k < 200; ++k)
+    waiting.push_back(a.send(api_node::request("GET /v1/workflows/1-x/result?wait_ms=600000")));
+  auto command = a.send(api_node::request("POST /v1/workflows/1-x/cancel", "", {{"idempotency-key", "c-1"}}));
+  EXPECT_EQ(a.start("0-x"), 201);
+  a.places.say(0, {.node = b.name(), .address = b.server->address()});
+  EXPECT_EQ(a.ask("GET /v1/workflows/0-x").status, 503) << "asked of the other node, which answers at once";
+  a.knows(b);
+  for (auto& w : waiting) EXPECT_EQ(api_node::read(api_node::get(std::move(w))).body["code"], "unavailable");
+  const auto unknown = api_node::read(api_node::get(std::move(command)));
+  EXPECT_EQ(unknown.body["code"], "unknown");
+  EXPECT_EQ(unknown.body["command_id"], "c-1");
+
+  a.places.say(1, {.node = "hangs", .address = hangs.address()});
+  auto last = a.send(api_node::request("GET /v1/workflows/1-x/result?wait_ms=600000"));
+  const auto begun = std::chrono::steady_clock::now();
+  a.front->stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(10));
+  EXPECT_EQ(api_node::read(api_node::get(std::move(last))).status, 503);
+  EXPECT_EQ(a.start("0-y"), 503);
+}
+
+TEST_F(door, a_list_puts_the_partitions_together_and_names_those_that_are_missing) {
+  for (int k = 0; k < 4; ++k)
+    for (const char* p : {"0-", "1-"}) ASSERT_EQ(a.start(p + std::to_string(k)), 201);
+  std::string cursor;
+  std::vector<std::string> ids;
+  std::vector<std::string> times;
+  for (int page = 0; page < 10; ++page) {
+    const auto r = b.ask("GET /v1/workflows?limit=3" + (cursor.empty() ? "" : "&cursor=" + cursor));
+    ASSERT_EQ(r.status, 200) << r.body;
+    EXPECT_EQ(r.body["missing_partitions"], json::array());
+    EXPECT_LE(r.body["workflows"].size(), 3U);
+    for (const auto& w : r.body["workflows"]) {
+      ids.push_back(w["id"]);
+      times.push_back(w["started_at"]);
+    }
+    if (r.body["next"].is_null()) break;
+    cursor = r.body["next"];
+  }
+  EXPECT_THAT(ids, ::testing::UnorderedElementsAre("0-0", "0-1", "0-2", "0-3", "1-0", "1-1", "1-2", "1-3"));
+  EXPECT_TRUE(std::is_sorted(times.rbegin(), times.rend())) << "newest first";
+  EXPECT_EQ(b.ask("GET /v1/workflows?prefix=1-").body["workflows"].size(), 4U);
+  EXPECT_EQ(b.ask("GET /v1/workflows?state=nonsense").status, 400);
+  EXPECT_EQ(b.ask("GET /v1/workflows?limit=0").status, 400);
+  EXPECT_EQ(b.ask("GET /v1/workflows?cursor=7").status, 400);
+  b.places.say(0, {});
+  const auto half = b.ask("GET /v1/workflows");
+  EXPECT_EQ(half.status, 200);
+  EXPECT_EQ(half.body["workflows"].size(), 4U);
+  EXPECT_EQ(half.body["missing_partitions"], json::array({0}));
+}
+
+TEST_F(door, says_what_it_knows_of_the_cluster) {
+  EXPECT_EQ(a.ask("GET /v1/partitions").body["partitions"][1]["leader"], "node-1");
+  EXPECT_EQ(a.ask("GET /v1/partitions").body["partitions"][0]["here"], true);
+  EXPECT_EQ(a.ask("GET /v1/nodes").body["nodes"][0]["health"], "ok");
+  EXPECT_EQ(a.ask("DELETE /v1/nodes").status, 405);
+}
+
+TEST(door_token, is_shown_to_the_other_nodes) {
+  const access_token token("0123456789abcdef-token");
+  door_node a(0, token);
+  door_node b(1, token);
+  a.knows(b);
+  EXPECT_EQ(a.start("1-x"), 201);
+  door_node stranger(0, access_token("another-token-0123456789"));
+  stranger.knows(b);
+  EXPECT_EQ(stranger.ask("GET /v1/workflows/1-x").status, 401);
+}
+
+}  // namespace
+}  // namespace pawl::node
