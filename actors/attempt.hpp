@@ -28,6 +28,7 @@ namespace pawl::actors {
 
 struct attempt_id {
   engine::run_key key = 0;
+  engine::run_uid uid{};  ///< of the run: after a log has lost its tail another one may have the key
   std::uint32_t step = engine::no_step;
   bool undo = false;
   std::uint32_t attempt = 0;

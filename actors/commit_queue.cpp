@@ -47,7 +47,7 @@ void commit_queue::submit(std::shared_ptr<decided> d) {
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
-    if (!stopping_ && d->generation == generation_.load(std::memory_order_relaxed)) {
+    if (!stopping_ && !over_ && d->generation == generation_.load(std::memory_order_relaxed)) {
       queue_.push_back(std::move(d));
       waiting_.store(queue_.size(), std::memory_order_relaxed);
       wake = std::exchange(sleeping_, false);
@@ -105,8 +105,7 @@ void commit_queue::append(batch& b) {
     std::move(d->heartbeats.begin(), d->heartbeats.end(), std::back_inserter(r.heartbeats));
     std::move(d->outcomes.begin(), d->outcomes.end(), std::back_inserter(r.outcomes));
   }
-  const bool empty = r.runs.empty() && r.heartbeats.empty() && r.outcomes.empty() && !barrier;
-  const auto result = empty ? store::append_result{} : journal_.append(r);
+  const auto result = r.empty() && !barrier ? store::append_result{} : journal_.append(r);
   if (result.status != store::append_status::committed) return fail(b, result);
   failures_in_a_row_ = 0;
   const auto spent = std::chrono::steady_clock::now() - begun;
@@ -138,9 +137,18 @@ void commit_queue::fail(batch& b, const store::append_result& why) {
   listener_.failed(next_generation, why);
   b.clear();
   dropped.clear();
-  auto end = why;
-  if (why.status != store::append_status::broken && why.status != store::append_status::deposed) end = heal();
+  const auto is_over = [](const store::append_result& r) {
+    return r.status == store::append_status::broken || r.status == store::append_status::deposed;
+  };
+  const auto end = is_over(why) ? why : heal();
   if (end.status == store::append_status::committed) return listener_.healed(next_generation);
+  if (is_over(end)) {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+    queue_.swap(dropped);
+    waiting_ = 0;
+  }
+  dropped.clear();
   if (end.status == store::append_status::broken) listener_.broken(end);
   if (end.status == store::append_status::deposed && listener_.deposed) listener_.deposed(end);
 }

@@ -147,6 +147,7 @@ class commit_queue {
   batch queue_;
   bool sleeping_ = false;
   bool stopping_ = false;
+  bool over_ = false;  // broken or deposed: nothing is appended any more
   commit_stats stats_;
   int failures_in_a_row_ = 0;  // of this thread alone, as the next
   std::size_t last_batch_ = 0;

@@ -110,15 +110,12 @@ struct partition_engine final : node_context {
                    std::size_t batch_bytes, std::uint64_t first_generation)
       : node_context(shared, std::move(attempts), std::move(o.open_view), std::move(o.may_exist)),
         journal(o.journal),
-        lives(std::move(o.lives)),
         on_broken(std::move(o.on_broken)),
         on_deposed(std::move(o.on_deposed)),
         queue(o.journal, {.batch_bytes = batch_bytes, .first_generation = first_generation}, listener()) {
     commits = &queue;
     time.not_before(journal.last_event_time());
   }
-  ~partition_engine() { gone->set_value(); }
-
   commit_queue::listener listener() {
     const auto over = [this](const store::append_result& why) {
       caf::anon_send(actor, generation_over{queue.generation(), why.message, true});
@@ -143,10 +140,9 @@ struct partition_engine final : node_context {
   }
 
   store::journal& journal;
-  const std::function<bool(engine::incarnation)> lives;
   const std::function<void(const std::string&)> on_broken;
   const std::function<void(const std::string&)> on_deposed;
-  std::shared_ptr<std::promise<void>> gone = std::make_shared<std::promise<void>>();
+  std::shared_ptr<std::promise<void>> gone;  // set when all of this is destroyed
   caf::actor actor;
   commit_queue queue;  // its thread uses `actor` only once something was submitted, so after it was spawned
 };
@@ -210,10 +206,18 @@ struct node_system::state {
     }
     return out;
   }
-  std::size_t attempts_in_tables() const {
+  /// Those whose ends can be recorded here: not of partitions that were left.
+  std::size_t attempts_of_led() const {
     std::size_t n = 0;
-    for (const auto& p : places) n += p.attempts->size();
+    for (const auto& e : engines()) n += e->attempts->size();
     return n;
+  }
+  /// ... and now.
+  bool waits_for_commits() const {
+    const auto all = engines();
+    return std::any_of(all.begin(), all.end(), [this](const auto& e) {
+      return e->queue.available() && (e->attempts->size() > 0 || open_requests > 0);
+    });
   }
 
   node_options options;
@@ -248,13 +252,19 @@ void node_system::lead(partition_options o) {
     attempts = place.attempts;
     generation = place.next_generation;
   }
-  auto e = std::make_shared<partition_engine>(s.shared, attempts, std::move(o), s.options.batch_bytes, generation);
+  const auto gone = std::make_shared<std::promise<void>>();
+  const state::engine_ptr e(new partition_engine(s.shared, attempts, std::move(o), s.options.batch_bytes, generation),
+                            [gone](partition_engine* all) {
+                              delete all;
+                              gone->set_value();
+                            });
+  e->gone = gone;
   attempts->begin_generation(generation);
   on_another_thread([&] { e->actor = spawn_partition(*s.system, *e, e->journal); });
   // What this node runs of the partition from an earlier time comes first.
   if (attempts->size() > 0) caf::anon_send(e->actor, generation_healed{generation});
   const std::unique_lock lock(s.mutex);
-  s.places.at(static_cast<std::size_t>(number)).engine = std::move(e);
+  s.places.at(static_cast<std::size_t>(number)).engine = e;
 }
 
 void node_system::leave(std::int32_t partition) {
@@ -452,7 +462,7 @@ view_pool::lease node_system::borrow_view(std::string_view workflow_id) {
   return e->views.borrow().keeping(e);
 }
 const registry& node_system::types() const { return state_->shared.types; }
-std::size_t node_system::running_attempts() const { return state_->attempts_in_tables(); }
+std::size_t node_system::running_attempts() const { return state_->attempts_of_led(); }
 
 node_system::drained node_system::drain(std::chrono::milliseconds grace, const std::function<bool()>& hurry) {
   auto& s = *state_;
@@ -465,7 +475,7 @@ node_system::drained node_system::drain(std::chrono::milliseconds grace, const s
     while (!condition() && std::chrono::steady_clock::now() < deadline && !(hurry && hurry()))
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
   };
-  const auto quiet = [&] { return s.attempts_in_tables() == 0; };
+  const auto quiet = [&] { return s.attempts_of_led() == 0; };
   until(grace, quiet);
   for (const auto& a : s.all_attempts()) a->request_stop();
   constexpr auto to_return = std::chrono::milliseconds(200);
@@ -481,11 +491,7 @@ node_system::drained node_system::drain(std::chrono::milliseconds grace, const s
   // What has ended leaves the table when it is committed.
   constexpr auto to_commit = std::chrono::seconds(10);
   const auto deadline = std::chrono::steady_clock::now() + to_commit;
-  const auto can_commit = [&] {
-    const auto all = s.engines();
-    return !all.empty() && std::all_of(all.begin(), all.end(), [](const auto& e) { return e->queue.available(); });
-  };
-  while ((!quiet() || s.open_requests > 0) && can_commit() && std::chrono::steady_clock::now() < deadline) {
+  while (s.waits_for_commits() && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     interrupt();
   }

@@ -38,8 +38,6 @@ struct partition_options {
   store::journal& journal;  ///< open; outlives leave(), as what the functions need does
   std::function<bool(std::string_view)> may_exist;  ///< false: no run of that id is on record
   view_pool::factory open_view;  ///< called on any thread; may throw store::view_error
-  /// Of another node's incarnation: its attempts are left alone. Empty: none lives.
-  std::function<bool(engine::incarnation)> lives{};
   /// On the journal's thread: it will not come back, why, and what to do. Nothing more is decided.
   std::function<void(const std::string&)> on_broken{};
   /// On the journal's thread: another node leads. Nothing more is decided; leave() is to be called, on another thread.
@@ -77,7 +75,8 @@ class node_system {
   /// Attaches the engine of a partition and begins to recover. Not while it is attached.
   void lead(partition_options o);
   /// Detaches it: its actors end, nothing more is appended, callers hear that it is unavailable or unknown. Blocks
-  /// until nobody uses what lead() was given. Attempts stay in the node's table, for the next lead().
+  /// until nobody uses what lead() was given, so not for who holds a view of it. Attempts stay in the node's table, for
+  /// the next lead(); their functions go on.
   void leave(std::int32_t partition);
   bool leads(std::int32_t partition) const;
   /// Answers true once a record that began to be appended after this call is committed: then this node led all the time
@@ -96,6 +95,7 @@ class node_system {
   view_pool::lease borrow_view(std::string_view workflow_id = {});
   std::int32_t partition_of(std::string_view workflow_id) const;
   const registry& types() const;
+  /// Of the partitions that it leads.
   std::size_t running_attempts() const;
 
   struct drained {

@@ -400,7 +400,7 @@ store::run_summary workflow_state::summary() const {
 void workflow_state::on_committed(decided& d) {
   --in_flight_;
   if (!d.refused.empty()) refused_.erase(d.refused);
-  for (const auto& e : d.ended) node_.attempts->leave({key_, e.step, e.undo, e.attempt});
+  for (const auto& e : d.ended) node_.attempts->leave(id_of(e.step, e.undo, e.attempt));
   if (d.reply) d.reply.answer(d.answer);
   for (auto& l : d.launches) start_attempt(l);
   if (d.phase != engine::phase::none) stop_attempts(d.phase);

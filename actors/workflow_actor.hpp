@@ -47,6 +47,7 @@ class workflow_state {
   void on_tick();
   void load();
   void quarantine();
+  attempt_id id_of(std::uint32_t step, bool undo, std::uint32_t attempt) const;
   void adopt_attempts();
   void on_deliver(std::shared_ptr<command_request>& r);
   bool must_bounce(const command_request& r) const;

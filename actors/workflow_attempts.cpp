@@ -6,12 +6,16 @@
 
 namespace pawl::actors {
 
+attempt_id workflow_state::id_of(std::uint32_t step, bool undo, std::uint32_t attempt) const {
+  return {.key = key_, .uid = instance_->facts.uid, .step = step, .undo = undo, .attempt = attempt};
+}
+
 // Deals with each attempt on record: it is under way here, never began, or its process is gone.
 void workflow_state::adopt_attempts() {
   node_.attempts->take_over(key_, listener_, [this](const attempt_id& id) {
     const auto* s = instance_->find(id.step, id.undo);
     return s && s->status == engine::step_status::running && s->attempt == id.attempt &&
-           s->incarnation == node_.incarnation;
+           s->incarnation == node_.incarnation && id.uid == instance_->facts.uid;
   });
   // Found first, dealt with later: deciding changes what is looked at here.
   std::vector<engine::attempt_ended> gone;
@@ -24,7 +28,7 @@ void workflow_state::adopt_attempts() {
       end.error = engine::failure{.code = "attempt_lost", .message = "the node that ran the attempt is gone"};
       ++node_.attempts_lost;
       gone.push_back(std::move(end));
-    } else if (!node_.attempts->adopt({key_, s.step, s.undo, s.attempt}, listener_)) {
+    } else if (!node_.attempts->adopt(id_of(s.step, s.undo, s.attempt), listener_)) {
       launch l{.step = s.step, .undo = s.undo, .attempt = s.attempt, .held = slot_again(s)};
       end.end = engine::attempt_end::not_begun;
       if (l.held)
@@ -96,7 +100,7 @@ void workflow_state::start_attempt(launch& l) {
         std::chrono::duration_cast<engine::milliseconds>(s->first_scheduled + s->policy.deadline - node_.time.now());
     watch.timeout = std::clamp(left, engine::milliseconds(1), watch.timeout);
   }
-  auto a = std::make_shared<attempt>(attempt_id{key_, l.step, l.undo, l.attempt}, call_for(*s), watch, s->in_child,
+  auto a = std::make_shared<attempt>(id_of(l.step, l.undo, l.attempt), call_for(*s), watch, s->in_child,
                                      std::move(l.held), node_.attempts);
   // An actor of the generation before may have been quicker; then its worker runs it, and we hear of its end. If ours
   // is what is over, the actor after us sees to it.
@@ -123,8 +127,8 @@ void workflow_state::stop_attempts(engine::phase phase) {
 
 void workflow_state::on_attempt_over(const engine::attempt_ended& end) {
   // Nothing is under way for who rests: its end is on record.
-  if (resting_) return node_.attempts->leave({key_, end.step, end.undo, end.attempt});
-  if (const auto a = node_.attempts->find({key_, end.step, end.undo, end.attempt}))
+  if (resting_) return node_.attempts->leave(id_of(end.step, end.undo, end.attempt));
+  if (const auto a = node_.attempts->find(id_of(end.step, end.undo, end.attempt)))
     if (auto details = a->take_details(); details && end.end != engine::attempt_end::completed)
       on_heartbeat({end.step, end.undo, std::move(*details)});
   decide({.id = {}, .body = end}, {});

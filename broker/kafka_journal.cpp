@@ -408,9 +408,8 @@ append_result kafka_journal::state::step_down(std::string why) {
 append_result kafka_journal::state::write(const store::record& r) {
   if (fence.now() != fence::standing::leading) return step_down("this node does not lead it");
   if (auto why = tail.doubts(); !why.empty()) return step_down(std::move(why));
-  const bool empty = r.runs.empty() && r.heartbeats.empty() && r.outcomes.empty();
   auto others = r.outbox;
-  const bool barrier = !take_marks(others) && empty;
+  const bool barrier = !take_marks(others) && r.empty() && others.empty();
   const auto s = fence.next(barrier ? record_kind::barrier : record_kind::batch);
   std::uint32_t crc = 0;
   batch b;

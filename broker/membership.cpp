@@ -1,5 +1,6 @@
 #include "broker/membership.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <thread>
@@ -17,6 +18,7 @@ using steady = std::chrono::steady_clock;
 constexpr auto read_wait = 20ms;
 constexpr auto metadata_wait = 5'000ms;
 constexpr auto longest_pause = 2'000ms;
+constexpr auto last_beat_wait = 500ms;
 /// A heartbeat that is not in the log by then is of no use any more.
 constexpr auto useless_after = 2'000ms;
 constexpr auto between_warnings = 5'000ms;
@@ -34,6 +36,7 @@ struct membership::state {
   void step();
   void begin();
   void beat();
+  void last_words();
   void read(const kafka_message& m);
   void warn_seldom(const std::string& text);
   bool pause(milliseconds time);
@@ -72,7 +75,18 @@ void membership::state::run() {
       wait = std::min<milliseconds>(wait * 2, longest_pause);
     }
   }
+  last_words();
   producer.reset();
+}
+
+void membership::state::last_words() {
+  try {
+    if (!producer) return;
+    beat();
+    producer->flush(last_beat_wait);
+  } catch (const std::exception&) {
+    // Nobody hears it: they learn it by its silence.
+  }
 }
 
 void membership::state::step() {
@@ -196,6 +210,12 @@ bool membership::lives(engine::incarnation incarnation) const {
   for (const auto& [id, n] : ownership_->fold().nodes())
     if (n.live && n.incarnation == incarnation) return true;
   return false;
+}
+bool membership::has_others() const {
+  const std::lock_guard lock(mutex_);
+  const auto& all = ownership_->fold().nodes();
+  return std::any_of(all.begin(), all.end(),
+                     [this](const auto& n) { return n.first != ownership_->node() && n.second.may_lead(); });
 }
 membership_stats membership::stats() const {
   const auto& s = *state_;

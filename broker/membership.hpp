@@ -40,7 +40,8 @@ struct membership_stats {
 class membership {
  public:
   explicit membership(membership_options o);
-  /// Says nothing more: the others take this node for gone after a session.
+  /// Says what there is to say once more, so that nobody waits a session for what this node has given up, and then
+  /// nothing: the others take it for gone after a session. Blocks for that heartbeat, at most half a second.
   ~membership();
   membership(const membership&) = delete;
   membership& operator=(const membership&) = delete;
@@ -53,6 +54,8 @@ class membership {
   void beat_now();
   /// Whether a node of that incarnation lives, this one included.
   bool lives(engine::incarnation incarnation) const;
+  /// Whether another node is there that could lead.
+  bool has_others() const;
   /// Reads the fold; `f` must not block.
   template <class F>
   auto look(F f) const {

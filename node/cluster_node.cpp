@@ -1,7 +1,6 @@
 #include "node/cluster_node.hpp"
 
 #include <algorithm>
-#include <set>
 #include <thread>
 
 #include "broker/partitioner.hpp"
@@ -75,6 +74,7 @@ void cluster_node::join(actors::node_system& system) {
   for (std::int32_t p = 0; p < partitions_; ++p)
     hosts_.push_back(std::make_unique<partition_host>(
         partition_host_options{.number = p,
+                               .partitions = partitions_,
                                .name_space = s.kafka.name_space,
                                .client = client_,
                                .view = view_options(s, options_.directory, p),
@@ -106,13 +106,7 @@ broker::heartbeat cluster_node::report() const {
   return h;
 }
 
-bool cluster_node::has_others() const {
-  if (!members_) return false;
-  return members_->look([this](const broker::ownership& o) {
-    return std::any_of(o.fold().nodes().begin(), o.fold().nodes().end(),
-                       [this](const auto& n) { return n.first != options_.node_id && n.second.may_lead(); });
-  });
-}
+bool cluster_node::has_others() const { return members_ && members_->has_others(); }
 
 void cluster_node::hand_over(std::chrono::milliseconds patience) {
   leaving_ = true;
@@ -162,6 +156,11 @@ partition_place cluster_node::place(std::int32_t partition) const {
 std::unique_ptr<store::view> cluster_node::open_view(std::int32_t partition) const {
   if (!joined_ || partition < 0 || partition >= partitions_) return nullptr;
   return hosts_[static_cast<std::size_t>(partition)]->open_view();
+}
+
+std::uint64_t cluster_node::view_life(std::int32_t partition) const {
+  if (!joined_ || partition < 0 || partition >= partitions_) return 0;
+  return hosts_[static_cast<std::size_t>(partition)]->status().views_opened;
 }
 
 std::optional<std::chrono::milliseconds> cluster_node::staleness(std::int32_t partition) const {

@@ -51,6 +51,7 @@ class cluster_node final : public cluster {
   std::int32_t partition_of(std::string_view workflow_id) const override;
   partition_place place(std::int32_t partition) const override;
   std::unique_ptr<store::view> open_view(std::int32_t partition) const override;
+  std::uint64_t view_life(std::int32_t partition) const override;
   std::optional<std::chrono::milliseconds> staleness(std::int32_t partition) const override;
   std::vector<partition_report_row> partition_rows() const override;
   std::vector<node_report_row> node_rows() const override;

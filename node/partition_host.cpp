@@ -63,6 +63,7 @@ partition_host_status partition_host::status() const {
                           .holds_view = view_ != nullptr,
                           .engine = engine_,
                           .since = since_,
+                          .views_opened = views_opened_,
                           .views_set_aside = views_set_aside_,
                           .trouble = trouble_};
   if (journal_) {
@@ -191,7 +192,6 @@ void partition_host::lead() {
                         .journal = *journal_,
                         .may_exist = [view](std::string_view id) { return view->may_exist(id); },
                         .open_view = [view] { return view->open_view(); },
-                        .lives = [m = &options_.members](engine::incarnation i) { return m->lives(i); },
                         .on_broken = woken(&partition_host::broken_),
                         .on_deposed = woken(&partition_host::lost_)});
   {
@@ -199,10 +199,15 @@ void partition_host::lead() {
     engine_ = true;
   }
   set_role(partition_role::leading);
-  start_feed();
-  start_commands();
-  start_snapshots();
-  serve();
+  try {
+    start_feed();
+    start_commands();
+    start_snapshots();
+    serve();
+  } catch (const std::exception& e) {
+    const std::lock_guard lock(mutex_);
+    lost_ = e.what();
+  }
   give_up_leading();
 }
 
@@ -222,13 +227,6 @@ void partition_host::serve() {
     lost_ = "this node may not lead: " + std::string(broker::text(v));
     return;
   }
-}
-
-bool partition_host::others_live() const {
-  return options_.members.look([](const broker::ownership& o) {
-    return std::any_of(o.fold().nodes().begin(), o.fold().nodes().end(),
-                       [&](const auto& n) { return n.first != o.node() && n.second.may_lead(); });
-  });
 }
 
 void partition_host::give_up_leading() {
@@ -252,7 +250,8 @@ void partition_host::give_up_leading() {
   snapshotter.reset();
   outbox.reset();
   options_.system.leave(options_.number);
-  if (feed_ && lost.empty() && broken.empty()) feed_->stop(others_live() ? feed_grace_for_others : feed_grace_alone);
+  if (feed_ && lost.empty() && broken.empty())
+    feed_->stop(options_.members.has_others() ? feed_grace_for_others : feed_grace_alone);
   const bool released = broken.empty() && journal_->release();
   options_.log.write(lost.empty() && broken.empty() ? log_level::info : log_level::warn, "partition given up",
                      {{"partition", name_},
@@ -330,6 +329,7 @@ bool partition_host::open_view_file() {
   }
   const std::lock_guard lock(mutex_);
   view_ = std::move(opened);
+  ++views_opened_;
   return true;
 }
 

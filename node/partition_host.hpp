@@ -36,7 +36,7 @@ namespace pawl::node {
 
 struct partition_host_options {
   std::int32_t number = 0;
-  std::int32_t partitions = 1;  ///< of the namespace
+  std::int32_t partitions;  ///< of the namespace
   std::string name_space;
   broker::kafka_options client;
   store::embedded_options view;  ///< its directory is made
@@ -61,6 +61,7 @@ struct partition_host_status {
   std::optional<broker::feed_stats> feed{};
   std::optional<broker::snapshotter_stats> snapshots{};
   std::int64_t fed = -1;  ///< offset of the journal up to which the feed is published
+  std::uint64_t views_opened = 0;
   std::uint64_t views_set_aside = 0;
   std::string trouble{};
 };
@@ -92,7 +93,6 @@ class partition_host {
   void lead();
   void serve();
   void give_up_leading();
-  bool others_live() const;
   bool open();
   void close();
   bool open_view_file();
@@ -118,6 +118,7 @@ class partition_host {
   broker::partition_role role_ = broker::partition_role::standby;
   std::chrono::steady_clock::time_point since_{};
   bool engine_ = false;
+  std::uint64_t views_opened_ = 0;
   std::uint64_t views_set_aside_ = 0;
   std::string trouble_;
   std::unique_ptr<store::embedded_journal> view_;

@@ -223,6 +223,7 @@ append_result embedded_journal::state::write(const record& r, const log_position
     return out;
   }
   if (!db) return {append_status::unknown, file + " is closed after a failure and has not been reopened"};
+  if (position == nullptr && r.empty()) return {};
   try {
     begin.run();
   } catch (const sqlite_error& e) {

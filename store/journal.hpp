@@ -168,6 +168,7 @@ struct record {
   std::vector<heartbeat_row> heartbeats;
   std::vector<outcome_row> outcomes;
   outbox_changes outbox{};
+  bool empty() const { return runs.empty() && heartbeats.empty() && outcomes.empty() && outbox.empty(); }
 };
 
 enum class append_status : std::uint8_t {
@@ -190,6 +191,8 @@ class journal {
  public:
   virtual ~journal() = default;
   /// Blocks until `r` is durable or has failed. Never called again after anything but committed/refused until reopen().
+  /// An empty record is a barrier: committed, it proves that this journal's owner led all the time since the call.
+  /// Where there can be no other (the embedded form, whose directory is locked) it costs nothing.
   virtual append_result append(const record& r) = 0;
   /// Closes and opens anew, under a new reign. committed: may be appended to again.
   virtual append_result reopen() = 0;

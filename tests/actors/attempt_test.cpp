@@ -53,8 +53,8 @@ class attempts : public ::testing::Test {
     call.arguments = {encode(5)};
     auto slot = ledger->try_take({});
     EXPECT_TRUE(slot);
-    return std::make_shared<attempt>(attempt_id{key, 0, false, number}, std::move(call), attempt::watch{.timeout = 1s},
-                                     false, std::move(slot), table);
+    return std::make_shared<attempt>(attempt_id{key, {}, 0, false, number}, std::move(call),
+                                     attempt::watch{.timeout = 1s}, false, std::move(slot), table);
   }
   std::function<void(step_context&)> body;
   std::atomic<int> calls{0};

@@ -76,6 +76,7 @@ TEST_F(members, one_of_two_is_to_announce_and_the_other_takes_over_when_it_is_go
   const auto gone = std::chrono::steady_clock::now();
   first.m.reset();
   ASSERT_TRUE(eventually([&] { return second.announces(); }));
+  EXPECT_FALSE(second.m->has_others());
   const auto took = std::chrono::steady_clock::now() - gone;
   EXPECT_GE(took, 1'000ms) << "before the session was over";
   EXPECT_LE(took, 4'000ms);
@@ -91,6 +92,24 @@ TEST_F(members, who_is_leaving_is_not_placed_any_more) {
   first.m->beat_now();
   EXPECT_TRUE(eventually([&] { return second.announces() && first.m->consider(0, {}) == verdict::unfit; }, 2s))
       << "it is heard of at once, not after a session";
+}
+
+TEST_F(members, who_ends_says_once_more_what_it_leads) {
+  auto a = join("a", 11);
+  auto b = join("b", 22);
+  ASSERT_TRUE(eventually([&] { return live(*a) == 2 && live(*b) == 2 && a->announces() != b->announces(); }));
+  EXPECT_TRUE(a->m->has_others() && b->m->has_others());
+  auto& first = a->announces() ? *a : *b;
+  auto& second = a->announces() ? *b : *a;
+  const auto leader = [&] {
+    return second.m->look([](const ownership& o) { return std::string(o.fold().present_leader(0)); });
+  };
+  first.leads = true;
+  first.m->beat_now();
+  ASSERT_TRUE(eventually([&] { return !leader().empty(); }));
+  first.leads = false;  // and ends before the next heartbeat is due
+  first.m.reset();
+  EXPECT_TRUE(eventually([&] { return leader().empty(); }, 1s)) << "not only after a session";
 }
 
 TEST_F(members, a_copied_node_id_ends_the_older_process_and_names_the_clash) {

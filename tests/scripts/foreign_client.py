@@ -1,7 +1,8 @@
-#!/usr/bin/python3
+#!/ usr / bin / python3
 """A Kafka client that has nothing of pawl's: kafka-python, as Debian's python3-kafka has it. Reads one JSON object from
-standard input, {"bootstrap", "topic", "messages": [{"key", "value", "headers"}]} with key and value in base64 or null,
-produces the messages in order to partition 0, and prints their offsets as a JSON array. For the tests of this folder.
+standard input, {"bootstrap", "topic", "messages": [{"key", "value", "headers", "partition"}]} with key and value in
+base64 or null, produces the messages in order to their partitions (0 when there is none; null: as kafka-python has it by the
+key), and prints their offsets as a JSON array. For the tests of this folder.
 """
 import base64
 import json
@@ -17,7 +18,7 @@ def raw(text):
 def main():
     asked = json.load(sys.stdin)
     producer = KafkaProducer(bootstrap_servers=asked["bootstrap"].split(","), acks="all", linger_ms=5, max_request_size=9 << 20)
-    sent = [producer.send(asked["topic"], key=raw(m["key"]), value=raw(m["value"]), partition=0,
+    sent = [producer.send(asked["topic"], key=raw(m["key"]), value=raw(m["value"]), partition=m.get("partition", 0),
                           headers=[(name, value.encode()) for name, value in m.get("headers", [])]) for m in asked["messages"]]
     producer.flush(60)
     print(json.dumps([future.get(60).offset for future in sent]))

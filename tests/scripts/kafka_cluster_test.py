@@ -1,9 +1,12 @@
-#!/usr/bin/env python3
-# label: full
-# needs: bad_steps
-# timeout: 400
+#!/ usr / bin / env python3
+#label : full
+#needs : bad_steps
+#timeout : 400
 """Three nodes on a real Kafka: killed, stopped and continued, restarted one by one; every workflow goes on."""
+import base64
+import json
 import os
+import subprocess
 import tempfile
 import time
 import unittest
@@ -28,7 +31,7 @@ class ThreeNodes(unittest.TestCase):
     def test_partitions_are_shared_and_any_node_answers_for_all(self):
         with self.cluster() as c:
             c.start()
-            # A node that comes takes its share, once its views are warm.
+#A node that comes takes its share, once its views are warm.
             def shares():
                 leaders = list(c.settled().values())
                 return sorted(leaders.count(n) for n in c.nodes)
@@ -38,6 +41,37 @@ class ThreeNodes(unittest.TestCase):
             for k in range(12):
                 for n in c.nodes.values():
                     self.assertEqual(n.result(f"w-{k}", wait_ms=20000)[1].get("state"), "completed")
+            c.drain()
+            c.verified()
+
+    def produce(self, c, partition, *workflows):
+        """Starts, by a client that has nothing of pawl's."""
+        def raw(text):
+            return base64.b64encode(text.encode()).decode()
+        messages = [{
+  "key" : raw(w),
+          "value" : raw(json.dumps({"command" : "start", "type" : "sleeps", "input" : {"ms" : 1}})),
+                    "partition" : partition} for w in workflows]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "LD_PRELOAD"))}
+        done = subprocess.run(["/usr/bin/python3", os.path.join(os.path.dirname(os.path.abspath(__file__)), "foreign_client.py")],
+                              input=json.dumps({"bootstrap": self.kafka.bootstrap, "topic": c.name_space + ".commands", "messages": messages}),
+                              env=environment, capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_commands_of_any_client_reach_the_partition_that_they_belong_to(self):
+        with self.cluster() as c:
+            c.start()
+            c.settled()
+            right = [f"right-{k}" for k in range(12)]
+            wrong = [f"wrong-{k}" for k in range(12)]
+            self.produce(c, None, *right)
+            self.produce(c, 3, *wrong)  # most of them belong elsewhere
+            for w in [*right, *wrong]:
+                eventually(lambda w=w: c.any().show(w)[0] == 200, f"{w} is there")
+                c.completes(w)
+                self.assertEqual(c.kinds(w).count("run_started"), 1)
+            code, out, err = c.any().cli("-o", "json", "dlq", "list")
+            self.assertEqual((code, json.loads(out)["dead_letters"]), (0, []), out + err)
             c.drain()
             c.verified()
 
@@ -56,11 +90,11 @@ class ThreeNodes(unittest.TestCase):
             for w in [*long, *short, *after]:
                 c.completes(w)
             self.assertNotIn(victim, c.settled().values())
-            # What ran in the killed process was lost and tried again, once each.
+#What ran in the killed process was lost and tried again, once each.
             lost = [w for w in long if "attempt_lost" in c.kinds(w)]
             for w in lost:
                 self.assertEqual(c.kinds(w).count("attempt_started"), 2, c.kinds(w))
-            # It comes back and takes part.
+#It comes back and takes part.
             c.start(victim)
             eventually(lambda: victim in c.settled().values(), f"{victim} leads again")
             c.drain()
@@ -77,7 +111,7 @@ class ThreeNodes(unittest.TestCase):
             eventually(lambda: victim not in c.settled().values(), "others lead")
             during = [c.begin(f"during-{k}") for k in range(8)]
             c.resume(victim)
-            # Asked directly, it writes nothing that counts, and soon answers by asking the leaders.
+#Asked directly, it writes nothing that counts, and soon answers by asking the leaders.
             for k in range(8):
                 c.begin(f"zombie-{k}", node=c.nodes[victim])
             for w in [*during, *(f"zombie-{k}" for k in range(8))]:
