@@ -89,6 +89,8 @@ rd_kafka_t* make_client(rd_kafka_type_t type, const kafka_options& o, kafka_log_
   set(conf.get(), "socket.keepalive.enable", "true");
   set(conf.get(), "reconnect.backoff.max.ms", "1000");
   set(conf.get(), "allow.auto.create.topics", "false");
+  // Of five minutes, as it is by default, the new leader of a partition would be heard of too late.
+  set(conf.get(), "topic.metadata.refresh.interval.ms", "5000");
   for (const auto& [name, value] : o.properties) set(conf.get(), name.c_str(), value);
   for (const auto& [name, value] : ours) set(conf.get(), name, value);
   rd_kafka_conf_set_opaque(conf.get(), sink);

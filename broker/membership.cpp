@@ -19,6 +19,9 @@ constexpr auto read_wait = 20ms;
 constexpr auto metadata_wait = 5'000ms;
 constexpr auto longest_pause = 2'000ms;
 constexpr auto last_beat_wait = 500ms;
+/// Its own heartbeats come back every 300 ms; after so long without any message other clients are made, which ask for the
+/// brokers anew.
+constexpr auto longest_silence = 5'000ms;
 /// A heartbeat that is not in the log by then is of no use any more.
 constexpr auto useless_after = 2'000ms;
 constexpr auto between_warnings = 5'000ms;
@@ -48,6 +51,7 @@ struct membership::state {
   std::unique_ptr<kafka_producer> producer;
   bool fresh = true;  // the fold has read nothing
   steady::time_point next_beat{};
+  steady::time_point last_read{};
   steady::time_point told = steady::now() - between_warnings;
   bool told_replaced = false;
 
@@ -97,6 +101,8 @@ void membership::state::step() {
     read(*m);
     if (steady::now() >= next_beat) break;
   }
+  if (steady::now() - last_read > longest_silence)
+    throw std::runtime_error("nothing has come from " + options.topic + " for 5 s, not even this node's own heartbeats");
 }
 
 // From the oldest heartbeat that is kept, or from where reading was broken off. A topic that ends below that was made
@@ -116,7 +122,7 @@ void membership::state::begin() {
     }
     reader->seek(next);
   }
-  // Acknowledged by a fatal producer is nothing: another one then.
+  last_read = steady::now();
   producer = std::make_unique<kafka_producer>(options.client, kafka_producer::options{.give_up_after = useless_after});
 }
 
@@ -144,6 +150,7 @@ void membership::state::beat() {
 
 void membership::state::read(const kafka_message& m) {
   ++heard;
+  last_read = steady::now();
   heartbeat h;
   std::string wrong;
   if (!decode(m.value, h, wrong)) {

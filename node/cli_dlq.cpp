@@ -185,8 +185,7 @@ command_result drop(const cli_context& c, dead_letter_box& box, const dlq_args& 
 command_result care_for_dead_letters(const cli_context& c, const dlq_args& args) {
   const auto& settings = c.settings();
   if (settings.kafka.brokers.empty())
-    return cli_error{
-        exit_code::usage, "kafka.brokers is empty", "Name the brokers, such as --set kafka.brokers=host:9092", {}};
+    return no_brokers_error();
   try {
     dead_letter_box box(to_kafka_options(settings), to_topic_options(settings).name_space);
     switch (args.what) {
@@ -201,12 +200,7 @@ command_result care_for_dead_letters(const cli_context& c, const dlq_args& args)
     }
     return exit_code::usage;
   } catch (const broker::kafka_error& e) {
-    const bool away = e.advice() == broker::kafka_advice::again;
-    return cli_error{away ? exit_code::unavailable : exit_code::failed,
-                     config::printable(e.what()),
-                     away ? "See that the brokers of kafka.brokers are up and can be reached"
-                          : "`" + c.global.program + " topics check` says whether the topics are there",
-                     {}};
+    return to_cli_error(e, "`" + c.global.program + " topics check` says whether the topics are there");
   }
 }
 

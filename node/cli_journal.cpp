@@ -178,18 +178,12 @@ command_result check(const cli_context& c, broker::kafka_reader& reader) {
 command_result read_journal(const cli_context& c, const journal_args& args) {
   const auto& settings = c.settings();
   if (settings.kafka.brokers.empty())
-    return cli_error{
-        exit_code::usage, "kafka.brokers is empty", "Name the brokers, such as --set kafka.brokers=host:9092", {}};
+    return no_brokers_error();
   try {
     broker::kafka_reader reader(to_kafka_options(settings), settings.kafka.name_space + ".journal", args.partition);
     return args.what == journal_args::action::dump ? dump(c, reader, args) : check(c, reader);
   } catch (const broker::kafka_error& e) {
-    const bool away = e.advice() == broker::kafka_advice::again;
-    return cli_error{away ? exit_code::unavailable : exit_code::failed,
-                     config::printable(e.what()),
-                     away ? "See that the brokers of kafka.brokers are up and can be reached"
-                          : "`" + c.global.program + " topics check` says whether the topics are there",
-                     {}};
+    return to_cli_error(e, "`" + c.global.program + " topics check` says whether the topics are there");
   }
 }
 

@@ -38,18 +38,13 @@ command_result check(const cli_context& c, const broker::kafka_options& client, 
 command_result care_for_topics(const cli_context& c, const topics_args& args) {
   const auto& settings = c.settings();
   if (settings.kafka.brokers.empty())
-    return cli_error{
-        exit_code::usage, "kafka.brokers is empty", "Name the brokers, such as --set kafka.brokers=host:9092", {}};
+    return no_brokers_error();
   const auto client = to_kafka_options(settings);
   const auto topics = to_topic_options(settings);
   try {
     return args.what == topics_args::action::create ? create(c, client, topics) : check(c, client, topics);
   } catch (const broker::kafka_error& e) {
-    const bool away = e.advice() == broker::kafka_advice::again;
-    return cli_error{away ? exit_code::unavailable : exit_code::failed,
-                     config::printable(e.what()),
-                     away ? "See that the brokers of kafka.brokers are up and can be reached" : "",
-                     {}};
+    return to_cli_error(e);
   }
 }
 

@@ -56,6 +56,18 @@ broker::kafka_options to_kafka_options(const config::settings& s, std::function<
   return o;
 }
 
+cli_error to_cli_error(const broker::kafka_error& e, std::string mend) {
+  const bool away = e.advice() == broker::kafka_advice::again;
+  return {away ? exit_code::unavailable : exit_code::failed,
+          config::printable(e.what()),
+          away ? "See that the brokers of kafka.brokers are up and can be reached" : std::move(mend),
+          {}};
+}
+
+cli_error no_brokers_error() {
+  return {exit_code::usage, "kafka.brokers is empty", "Name the brokers, such as --set kafka.brokers=host:9092", {}};
+}
+
 broker::topic_options to_topic_options(const config::settings& s) {
   return {.name_space = s.kafka.name_space,
           .partitions = static_cast<std::int32_t>(s.kafka.partitions),

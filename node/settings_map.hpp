@@ -27,6 +27,10 @@ actors::node_options to_node_options(const config::settings& s);
 
 broker::kafka_options to_kafka_options(const config::settings& s,
                                        std::function<void(int severity, std::string_view text)> log = {});
+/// What the command line says of an error of Kafka. `mend`: of one that does not go away by itself.
+cli_error to_cli_error(const broker::kafka_error& e, std::string mend = {});
+/// What it says where kafka.brokers is empty.
+cli_error no_brokers_error();
 broker::topic_options to_topic_options(const config::settings& s);
 
 broker::snapshot_rules to_snapshot_rules(const config::settings& s);
