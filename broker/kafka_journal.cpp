@@ -22,7 +22,7 @@ using store::append_status;
 constexpr auto read_wait = 100ms;
 /// For so long at most the log is read before the caller is asked again.
 constexpr auto read_at_once = 200ms;
-constexpr auto metadata_wait = 10'000ms;
+constexpr auto metadata_wait = 5'000ms;
 /// Our announcement, or a record that the log says it has, comes within this, or the log cannot be read.
 constexpr auto own_record_wait = 30s;
 /// A view that catches up takes the changes of many records in one transaction, up to so many.

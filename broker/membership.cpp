@@ -19,8 +19,8 @@ constexpr auto read_wait = 20ms;
 constexpr auto metadata_wait = 5'000ms;
 constexpr auto longest_pause = 2'000ms;
 constexpr auto last_beat_wait = 500ms;
-/// Its own heartbeats come back every 300 ms; after so long without any message other clients are made, which ask for the
-/// brokers anew.
+/// Its own heartbeats come back every 300 ms; after so long without any message other clients are made, which ask for
+/// the brokers anew.
 constexpr auto longest_silence = 5'000ms;
 /// A heartbeat that is not in the log by then is of no use any more.
 constexpr auto useless_after = 2'000ms;
@@ -102,7 +102,8 @@ void membership::state::step() {
     if (steady::now() >= next_beat) break;
   }
   if (steady::now() - last_read > longest_silence)
-    throw std::runtime_error("nothing has come from " + options.topic + " for 5 s, not even this node's own heartbeats");
+    throw std::runtime_error("nothing has come from " + options.topic +
+                             " for 5 s, not even this node's own heartbeats");
 }
 
 // From the oldest heartbeat that is kept, or from where reading was broken off. A topic that ends below that was made

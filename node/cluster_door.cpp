@@ -304,10 +304,13 @@ bool cluster_door::state::ask(const partition_place& place, const api_request& r
 
 void cluster_door::state::forward(const partition_place& place, api_request request, respond_function respond) {
   if (stopping) return respond(to_response(stopping_problem()));
+  // Of its headers those that are about the request; the others, Host above all, are about this connection.
+  decltype(request.headers) kept{{forwarded_header, "1"}};
+  for (const char* name : {"idempotency-key", partition_header})
+    if (const auto it = request.headers.find(name); it != request.headers.end()) kept.insert(*it);
   // So that it can be named when its outcome is not known.
-  if (request.method == "POST" && !request.headers.contains("idempotency-key"))
-    request.headers["idempotency-key"] = random_id();
-  request.headers[forwarded_header] = "1";
+  if (request.method == "POST") kept.try_emplace("idempotency-key", random_id());
+  request.headers = std::move(kept);
   if (parameter(request.query, "follow") == "true")
     return forward_stream(place, std::move(request), std::move(respond));
   if (!ask(place, request, respond)) respond(to_response(too_many_forwards(place)));

@@ -52,6 +52,11 @@ void partition_host::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+bool partition_host::is_releasing() const {
+  const std::lock_guard lock(mutex_);
+  return releasing_;
+}
+
 bool partition_host::is_leading() const {
   const std::lock_guard lock(mutex_);
   return engine_;
@@ -118,7 +123,7 @@ void partition_host::run() {
   for (;;) {
     try {
       if (wait(0ms)) break;
-      if (!options_.members.should_follow(options_.number)) {
+      if (is_releasing() || !options_.members.should_follow(options_.number)) {
         close();
         if (wait(look_wait)) break;
         continue;
@@ -147,10 +152,7 @@ void partition_host::follow() {
   const bool near = s.end - s.position <= broker::close_enough;
   set_role(near ? partition_role::standby : partition_role::catching_up);
   if (any && !near) return;
-  {
-    const std::lock_guard lock(mutex_);
-    if (releasing_) return;
-  }
+  if (is_releasing()) return;
   if (options_.members.consider(options_.number, end()) == broker::verdict::announce) lead();
 }
 
@@ -269,10 +271,7 @@ void partition_host::give_up_leading() {
 
 broker::kafka_journal_options::again partition_host::lead_again() const {
   using again = broker::kafka_journal_options::again;
-  {
-    const std::lock_guard lock(mutex_);
-    if (releasing_) return again::no;
-  }
+  if (is_releasing()) return again::no;
   switch (options_.members.consider(options_.number, end())) {
     case broker::verdict::announce:
     case broker::verdict::leads:

@@ -75,7 +75,7 @@ class partition_host {
   partition_host(const partition_host&) = delete;
   partition_host& operator=(const partition_host&) = delete;
 
-  /// Gives the leadership up, if it has it, so that another node takes over at once, and does not take it again.
+  /// Gives the leadership up, if it has it, so that another node takes over at once, and holds nothing any more.
   /// Returns at once; see is_leading().
   void release();
   /// Ends it; a leadership is released.
@@ -88,6 +88,7 @@ class partition_host {
   std::unique_ptr<store::view> open_view() const;
 
  private:
+  bool is_releasing() const;
   void run();
   void follow();
   void lead();

@@ -10,7 +10,8 @@ declare -A node=()
 service=
 cleanup() {
   kill ${service:+"$service"} "${node[@]}" 2>/dev/null || true
-  # Kafka ends when its standard input does.
+  # The nodes need Kafka to end, and Kafka ends when its standard input does.
+  wait ${service:+"$service"} "${node[@]}" 2>/dev/null || true
   [[ -z "${KAFKA[1]:-}" ]] || exec {KAFKA[1]}>&-
   wait 2>/dev/null || true
   rm -rf "$work"

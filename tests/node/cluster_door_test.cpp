@@ -173,6 +173,8 @@ TEST_F(door, any_node_answers_for_every_workflow) {
       EXPECT_EQ(n->ask(path + "/result?wait_ms=30000").body["result"], "x 2EUR");
       EXPECT_GT(n->ask(path + "/history").body["events"].size(), 5U);
     }
+  // As from the command line, whose Host on the socket is "node": that is about its own connection.
+  EXPECT_EQ(a.ask("GET /v1/workflows/1-x", "", {{"host", "node"}, {"origin", "http://elsewhere"}}).status, 200);
   EXPECT_EQ(a.start("1-x"), 409) << "the leader's refusal comes back as it is";
   EXPECT_EQ(a.ask("GET /v1/workflows/1-nobody").status, 404);
   EXPECT_EQ(a.ask("POST /v1/workflows/1-x/cancel").status, 409);

@@ -140,5 +140,30 @@ class ThreeNodes(unittest.TestCase):
             c.verified()
 
 
+    def test_nodes_end_although_the_brokers_are_away(self):
+        with self.cluster() as c:
+            c.start()
+            c.settled()
+            for w in [c.begin(f"w-{k}") for k in range(8)]:
+                c.completes(w)
+            self.kafka.kill(1)
+            try:
+                asked = time.monotonic()
+                for n in c.nodes.values():
+                    n.process.terminate()
+                for n in c.nodes.values():
+                    n.process.wait(60)
+                self.assertLess(since(asked), 45, c.tail())
+            finally:
+                self.kafka.start(1)
+            # Nothing is lost: it goes on where it was.
+            c.start()
+            c.settled()
+            for k in range(8):
+                c.completes(f"w-{k}")
+            c.drain()
+            c.verified()
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
