@@ -194,15 +194,16 @@ class node {
   void take(const pawl::broker::incoming_command& m, pawl::broker::command_done done) {
     pawl::node::message_command read;
     if (pawl::node::read_message(m, types_, {}, read)) return done({.what = pawl::broker::command_verdict::kind::dead});
-    auto asked = waiting_.take(read.workflow_id);
+    const auto asked = std::make_shared<pawl::actors::command_request>(waiting_.take(read.workflow_id));
     pawl::actors::command_request r;
     r.workflow_id = std::move(read.workflow_id);
     r.command = std::move(read.command);
     r.closed_id = read.closed_id;
-    r.reply =
-        pawl::actors::owed_reply([done](const pawl::actors::command_reply& a) { done(pawl::node::verdict_on(a)); });
-    r.on_result = std::move(asked.on_result);
-    asked.reply = {};
+    r.reply = pawl::actors::owed_reply([done, asked](const pawl::actors::command_reply& answer) {
+      asked->reply.answer(answer);
+      done(pawl::node::verdict_on(answer));
+    });
+    r.on_result = std::move(asked->on_result);
     system_.submit(std::move(r));
   }
 
