@@ -161,11 +161,11 @@ struct cluster_door::state : std::enable_shared_from_this<cluster_door::state> {
   void for_workflow(const std::string& id, api_request request, respond_function respond);
   void start(api_request request, respond_function respond);
   void list(api_request request, respond_function respond);
-  void list_part(std::int32_t partition, const api_request& request, std::function<void(part)> then);
+  void list_part(std::int32_t partition, const api_request& request, const std::function<void(part)>& then);
   void here(std::int32_t partition, api_request request, respond_function respond);
   void stale(std::int32_t partition, api_request request, respond_function respond);
   void forward(const partition_place& place, api_request request, respond_function respond);
-  void forward_stream(const partition_place& place, api_request request, respond_function respond);
+  void forward_stream(const partition_place& place, const api_request& request, const respond_function& respond);
   bool ask(const partition_place& place, const api_request& request, std::function<void(api_response)> answer);
   bool is_led_by(const partition_place& place) const;
   void pass_on(const partition_place& place, const api_request& request, const line_sink& sink);
@@ -311,13 +311,13 @@ void cluster_door::state::forward(const partition_place& place, api_request requ
   // So that it can be named when its outcome is not known.
   if (request.method == "POST") kept.try_emplace("idempotency-key", random_id());
   request.headers = std::move(kept);
-  if (parameter(request.query, "follow") == "true")
-    return forward_stream(place, std::move(request), std::move(respond));
+  if (parameter(request.query, "follow") == "true") return forward_stream(place, request, respond);
   if (!ask(place, request, respond)) respond(to_response(too_many_forwards(place)));
 }
 
 // A run that is not there has to be told before the stream begins.
-void cluster_door::state::forward_stream(const partition_place& place, api_request request, respond_function respond) {
+void cluster_door::state::forward_stream(const partition_place& place, const api_request& request,
+                                         const respond_function& respond) {
   auto look = request;
   take_parameter(look.query, "follow");
   take_parameter(look.query, "from");
@@ -356,7 +356,7 @@ void cluster_door::state::pass_on(const partition_place& place, const api_reques
 // ---- all partitions
 
 void cluster_door::state::list_part(std::int32_t partition, const api_request& request,
-                                    std::function<void(part)> then) {
+                                    const std::function<void(part)>& then) {
   const auto place = options.places.place(partition);
   auto r = request;
   r.headers[partition_header] = std::to_string(partition);

@@ -87,7 +87,7 @@ class http_listener {
       if (ec) return accept_later();  // out of file descriptors, most likely: some connections must end first
       const bool full = hub_->connections >= hub_->options.max_connections;
       error_code ignored;
-      if (!local_) socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+      if (!local_) static_cast<void>(socket.set_option(asio::ip::tcp::no_delay(true), ignored));
       const auto session = std::make_shared<http_session>(std::move(socket), hub_, local_);
       if (full) {
         ++hub_->refused;
@@ -128,7 +128,9 @@ class http_listener {
 };
 
 struct http_server::state {
-  state(api& a, http_options o) : hub(std::make_shared<http_hub>(a, fitted(o))), work(asio::make_work_guard(hub->io)) {
+  state(api& a, http_options o)
+      : hub(std::make_shared<http_hub>(a, fitted(std::move(o)))),
+        work(asio::make_work_guard(hub->io)) {
     hub->on_room = [this] {
       for (auto& l : listeners) l.accept();
     };
@@ -185,7 +187,7 @@ void http_server::state::wait_for_sessions(std::chrono::steady_clock::time_point
   timer->async_wait([this, timer, deadline](error_code) { wait_for_sessions(deadline); });
 }
 
-http_server::http_server(api& a, http_options options) : state_(std::make_shared<state>(a, options)) {}
+http_server::http_server(api& a, http_options options) : state_(std::make_shared<state>(a, std::move(options))) {}
 
 http_server::~http_server() { stop(std::chrono::milliseconds(0)); }
 

@@ -31,7 +31,7 @@ class http_session;
 
 /// What sessions share with their server.
 struct http_hub {
-  http_hub(api& a, http_options o) : asked(a), options(o) {}
+  http_hub(api& a, http_options o) : asked(a), options(std::move(o)) {}
 
   api& asked;
   const http_options options;

@@ -1,4 +1,4 @@
-#!/ usr / bin / python3
+#!/usr/bin/python3
 """A Kafka client that has nothing of pawl's: kafka-python, as Debian's python3-kafka has it. Reads one JSON object from
 standard input, {"bootstrap", "topic", "messages": [{"key", "value", "headers", "partition"}]} with key and value in
 base64 or null, produces the messages in order to their partitions (0 when there is none; null: as kafka-python has it by the

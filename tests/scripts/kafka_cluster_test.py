@@ -1,7 +1,7 @@
-#!/ usr / bin / env python3
-#label : full
-#needs : bad_steps
-#timeout : 400
+#!/usr/bin/env python3
+# label: full
+# needs: bad_steps
+# timeout: 400
 """Three nodes on a real Kafka: killed, stopped and continued, restarted one by one; every workflow goes on."""
 import base64
 import json
@@ -31,7 +31,7 @@ class ThreeNodes(unittest.TestCase):
     def test_partitions_are_shared_and_any_node_answers_for_all(self):
         with self.cluster() as c:
             c.start()
-#A node that comes takes its share, once its views are warm.
+            # A node that comes takes its share, once its views are warm.
             def shares():
                 leaders = list(c.settled().values())
                 return sorted(leaders.count(n) for n in c.nodes)
@@ -48,10 +48,8 @@ class ThreeNodes(unittest.TestCase):
         """Starts, by a client that has nothing of pawl's."""
         def raw(text):
             return base64.b64encode(text.encode()).decode()
-        messages = [{
-  "key" : raw(w),
-          "value" : raw(json.dumps({"command" : "start", "type" : "sleeps", "input" : {"ms" : 1}})),
-                    "partition" : partition} for w in workflows]
+        messages = [{"key": raw(w), "value": raw(json.dumps({"command": "start", "type": "sleeps", "input": {"ms": 1}})),
+                     "partition": partition} for w in workflows]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "LD_PRELOAD"))}
         done = subprocess.run(["/usr/bin/python3", os.path.join(os.path.dirname(os.path.abspath(__file__)), "foreign_client.py")],
                               input=json.dumps({"bootstrap": self.kafka.bootstrap, "topic": c.name_space + ".commands", "messages": messages}),
@@ -90,11 +88,11 @@ class ThreeNodes(unittest.TestCase):
             for w in [*long, *short, *after]:
                 c.completes(w)
             self.assertNotIn(victim, c.settled().values())
-#What ran in the killed process was lost and tried again, once each.
+            # What ran in the killed process was lost and tried again, once each.
             lost = [w for w in long if "attempt_lost" in c.kinds(w)]
             for w in lost:
                 self.assertEqual(c.kinds(w).count("attempt_started"), 2, c.kinds(w))
-#It comes back and takes part.
+            # It comes back and takes part.
             c.start(victim)
             eventually(lambda: victim in c.settled().values(), f"{victim} leads again")
             c.drain()
@@ -111,7 +109,7 @@ class ThreeNodes(unittest.TestCase):
             eventually(lambda: victim not in c.settled().values(), "others lead")
             during = [c.begin(f"during-{k}") for k in range(8)]
             c.resume(victim)
-#Asked directly, it writes nothing that counts, and soon answers by asking the leaders.
+            # Asked directly, it writes nothing that counts, and soon answers by asking the leaders.
             for k in range(8):
                 c.begin(f"zombie-{k}", node=c.nodes[victim])
             for w in [*during, *(f"zombie-{k}" for k in range(8))]:

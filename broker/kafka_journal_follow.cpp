@@ -1,0 +1,226 @@
+// The journal of a partition while it is read: into the fold, and from there into the view.
+#include <algorithm>
+#include <stdexcept>
+
+#include "broker/kafka_journal_state.hpp"
+
+namespace pawl::broker {
+
+namespace {
+
+using namespace std::chrono_literals;
+using store::append_status;
+
+/// For so long at most the log is read before the caller is asked again.
+constexpr auto read_at_once = 200ms;
+constexpr auto metadata_wait = 5'000ms;
+/// A view that catches up takes the changes of many records in one transaction, up to so many.
+constexpr std::size_t changes_at_once = 4096;
+/// A view that was read anew and still does not fit is read again so often.
+constexpr int most_rebuilds = 3;
+
+void append_to(store::outbox_changes& all, store::outbox_changes&& more) {
+  const auto move_all = [](auto& into, auto& from) { std::move(from.begin(), from.end(), std::back_inserter(into)); };
+  move_all(all.messages, more.messages);
+  move_all(all.acknowledged, more.acknowledged);
+  move_all(all.received, more.received);
+}
+
+/// The log is not what the view was made from.
+struct diverged : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace
+
+bool kafka_journal::state::follow(std::chrono::milliseconds wait) {
+  try {
+    if (!begun) begin();
+    const bool read = read_on(wait);
+    if (read) rebuilds = 0;
+    return read;
+  } catch (const diverged& d) {
+    begun = false;
+    warn(std::string("the view does not fit the log and is read anew: ") + d.what());
+    {
+      const std::lock_guard lock(mutex);
+      ++counts.rebuilt;
+    }
+    if (const auto r = view.clear(); r.status != append_status::committed) throw store::store_error(r.message);
+    if (++rebuilds > most_rebuilds) throw store::store_error(name + ": the log changes while it is read");
+    return true;
+  } catch (...) {
+    begun = false;
+    throw;
+  }
+}
+
+// The fold goes on from where the view stands.
+void kafka_journal::state::begin() {
+  tail.stop();
+  const auto log = reader.offsets(metadata_wait);
+  restore(log);
+  start_from_view(log);
+  log_end = log.end;
+  began_at = fence.next_offset();
+  reader.seek(began_at);
+  begun = true;
+  show_position();
+}
+
+bool kafka_journal::state::read_on(std::chrono::milliseconds wait) {
+  const auto* m = reader.next(wait);
+  const bool any = m != nullptr;
+  const auto until = std::chrono::steady_clock::now() + read_at_once;
+  while (m != nullptr) {
+    read_message(*m);
+    if (pending.runs.size() + pending.outcomes.size() + pending.heartbeats.size() + pending.outbox.messages.size() >=
+        changes_at_once)
+      hand_to_view();
+    if (std::chrono::steady_clock::now() > until) break;
+    m = reader.next(0ms);
+  }
+  hand_to_view();
+  log_end = std::max({log_end, reader.known_end(), fence.next_offset()});
+  show_position();
+  tell_progress();
+  return any;
+}
+
+void kafka_journal::state::show_position() {
+  const std::lock_guard lock(mutex);
+  counts.position = fence.next_offset();
+  counts.end = std::max(log_end, counts.position);
+  counts.epoch = fence.folded().epoch;
+  counts.released = fence.folded().released;
+  if (counts.position >= log_end) counts.at_end = std::chrono::steady_clock::now();
+}
+
+void kafka_journal::state::tell_progress() {
+  const auto now = std::chrono::steady_clock::now();
+  if (!options.progress || fence.next_offset() >= log_end || now - told < 100ms) return;
+  told = now;
+  options.progress({.offset = fence.next_offset(), .from = began_at, .end = log_end, .anew = from_nothing});
+}
+
+// A view that is missing, or from which the log does not go on any more, starts from a snapshot, if there is one.
+void kafka_journal::state::restore(const kafka_reader::range& log) {
+  if (options.snapshots == nullptr) return;
+  if (const auto p = view.position(); p && p->at.offset + 1 >= log.first) return;
+  const store::snapshot_source source{.topic = options.topic,
+                                      .partition = options.partition,
+                                      .misfit = [&](const auto& p) { return misfit(reader, log, p); },
+                                      .warn = [this](const std::string& text) { warn(text); }};
+  const auto show = [&](const store::restore_progress& p) {
+    if (options.progress) options.progress({.offset = 0, .from = 0, .end = log.end, .anew = true, .snapshot = p});
+  };
+  if (!store::restore_view(*options.snapshots, source, view, show)) return;
+  const std::lock_guard lock(mutex);
+  ++counts.restored;
+}
+
+void kafka_journal::state::start_from_view(const kafka_reader::range& log) {
+  pending = {};
+  pending_position.reset();
+  const auto p = view.position();
+  if (!p) {
+    if (log.first > 0)
+      throw store::store_error(
+          name + " begins at offset " + std::to_string(log.first) + ", and there is no view that reaches as far, " +
+          (options.snapshots ? "nor a snapshot that is good and fits in " + options.snapshots->where()
+                             : std::string("and kafka.snapshot_dir is not set")) +
+          ": restore the data directory of a node that had it");
+    fence = broker::fence();
+    commands = -1;
+    feed = {};
+    from_nothing = true;
+    return;
+  }
+  if (const auto why = misfit(reader, log, *p); !why.empty()) throw diverged(why);
+  fence = broker::fence({.epoch = p->at.epoch, .reign = p->at.reign, .seq = p->at.seq, .released = p->at.released},
+                        p->at.offset + 1);
+  commands = p->commands;
+  feed = p->feed;
+  from_nothing = false;
+}
+
+// Up to where the log ends now.
+void kafka_journal::state::catch_up() {
+  const auto end = reader.offsets(metadata_wait).end;
+  auto deadline = std::chrono::steady_clock::now() + own_record_wait;
+  while (!begun || fence.next_offset() < end) {
+    if (follow(journal_read_wait)) {
+      deadline = std::chrono::steady_clock::now() + own_record_wait;
+    } else if (std::chrono::steady_clock::now() > deadline) {
+      throw store::store_error(name + " cannot be read beyond offset " + std::to_string(fence.next_offset()) +
+                               "; see that the brokers are there and that this node may read the topic");
+    }
+  }
+}
+
+// One message of the log: folded, and kept for the view if it counts.
+void kafka_journal::state::read_message(const kafka_message& m) {
+  if (m.offset != fence.next_offset())
+    throw store::store_error(
+        name + ": offsets " + std::to_string(fence.next_offset()) + " to " + std::to_string(m.offset - 1) +
+        " are missing in the log: a topic of the journal must not be compacted or trimmed by others");
+  journal_record record;
+  std::string wrong;
+  const auto r = decode(m.value, record, wrong);
+  if (r == readable::newer) throw store::store_error(name + ": offset " + std::to_string(m.offset) + " is " + wrong);
+  if (r == readable::garbage) {
+    fence.skip(m.offset);
+    warn("offset " + std::to_string(m.offset) + " is skipped, as no record of ours: " + wrong);
+    const std::lock_guard lock(mutex);
+    ++counts.garbage;
+    return;
+  }
+  // Who writes under an epoch has read its own announcement below; if we have not, we were in another log.
+  const auto& f = fence.folded();
+  if (record.stamp.kind != record_kind::announcement &&
+      (record.stamp.epoch > f.epoch || (record.stamp.epoch == f.epoch && record.stamp.reign != f.reign)))
+    throw diverged("offset " + std::to_string(m.offset) + " is of epoch " + std::to_string(record.stamp.epoch) +
+                   ", whose announcement was not there");
+  if (!fence.read(m.offset, record.stamp)) {
+    const std::lock_guard lock(mutex);
+    ++counts.skipped;
+    return;
+  }
+  if (record.stamp.kind == record_kind::announcement)
+    other = record.announced.incarnation == options.who.incarnation
+                ? ""
+                : "node " + record.announced.node_id + " leads it under epoch " + std::to_string(record.stamp.epoch);
+  if (record.stamp.kind == record_kind::batch) {
+    commands = std::max(commands, record.batch.position);
+    feed = record.batch.feed;
+    auto& changes = record.batch.changes;
+    // The view takes a record's heartbeats before its changes: those of a later record must not overtake earlier ones.
+    if (!changes.heartbeats.empty()) hand_to_view();
+    std::move(changes.runs.begin(), changes.runs.end(), std::back_inserter(pending.runs));
+    std::move(changes.heartbeats.begin(), changes.heartbeats.end(), std::back_inserter(pending.heartbeats));
+    std::move(changes.outcomes.begin(), changes.outcomes.end(), std::back_inserter(pending.outcomes));
+    append_to(pending.outbox, std::move(changes.outbox));
+  }
+  pending_position = position_at(m.offset, record.crc);
+}
+
+store::log_position kafka_journal::state::position_at(std::int64_t offset, std::uint32_t crc) const {
+  const auto& f = fence.folded();
+  return {.at = {.offset = offset, .epoch = f.epoch, .reign = f.reign, .seq = f.seq, .released = f.released},
+          .crc = crc,
+          .commands = commands,
+          .feed = feed};
+}
+
+void kafka_journal::state::hand_to_view() {
+  if (!pending_position) return;
+  const auto r = view.append(pending, *pending_position);
+  if (r.status == append_status::refused)
+    throw diverged("the records up to offset " + std::to_string(pending_position->at.offset) +
+                   " contradict it: " + r.message);
+  if (r.status != append_status::committed) throw store::store_error(r.message);
+  pending = {};
+  pending_position.reset();
+}
+
+}  // namespace pawl::broker
