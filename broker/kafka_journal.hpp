@@ -26,6 +26,13 @@ namespace pawl::broker {
 
 class outbox_desk;
 
+/// It is the view that has failed: nothing can be read into it until it is opened again.
+class view_failed : public store::store_error {
+ public:
+  view_failed(const std::string& what, bool is_damaged) : store_error(what), damaged(is_damaged) {}
+  const bool damaged;  ///< it will fail again: it is to be built anew
+};
+
 /// A view is being read from the log.
 struct catch_up_progress {
   std::int64_t offset = 0;
@@ -53,6 +60,7 @@ struct kafka_journal_options {
   /// Where the partition's snapshots are; must outlive the journal. Null: none, and what was trimmed is gone.
   store::snapshot_store* snapshots = nullptr;
   std::function<void(const std::string& event)> warn{};  ///< what a person should know; any thread
+  std::function<void(const std::string& event)> told{};  ///< what is worth a line in the log
   std::function<void(const catch_up_progress&)> progress{};  ///< about every 100 ms while there is much to read
 };
 
@@ -86,7 +94,7 @@ class kafka_journal final : public store::journal {
   /// Brings the view along: waits at most `wait` for something to read, reads what is there for some 200 ms, and
   /// returns; true: something was read. A view that does not fit the log is read anew, from a snapshot where there is
   /// one that fits: then it takes as long as that takes. After having led, and after an
-  /// exception, it goes on from where the view stands. Throws kafka_error and store::store_error.
+  /// exception, it goes on from where the view stands. Throws kafka_error, view_failed and store::store_error.
   bool follow(std::chrono::milliseconds wait);
   /// Appends an announcement and reads on until it is there. False: another one was accepted before ours, or instead.
   /// Throws as follow(), which is to be called next then.

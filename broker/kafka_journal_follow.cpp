@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "broker/kafka_journal_state.hpp"
+#include "broker/ownership.hpp"
 
 namespace pawl::broker {
 
@@ -46,7 +47,8 @@ bool kafka_journal::state::follow(std::chrono::milliseconds wait) {
       const std::lock_guard lock(mutex);
       ++counts.rebuilt;
     }
-    if (const auto r = view.clear(); r.status != append_status::committed) throw store::store_error(r.message);
+    if (const auto r = view.clear(); r.status != append_status::committed)
+      throw view_failed(r.message, r.status == append_status::broken);
     if (++rebuilds > most_rebuilds) throw store::store_error(name + ": the log changes while it is read");
     return true;
   } catch (...) {
@@ -63,6 +65,7 @@ void kafka_journal::state::begin() {
   start_from_view(log);
   log_end = log.end;
   began_at = fence.next_offset();
+  caught_up = false;
   reader.seek(began_at);
   begun = true;
   show_position();
@@ -98,7 +101,10 @@ void kafka_journal::state::show_position() {
 
 void kafka_journal::state::tell_progress() {
   const auto now = std::chrono::steady_clock::now();
-  if (!options.progress || fence.next_offset() >= log_end || now - told < 100ms) return;
+  const auto left = log_end - fence.next_offset();
+  // Of a view that has once been at the end only what is worth waiting for.
+  caught_up = caught_up || left <= 0;
+  if (!options.progress || left <= (caught_up ? close_enough : 0) || now - told < 100ms) return;
   told = now;
   options.progress({.offset = fence.next_offset(), .from = began_at, .end = log_end, .anew = from_nothing});
 }
@@ -115,6 +121,9 @@ void kafka_journal::state::restore(const kafka_reader::range& log) {
     if (options.progress) options.progress({.offset = 0, .from = 0, .end = log.end, .anew = true, .snapshot = p});
   };
   if (!store::restore_view(*options.snapshots, source, view, show)) return;
+  if (options.told)
+    options.told("the view starts from the snapshot at offset " + std::to_string(view.position()->at.offset) +
+                 "; the log begins at " + std::to_string(log.first));
   const std::lock_guard lock(mutex);
   ++counts.restored;
 }
@@ -218,7 +227,7 @@ void kafka_journal::state::hand_to_view() {
   if (r.status == append_status::refused)
     throw diverged("the records up to offset " + std::to_string(pending_position->at.offset) +
                    " contradict it: " + r.message);
-  if (r.status != append_status::committed) throw store::store_error(r.message);
+  if (r.status != append_status::committed) throw view_failed(r.message, r.status == append_status::broken);
   pending = {};
   pending_position.reset();
 }

@@ -74,6 +74,7 @@ struct kafka_journal::state {
   std::string other;          // who else has announced itself since we led
   bool from_nothing = false;  // the view was empty when it began to catch up
   std::int64_t began_at = 0;  // where it began
+  bool caught_up = false;     // it has been at the end since
   int rebuilds = 0;           // in a row
   std::chrono::steady_clock::time_point told{};
 

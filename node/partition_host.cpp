@@ -119,7 +119,7 @@ void partition_host::set_role(partition_role role) {
 // ---- the life of it
 
 void partition_host::run() {
-  auto pause = first_pause;
+  std::chrono::milliseconds pause = first_pause;
   for (;;) {
     try {
       if (wait(0ms)) break;
@@ -133,17 +133,28 @@ void partition_host::run() {
       pause = first_pause;
       const std::lock_guard lock(mutex_);
       trouble_.clear();
+    } catch (const broker::view_failed& e) {
+      if (e.damaged)
+        set_aside(e.what());
+      else
+        close();
+      if (trying_again(e.what(), pause)) break;
     } catch (const std::exception& e) {
-      {
-        const std::lock_guard lock(mutex_);
-        trouble_ = e.what();
-      }
-      warner("a partition cannot be followed, trying again")(e.what());
-      if (wait(pause)) break;
-      pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
+      if (trying_again(e.what(), pause)) break;
     }
   }
   close();
+}
+
+// Longer and longer between one try and the next. True: it is to stop.
+bool partition_host::trying_again(const char* trouble, std::chrono::milliseconds& pause) {
+  {
+    const std::lock_guard lock(mutex_);
+    trouble_ = trouble;
+  }
+  warner("a partition cannot be followed, trying again")(trouble);
+  const auto waited = std::exchange(pause, std::min<std::chrono::milliseconds>(pause * 2, longest_pause));
+  return wait(waited);
 }
 
 void partition_host::follow() {
@@ -302,6 +313,9 @@ bool partition_host::open() {
   o.lead_again = [this] { return lead_again(); };
   o.snapshots = options_.snapshots;
   o.warn = warner("journal");
+  o.told = [log = options_.log, name = name_](const std::string& text) {
+    log.write(log_level::info, "journal", {{"partition", name}, {"text", text}});
+  };
   o.progress = [log = options_.log, name = name_](const broker::catch_up_progress& p) {
     const auto all = std::max<std::int64_t>(1, p.end - p.from);
     log.write(log_level::info, p.anew ? "building the view anew" : "catching up",

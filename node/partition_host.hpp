@@ -90,6 +90,7 @@ class partition_host {
  private:
   bool is_releasing() const;
   void run();
+  bool trying_again(const char* trouble, std::chrono::milliseconds& pause);
   void follow();
   void lead();
   void serve();

@@ -4,9 +4,9 @@ python3-kafka and python3-msgpack have them), folds it, and checks what must hol
 
     journal_reader.py BOOTSTRAP NAMESPACE [--feed]
 
-Prints one JSON object: {"partitions": {"0": {"records", "counted", "skipped", "garbage", "epoch", "leaders", "position"}},
-"runs": {workflow id: [state of run 1, ...]}, "where": {workflow id: partition}, "outcomes": how many, "findings": [what is wrong]}. With --feed the topic of
-events is read too and held against it: every event is there, and each run's are in order for who drops repeats."""
+Prints one JSON object: {"partitions": {"0": {"records", "counted", "skipped", "garbage", "epoch", "leaders", "position", "first"}},
+"runs": {workflow id: [state of run 1, ...]}, "where": {workflow id: partition}, "outcomes": how many, "findings": [what is wrong]}.
+With --feed the topic of events is read too and held against it (feed_reader.py). cluster_checker.py asks for more."""
 import argparse
 import json
 import zlib
@@ -14,11 +14,10 @@ import zlib
 import msgpack
 from kafka import KafkaConsumer, TopicPartition
 
+from run_laws import KINDS, History
+
 ANNOUNCEMENT, BATCH, RELEASE, BARRIER = 1, 2, 3, 4
-STARTED, COMPLETED_ATTEMPT, SKIPPED, COMPENSATION = 1, 4, 11, 14
-ENDS = {20: "completed", 21: "failed", 22: "cancelled", 23: "killed"}
-CLOSES_STEP = {COMPLETED_ATTEMPT, 5, 6, 7, 8, 10, SKIPPED}
-STEP, UNDO, COMMAND, ORDER = 0, 1, 2, 9
+STEP, COMMAND, ORDER = 0, 2, 9
 
 
 def messages(bootstrap, topic, partition=None):
@@ -42,11 +41,12 @@ def messages(bootstrap, topic, partition=None):
 
 class Run:
     def __init__(self, created):
-        self.workflow, self.number, high, low, serial = created[0], created[1], created[2], created[3], created[4]
+        self.workflow, self.number, high, low, serial = created[:5]
         self.uid = f"{high:016x}{low:016x}-{serial}"
-        self.started_by = created[8]
-        self.events, self.state, self.commands = 0, "open", []
-        self.done, self.closed_at, self.undone, self.order = {}, {}, [], None
+        self.type = created[5]
+        self.names = {}  # of steps, by number
+        self.history = History(f"{self.workflow} run {self.number}")
+        self.events = []  # (seq, kind), for who holds another telling against it
 
 
 class Partition:
@@ -54,12 +54,19 @@ class Partition:
 
     def __init__(self, number):
         self.number = number
-        self.next, self.known = None, False
+        self.first, self.next, self.known = None, None, False
         self.epoch, self.reign, self.seq, self.released = 0, None, 0, False
         self.records = self.counted = self.skipped = self.garbage = 0
-        self.leaders, self.position, self.at = [], -1, 0
-        self.runs, self.outcomes, self.given, self.received = {}, {}, {}, {}
+        self.leaders, self.position = [], -1
+        self.at = self.floor = 0  # times: of the newest event; and when the present leader announced itself
+        self.runs, self.newest = {}, {}  # by run key; the newest of a workflow id
+        self.outcomes, self.given, self.received = {}, {}, {}
         self.findings = []
+
+    @property
+    def whole(self):
+        """It begins where the journal began; false: it was trimmed, and what is below is not known."""
+        return self.first in (None, 0)
 
     def wrong(self, offset, text):
         self.findings.append(f"partition {self.number} offset {offset}: {text}")
@@ -67,7 +74,7 @@ class Partition:
     def read(self, m):
         self.records += 1
         if self.next is None:
-            self.known = m.offset == 0
+            self.first, self.known = m.offset, m.offset == 0
         elif m.offset != self.next:
             self.wrong(m.offset, f"offsets from {self.next} on are missing")
         self.next = m.offset + 1
@@ -92,6 +99,7 @@ class Partition:
             if epoch <= self.epoch:
                 return False
             self.epoch, self.reign, self.seq, self.released, self.known = epoch, reign, 0, False, True
+            self.floor = self.at
             return True
         if not self.known or (epoch, reign, seq) != (self.epoch, self.reign, self.seq + 1) or self.released:
             return False
@@ -105,12 +113,12 @@ class Partition:
         self.position = max(self.position, position)
         for change in runs:
             self.change(offset, *change[:5])
-        for workflow, command, *_ in outcomes:
+        for workflow, command, result, seq, *_ in outcomes:
             if (workflow, command) in self.outcomes:
                 self.wrong(offset, f"command {command} of {workflow} has a second outcome")
-            self.outcomes[workflow, command] = offset
+            self.outcomes[workflow, command] = (result, seq)
         for to, number, _ in outbox:
-            if number != self.given.get(to, 0) + 1:
+            if number != self.given.get(to, 0 if self.whole else number - 1) + 1:
                 self.wrong(offset, f"message {number} to {to} follows {self.given.get(to, 0)}")
             self.given[to] = number
         for from_, number, *_, state in received:
@@ -122,101 +130,94 @@ class Partition:
         if created is not None:
             if key in self.runs:
                 self.wrong(offset, f"run {key} is created twice")
-            self.runs[key] = Run(created)
-            for other in self.runs.values():
-                if other is not self.runs[key] and other.workflow == created[0] and (other.state == "open" or other.number >= created[1]):
-                    self.wrong(offset, f"run {created[1]} of {created[0]} begins beside run {other.number}")
+            run = self.runs[key] = Run(created)
+            other = self.newest.get(run.workflow)
+            if other and (other.history.state == "open" or other.number >= run.number):
+                self.wrong(offset, f"run {run.number} of {run.workflow} begins beside run {other.number}")
+            self.newest[run.workflow] = run
         run = self.runs.get(key)
         if run is None:
-            self.wrong(offset, f"run {key} was never created")
+            if self.whole:
+                self.wrong(offset, f"run {key} was never created")
             return
         for event in events:
             self.event(offset, run, *event[:7])
-        if run.events != last:
-            self.wrong(offset, f"{run.workflow} ends at {run.events}, not at {last}")
+        if run.history.seq != last:
+            self.wrong(offset, f"{run.workflow} ends at {run.history.seq}, not at {last}")
 
     def event(self, offset, run, seq, at, kind, step, attempt, undo, body):
-        name = f"event {seq} of {run.workflow} run {run.number}"
         facts = msgpack.unpackb(body, strict_map_key=False) if body else {}
-        if seq != run.events + 1:
-            self.wrong(offset, f"{name} follows event {run.events}")
-        if (kind == STARTED) != (seq == 1):
-            self.wrong(offset, f"{name} is of kind {kind}")
-        if run.state != "open":
-            self.wrong(offset, f"{name} follows the end")
-        if at < self.at:
-            self.wrong(offset, f"{name} is older than one before it")
-        self.at, run.events = max(self.at, at), seq
-        if COMMAND in facts:
-            if facts[COMMAND] in run.commands:
-                self.wrong(offset, f"{name}: command {facts[COMMAND]} is applied twice")
-            run.commands.append(facts[COMMAND])
-        if kind in ENDS:
-            run.state = ENDS[kind]
-        of = (facts.get(STEP), undo)
-        if kind in (COMPLETED_ATTEMPT, SKIPPED) and of in run.done:
-            self.wrong(offset, f"{name}: {'the undo of ' if undo else ''}{step} is completed twice")
-        if kind in (COMPLETED_ATTEMPT, SKIPPED):
-            run.done[of] = seq
-        if kind in CLOSES_STEP and not undo:
-            run.closed_at[facts.get(STEP)] = seq
-        if kind == COMPENSATION:
-            run.order = list(facts[ORDER])
-            closed = [run.closed_at.get(s, 0) for s in run.order]
-            if closed != sorted(closed, reverse=True):
-                self.wrong(offset, f"{name}: the order {run.order} is not the reverse of the closing")
-        if kind == 3 and undo and (not run.undone or run.undone[-1] != facts[STEP]):
-            run.undone.append(facts[STEP])
-            if run.order is None or run.undone != run.order[: len(run.undone)]:
-                self.wrong(offset, f"{name}: undone so far {run.undone}, to be {run.order}")
+        if STEP in facts and step:
+            run.names[facts[STEP]] = step
+        if at < self.floor:
+            self.wrong(offset, f"event {seq} of {run.workflow} is {self.floor - at} us older than what its leader found on record")
+        self.at = max(self.at, at)
+        word = KINDS.get(kind, f"kind {kind}")
+        order = [run.names.get(s, f"#{s}") for s in facts.get(ORDER, [])]
+        for text in run.history.add(seq, at, word, step, attempt, undo, facts.get(COMMAND), order):
+            self.wrong(offset, text)
+        run.events.append((seq, word))
 
     def summary(self):
-        return {"records": self.records, "counted": self.counted, "skipped": self.skipped, "garbage": self.garbage,
+        return {"records": self.records, "counted": self.counted, "skipped": self.skipped, "garbage": self.garbage, "first": self.first,
                 "epoch": self.epoch, "leaders": self.leaders, "position": self.position}
 
 
-def check_feed(bootstrap, name_space, partitions):
-    """What is wrong with the feed, held against the journal."""
-    last, findings = {}, []
-    for _, m in messages(bootstrap, name_space + ".events"):
-        headers = {name: value.decode() for name, value in m.headers}
-        uid, seq = headers["ce_id"].rsplit("/", 1)
-        seq = int(seq)
-        if seq > last.get(uid, 0) + 1:
-            findings.append(f"feed: event {seq} of {uid} follows event {last.get(uid, 0)}")
-        last[uid] = max(seq, last.get(uid, 0))
-    for p in partitions:
-        for run in p.runs.values():
-            if last.pop(run.uid, 0) != run.events:
-                findings.append(f"feed: {run.workflow} run {run.number} is not there up to event {run.events}")
-    return findings + [f"feed: run {uid} is not in the journal" for uid in last]
+class Journal:
+    """All partitions of it."""
+
+    def __init__(self, found=()):
+        self.partitions = {}
+        for number, m in found:
+            self.read(number, m)
+
+    def read(self, number, m):
+        self.partitions.setdefault(number, Partition(number)).read(m)
+
+    def runs(self):
+        for p in self.partitions.values():
+            yield from p.runs.values()
+
+    def findings(self):
+        out = [f for p in self.partitions.values() for f in p.findings]
+        where, numbers = {}, {}
+        for p in self.partitions.values():
+            for run in p.runs.values():
+                numbers.setdefault(run.workflow, []).append(run.number)
+                if where.setdefault(run.workflow, p.number) != p.number:
+                    out.append(f"{run.workflow} is in partitions {where[run.workflow]} and {p.number}")
+        whole = all(p.whole for p in self.partitions.values())
+        for workflow, found in numbers.items():
+            found.sort()
+            if found != list(range(1 if whole else found[0], found[0] + len(found))):
+                out.append(f"the runs of {workflow} are {found}")
+        return out
+
+    def summary(self):
+        runs = {}
+        for run in self.runs():
+            runs.setdefault(run.workflow, {})[run.number] = run.history.state
+        return {"partitions": {str(n): p.summary() for n, p in self.partitions.items()},
+                "runs": {workflow: [states[n] for n in sorted(states)] for workflow, states in runs.items()},
+                "where": {run.workflow: p.number for p in self.partitions.values() for run in p.runs.values()},
+                "outcomes": sum(len(p.outcomes) for p in self.partitions.values())}
 
 
-def read(bootstrap, name_space, feed=False):
-    partitions = {}
-    for number, m in messages(bootstrap, name_space + ".journal"):
-        partitions.setdefault(number, Partition(number)).read(m)
-    findings = [f for p in partitions.values() for f in p.findings]
-    runs, where = {}, {}
-    for p in partitions.values():
-        for run in p.runs.values():
-            runs.setdefault(run.workflow, {})[run.number] = run.state
-            if where.setdefault(run.workflow, p.number) != p.number:
-                findings.append(f"{run.workflow} is in partitions {where[run.workflow]} and {p.number}")
-    for workflow, numbers in runs.items():
-        if sorted(numbers) != list(range(1, len(numbers) + 1)):
-            findings.append(f"the runs of {workflow} are {sorted(numbers)}")
-    if feed:
-        findings += check_feed(bootstrap, name_space, partitions.values())
-    return {"partitions": {str(n): p.summary() for n, p in partitions.items()},
-            "runs": {workflow: [numbers[n] for n in sorted(numbers)] for workflow, numbers in runs.items()},
-            "where": where, "outcomes": sum(len(p.outcomes) for p in partitions.values()), "findings": findings}
-
-
-if __name__ == "__main__":
+def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("bootstrap")
     parser.add_argument("namespace")
     parser.add_argument("--feed", action="store_true")
     given = parser.parse_args()
-    print(json.dumps(read(given.bootstrap, given.namespace, given.feed)))
+    journal = Journal(messages(given.bootstrap, given.namespace + ".journal"))
+    findings = journal.findings()
+    if given.feed:
+        from feed_reader import Feed, held_against  # it needs this file
+
+        feed = Feed(messages(given.bootstrap, given.namespace + ".events"))
+        findings += feed.findings + held_against(feed, journal)
+    print(json.dumps({**journal.summary(), "findings": findings}))
+
+
+if __name__ == "__main__":
+    main()

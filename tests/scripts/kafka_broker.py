@@ -29,6 +29,7 @@ import uuid
 from pathlib import Path
 
 from pawl_node import eventually
+from tcp_door import Door
 
 SOURCE = Path(os.environ.get("PAWL_SOURCE", Path(__file__).resolve().parents[2]))
 LIBS = SOURCE / ".deps/kafka/libs"
@@ -144,11 +145,20 @@ listener.name.sasl_ssl.ssl.key.password=changeit
 USER, PASSWORD = "pawl", "kept-to-itself-4711"
 
 
+# A listener beside the others whose address is a proxy of the test's own (tcp_door.py): who connects there is told that address.
+DOOR = """listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port},DOOR://127.0.0.1:{behind}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,DOOR:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},DOOR://127.0.0.1:{door}
+"""
+
+
 class Kafka:
     """A running cluster; a context manager that ends it, and shows the ends of the logs when the block failed. With
-    `secure` (one broker), there is `secure_bootstrap` too, for USER and PASSWORD over TLS that `certificate` (a path) signs."""
+    `secure` (one broker), there is `secure_bootstrap` too, for USER and PASSWORD over TLS that `certificate` (a path) signs. With
+    `door` (one broker), there is `door`, a tcp_door.Door to the broker, and `door_bootstrap` for who goes through it."""
 
-    def __init__(self, folder, brokers=1, secure=False):
+    def __init__(self, folder, brokers=1, secure=False, door=False):
         if not LIBS.is_dir():
             raise AssertionError(f"{LIBS} is not there: run ./dev setup")
         self.folder = Path(folder)
@@ -167,6 +177,11 @@ class Kafka:
                 in_sync=max(1, replicas - 1), voters=",".join(f"{n}@127.0.0.1:{p}" for n, p in voters.items())))
         if secure:
             self.secure(free_ports(1)[0])
+        self.door = None
+        if door:
+            in_front, behind = free_ports(2)
+            self.listen_anew(DOOR, behind=behind, door=in_front)
+            self.door, self.door_bootstrap = Door(in_front, behind), f"127.0.0.1:{in_front}"
         try:
             self.format()
             for node in self.nodes:
@@ -185,11 +200,14 @@ class Kafka:
         self.certificate = self.folder / "certificate.pem"
         subprocess.run([*keys, "-exportcert", "-rfc", "-file", str(self.certificate)], check=True, capture_output=True)
         self.secure_bootstrap = f"localhost:{port}"
+        self.listen_anew(SECURE, secure_port=port, user=USER, password=PASSWORD)
+
+    def listen_anew(self, listeners, **more):
+        """Before broker 1 starts: these listeners instead of the usual ones."""
         properties = self.folder / "1.properties"
         kept = [line for line in properties.read_text().splitlines() if not line.startswith("listeners=")]
         controller = next(line for line in kept if line.startswith("controller.quorum.voters=")).rsplit(":", 1)[1]
-        properties.write_text("\n".join(kept) + "\n" + SECURE.format(port=self.ports[1], controller_port=controller, secure_port=port,
-                                                                    user=USER, password=PASSWORD))
+        properties.write_text("\n".join(kept) + "\n" + listeners.format(port=self.ports[1], controller_port=controller, **more))
 
     def launch(self, node, command):
         def run():
@@ -319,6 +337,8 @@ class Kafka:
             self.processes[node].kill()
         for process in self.processes.values():
             process.wait(DEADLINE)
+        if self.door:
+            self.door.close()
 
     def __enter__(self):
         return self

@@ -6,13 +6,12 @@
 import base64
 import json
 import os
-import subprocess
 import tempfile
 import time
 import unittest
 
 from kafka_broker import Kafka
-from pawl_cluster import SESSION, Cluster, since
+from pawl_cluster import HERE, SESSION, Cluster, run_python, since
 from pawl_node import eventually
 
 
@@ -41,8 +40,7 @@ class ThreeNodes(unittest.TestCase):
             for k in range(12):
                 for n in c.nodes.values():
                     self.assertEqual(n.result(f"w-{k}", wait_ms=20000)[1].get("state"), "completed")
-            c.drain()
-            c.verified()
+            c.ends_well()
 
     def produce(self, c, partition, *workflows):
         """Starts, by a client that has nothing of pawl's."""
@@ -50,11 +48,8 @@ class ThreeNodes(unittest.TestCase):
             return base64.b64encode(text.encode()).decode()
         messages = [{"key": raw(w), "value": raw(json.dumps({"command": "start", "type": "sleeps", "input": {"ms": 1}})),
                      "partition": partition} for w in workflows]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "LD_PRELOAD"))}
-        done = subprocess.run(["/usr/bin/python3", os.path.join(os.path.dirname(os.path.abspath(__file__)), "foreign_client.py")],
-                              input=json.dumps({"bootstrap": self.kafka.bootstrap, "topic": c.name_space + ".commands", "messages": messages}),
-                              env=environment, capture_output=True, text=True, timeout=120, check=False)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        run_python(os.path.join(HERE, "foreign_client.py"),
+                   text=json.dumps({"bootstrap": self.kafka.bootstrap, "topic": c.name_space + ".commands", "messages": messages}))
 
     def test_commands_of_any_client_reach_the_partition_that_they_belong_to(self):
         with self.cluster() as c:
@@ -70,8 +65,7 @@ class ThreeNodes(unittest.TestCase):
                 self.assertEqual(c.kinds(w).count("run_started"), 1)
             code, out, err = c.any().cli("-o", "json", "dlq", "list")
             self.assertEqual((code, json.loads(out)["dead_letters"]), (0, []), out + err)
-            c.drain()
-            c.verified()
+            c.ends_well()
 
     def test_a_leader_is_killed_under_load_and_its_partitions_are_taken_over(self):
         with self.cluster() as c:
@@ -95,8 +89,7 @@ class ThreeNodes(unittest.TestCase):
             # It comes back and takes part.
             c.start(victim)
             eventually(lambda: victim in c.settled().values(), f"{victim} leads again")
-            c.drain()
-            c.verified()
+            c.ends_well()
 
     def test_a_leader_is_stopped_past_its_session_and_continued(self):
         with self.cluster() as c:
@@ -115,8 +108,7 @@ class ThreeNodes(unittest.TestCase):
             for w in [*during, *(f"zombie-{k}" for k in range(8))]:
                 c.completes(w)
                 self.assertEqual(c.kinds(w).count("run_completed"), 1)
-            c.drain()
-            c.verified()
+            c.ends_well()
 
     def test_all_nodes_are_restarted_one_by_one_under_load(self):
         with self.cluster() as c:
@@ -134,8 +126,7 @@ class ThreeNodes(unittest.TestCase):
                 c.settled()
             for w in started:
                 c.completes(w)
-            c.drain()
-            c.verified()
+            c.ends_well()
 
 
     def test_nodes_end_although_the_brokers_are_away(self):
@@ -159,8 +150,7 @@ class ThreeNodes(unittest.TestCase):
             c.settled()
             for k in range(8):
                 c.completes(f"w-{k}")
-            c.drain()
-            c.verified()
+            c.ends_well()
 
 
 if __name__ == "__main__":

@@ -6,23 +6,14 @@
 import base64
 import json
 import os
-import subprocess
 import tempfile
 import unittest
 
 from kafka_broker import Kafka
+from pawl_cluster import run_python
 from pawl_node import Node, eventually
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PYTHON = "/usr/bin/python3"  # Debian's, which has Debian's python3-kafka and python3-msgpack
-
-
-def run_python(*words, text=None):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "LD_PRELOAD"))}
-    done = subprocess.run([PYTHON, *words], input=text, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode:
-        raise AssertionError(done.stderr)
-    return json.loads(done.stdout)
 
 
 def independent(kafka, name_space, feed=True):

@@ -65,11 +65,14 @@ class Node:
             return self.ask("GET", "/v1/status", timeout=5)[0] == 200
         return False
 
-    def tail(self):
-        if not self.log:
+    def log_text(self):
+        if not self.log or not os.path.exists(self.log):
             return ""
         with open(self.log, errors="replace") as f:
-            return f.read()[-3000:]
+            return f.read()
+
+    def tail(self):
+        return self.log_text()[-3000:]
 
     def ask(self, method, path, body=None, headers=None, timeout=DEADLINE):
         """(status, the body as an object)"""
