@@ -207,6 +207,89 @@ bool attempt_table::adopt(const attempt_id& id, std::shared_ptr<attempt_listener
   return true;
 }
 
+class attempt_table::orphan_listener final : public attempt_listener {
+ public:
+  orphan_listener(std::int32_t partition, const std::shared_ptr<actors::attempt>& a, orphan_function tell,
+                  std::uint64_t generation)
+      : end_{.partition = partition, .id = a->id, .workflow_id = a->call.facts.workflow_id, .end = {}},
+        attempt_(a),
+        tell_(std::move(tell)),
+        generation_(generation) {}
+  void ended(const engine::attempt_ended& end) override {
+    auto e = end_;
+    e.end = end;
+    {
+      const std::lock_guard lock(mutex_);
+      e.details = details_;
+    }
+    if (const auto a = attempt_.lock())
+      if (auto unsent = a->take_details()) e.details = std::move(unsent);
+    tell_(e);
+  }
+  void heartbeat(std::uint32_t, bool, std::string details) override {
+    const std::lock_guard lock(mutex_);
+    details_ = std::move(details);
+  }
+  void returned() override {}
+  std::uint64_t generation() const override { return generation_; }
+
+ private:
+  const orphan_end end_;
+  const std::weak_ptr<actors::attempt> attempt_;
+  const orphan_function tell_;
+  const std::uint64_t generation_;
+  std::mutex mutex_;
+  std::optional<std::string> details_;
+};
+
+void attempt_table::orphan(std::int32_t partition, const orphan_function& tell) {
+  std::vector<std::pair<std::shared_ptr<attempt_listener>, engine::attempt_ended>> ended;
+  for (auto& s : shards_) {
+    const std::lock_guard lock(s.mutex);
+    for (auto& l : s.lingering) l.second = nullptr;
+    for (auto& [id, e] : s.entries) {
+      if (!e.listener) continue;
+      e.listener = std::make_shared<orphan_listener>(partition, e.attempt, tell, s.generation);
+      if (e.end) ended.emplace_back(e.listener, *e.end);
+    }
+  }
+  for (const auto& [listener, end] : ended) listener->ended(end);
+}
+
+void attempt_table::delivered(const attempt_id& id) {
+  auto& s = shard_of(id.key);
+  entry dropped;
+  const std::lock_guard lock(s.mutex);
+  const auto it = s.entries.find(id);
+  // Adopted meanwhile: its run's actor has its end.
+  if (it == s.entries.end() || dynamic_cast<orphan_listener*>(it->second.listener.get()) == nullptr) return;
+  dropped = std::move(it->second);
+  s.entries.erase(it);
+  if (s.delivered.size() >= most_delivered) {
+    s.delivered.clear();
+    forgotten_ = true;
+  }
+  s.delivered.insert(id);
+  any_delivered_ = true;
+}
+
+bool attempt_table::was_delivered(const attempt_id& id) const {
+  if (!any_delivered_.load(std::memory_order_relaxed)) return false;
+  auto& s = shard_of(id.key);
+  const std::lock_guard lock(s.mutex);
+  return s.delivered.contains(id);
+}
+
+std::vector<attempt_id> attempt_table::held() const {
+  std::vector<attempt_id> out;
+  for (auto& s : shards_) {
+    const std::lock_guard lock(s.mutex);
+    for (const auto& e : s.entries) out.push_back(e.first);
+    out.insert(out.end(), s.delivered.begin(), s.delivered.end());
+  }
+  return out;
+}
+
 void attempt_table::take_over(engine::run_key key, const std::shared_ptr<attempt_listener>& listener,
                               const std::function<bool(const attempt_id&)>& under_way) {
   auto& s = shard_of(key);
@@ -216,6 +299,7 @@ void attempt_table::take_over(engine::run_key key, const std::shared_ptr<attempt
   if (listener && listener->generation() < s.generation) return;
   for (auto& l : s.lingering)
     if (l.first.key == key) l.second = listener;
+  std::erase_if(s.delivered, [&](const attempt_id& id) { return id.key == key && !under_way(id); });
   for (auto it = s.entries.begin(); it != s.entries.end();) {
     if (it->first.key != key || under_way(it->first)) {
       ++it;

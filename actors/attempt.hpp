@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include <pawl/definition.hpp>
@@ -67,6 +68,17 @@ class attempt_listener {
 };
 
 class attempt_table;
+
+/// The end of an attempt of a partition that this node does not lead any more: it is for the node that does.
+struct orphan_end {
+  std::int32_t partition = 0;
+  attempt_id id;
+  std::string workflow_id;
+  engine::attempt_ended end;
+  std::optional<std::string> details{};  ///< of its newest heartbeat, where nobody has recorded them
+};
+/// Called on any thread. Must not block.
+using orphan_function = std::function<void(const orphan_end&)>;
 
 /// Ends exactly once: by its function, by the clock, or by whoever gives it up.
 class attempt final : public pool_task, public pawl::detail::attempt_port {
@@ -158,6 +170,17 @@ class attempt_table {
   void leave(const attempt_id& id);
   /// From now on what comes from listeners of earlier generations is refused.
   void begin_generation(std::uint64_t generation);
+  /// The partition was left, and a generation begun that has no listeners: what somebody waited for goes to `tell` when
+  /// it ends, or now. It stays until it is delivered, or adopted by a later generation of this node.
+  void orphan(std::int32_t partition, const orphan_function& tell);
+  /// The end of an orphan is where whoever leads will find it. The table keeps in mind that it was here, lest this
+  /// node, when it leads again before that end is on record, takes the attempt for one that never began.
+  void delivered(const attempt_id& id);
+  bool was_delivered(const attempt_id& id) const;
+  /// More were delivered than are kept in mind: whether an attempt that is not here was ever here is not known.
+  bool has_forgotten() const { return forgotten_.load(); }
+  /// What is in the table, and what was delivered.
+  std::vector<attempt_id> held() const;
   /// Whether a function of the step is inside this process although its attempt has ended.
   bool lingers(engine::run_key key, std::uint32_t step) const;
   bool lingers(engine::run_key key) const;
@@ -187,9 +210,12 @@ class attempt_table {
     std::unordered_map<attempt_id, entry, hash> entries;
     // Functions that outlived their attempts, with whom to tell when they return.
     std::unordered_map<attempt_id, std::shared_ptr<attempt_listener>, hash> lingering;
+    std::unordered_set<attempt_id, hash> delivered;
     std::uint64_t generation = 0;
   };
+  class orphan_listener;
   static constexpr std::size_t shard_count = 16;
+  static constexpr std::size_t most_delivered = 100'000 / shard_count;  // of a shard
   shard& shard_of(engine::run_key key) const { return shards_[static_cast<std::size_t>(key) % shard_count]; }
 
   void on_end(const actors::attempt& a, engine::attempt_ended end);
@@ -202,6 +228,8 @@ class attempt_table {
   const log_function log_;
   std::atomic<std::uint64_t> late_results_{0};
   std::atomic<bool> silent_{false};
+  std::atomic<bool> any_delivered_{false};
+  std::atomic<bool> forgotten_{false};
 };
 
 }  // namespace pawl::actors

@@ -71,14 +71,18 @@ struct await_result {
 struct describe_run {
   std::shared_ptr<describe_request> body;
 };
+/// An attempt has ended on another node, which led the partition before.
+struct ended_elsewhere {
+  std::shared_ptr<attempt_report> body;
+};
+/// What is known of the other nodes has changed.
+struct nodes_changed {};
 /// Counts for the status page.
 struct ask_status {
   std::shared_ptr<status_request> body;
 };
-/// Refuse new work from now on.
-struct begin_drain {};
 
-// to a workflow
+// to a workflow, to which the partition passes ended_elsewhere and nodes_changed on
 
 struct deliver {
   std::shared_ptr<command_request> body;
@@ -123,7 +127,8 @@ PAWL_LOCAL_MESSAGE(generation_healed)
 PAWL_LOCAL_MESSAGE(await_result)
 PAWL_LOCAL_MESSAGE(describe_run)
 PAWL_LOCAL_MESSAGE(ask_status)
-PAWL_LOCAL_MESSAGE(begin_drain)
+PAWL_LOCAL_MESSAGE(ended_elsewhere)
+PAWL_LOCAL_MESSAGE(nodes_changed)
 PAWL_LOCAL_MESSAGE(deliver)
 PAWL_LOCAL_MESSAGE(tick)
 PAWL_LOCAL_MESSAGE(attempt_over)

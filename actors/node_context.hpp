@@ -18,6 +18,7 @@
 #include "actors/blocking_pool.hpp"
 #include "actors/clock.hpp"
 #include "actors/commit_queue.hpp"
+#include "actors/other_nodes.hpp"
 #include "actors/slots.hpp"
 #include "store/view.hpp"
 #include "workflow/decide.hpp"
@@ -55,6 +56,8 @@ struct partition_limits {
   bool evict = true;
   std::chrono::milliseconds idle{10'000};
   std::chrono::milliseconds horizon{60'000};  ///< timers farther away stay on disk
+  /// An attempt on another node that nothing is heard of is given up so long after its time-out.
+  std::chrono::milliseconds word_patience{6'000};
 };
 
 /// Runs one attempt in a child process: calls `done` once, on any thread, after it has reported to `a` or the child has
@@ -128,7 +131,7 @@ struct shared_context {
 /// What the actors of one partition share: that, and what is its own. Kept by each of them.
 struct node_context : std::enable_shared_from_this<node_context> {
   node_context(shared_context& s, std::shared_ptr<attempt_table> a, view_pool::factory open_view,
-               std::function<bool(std::string_view)> exists)
+               std::function<bool(std::string_view)> exists, std::optional<std::vector<engine::incarnation>> living)
       : shared(s),
         types(s.types),
         limits(s.limits),
@@ -145,7 +148,8 @@ struct node_context : std::enable_shared_from_this<node_context> {
         attempts_lost(s.attempts_lost),
         attempts(std::move(a)),
         views(std::move(open_view)),
-        may_exist(std::move(exists)) {}
+        may_exist(std::move(exists)),
+        others(std::move(living)) {}
 
   shared_context& shared;
   const registry& types;
@@ -165,6 +169,8 @@ struct node_context : std::enable_shared_from_this<node_context> {
   const std::shared_ptr<attempt_table> attempts;
   view_pool views;
   const std::function<bool(std::string_view workflow_id)> may_exist;  ///< false: no run of that id is on record
+  other_nodes others;
+  std::atomic<std::uint64_t> epoch{0};  ///< of the journal's present opening
   event_clock time{};
   commit_queue* commits = nullptr;
 };

@@ -108,12 +108,13 @@ static void on_another_thread(F f) {
 struct partition_engine final : node_context {
   partition_engine(shared_context& shared, std::shared_ptr<attempt_table> attempts, partition_options o,
                    std::size_t batch_bytes, std::uint64_t first_generation)
-      : node_context(shared, std::move(attempts), std::move(o.open_view), std::move(o.may_exist)),
+      : node_context(shared, std::move(attempts), std::move(o.open_view), std::move(o.may_exist), std::move(o.living)),
         journal(o.journal),
         on_broken(std::move(o.on_broken)),
         on_deposed(std::move(o.on_deposed)),
         queue(o.journal, {.batch_bytes = batch_bytes, .first_generation = first_generation}, listener()) {
     commits = &queue;
+    epoch = journal.epoch();
     time.not_before(journal.last_event_time());
   }
   commit_queue::listener listener() {
@@ -126,7 +127,11 @@ struct partition_engine final : node_context {
                       why.status == store::append_status::broken || why.status == store::append_status::deposed;
                   caf::anon_send(actor, generation_over{next, why.message, ends});
                 },
-            .healed = [this](std::uint64_t generation) { caf::anon_send(actor, generation_healed{generation}); },
+            .healed =
+                [this](std::uint64_t generation) {
+                  epoch = journal.epoch();
+                  caf::anon_send(actor, generation_healed{generation});
+                },
             .broken =
                 [this, over](const store::append_result& why) {
                   over(why);
@@ -206,17 +211,20 @@ struct node_system::state {
     }
     return out;
   }
-  /// Those whose ends can be recorded here: not of partitions that were left.
-  std::size_t attempts_of_led() const {
+  /// Those whose ends can be recorded: of partitions that were left too, if somebody is told.
+  std::size_t attempts_awaited() const {
     std::size_t n = 0;
-    for (const auto& e : engines()) n += e->attempts->size();
+    const std::shared_lock lock(mutex);
+    for (const auto& p : places)
+      if (p.engine || options.on_orphan) n += p.attempts->size();
     return n;
   }
-  /// ... and now.
+  /// ... and soon.
   bool waits_for_commits() const {
-    const auto all = engines();
-    return std::any_of(all.begin(), all.end(), [this](const auto& e) {
-      return e->queue.available() && (e->attempts->size() > 0 || open_requests > 0);
+    const std::shared_lock lock(mutex);
+    return std::any_of(places.begin(), places.end(), [this](const place& p) {
+      if (!p.engine) return options.on_orphan && p.attempts->size() > 0;
+      return p.engine->queue.available() && (p.attempts->size() > 0 || open_requests > 0);
     });
   }
 
@@ -284,8 +292,38 @@ void node_system::leave(std::int32_t partition) {
   }
   caf::anon_send_exit(e->actor, caf::exit_reason::user_shutdown);
   const auto gone = e->gone->get_future();
+  const auto attempts = e->attempts;
   e.reset();
   gone.wait();
+  if (s.options.on_orphan) attempts->orphan(partition, s.options.on_orphan);
+}
+
+void node_system::set_living(std::int32_t partition, std::vector<engine::incarnation> living) {
+  const auto e = state_->engine_of(partition);
+  if (!e) return;
+  e->others.set_living(std::move(living));
+  caf::anon_send(e->actor, nodes_changed{});
+}
+
+void node_system::take_held(std::int32_t partition, held_list list) {
+  const auto e = state_->engine_of(partition);
+  // What this process holds it knows better.
+  if (!e || list.incarnation == e->incarnation) return;
+  e->others.take(std::move(list));
+  caf::anon_send(e->actor, nodes_changed{});
+}
+
+void node_system::take_end(std::int32_t partition, attempt_report r) {
+  const auto e = state_->engine_of(partition);
+  if (e) caf::anon_send(e->actor, ended_elsewhere{std::make_shared<attempt_report>(std::move(r))});
+}
+
+std::vector<attempt_id> node_system::held(std::int32_t partition) const {
+  return state_->places.at(static_cast<std::size_t>(partition)).attempts->held();
+}
+
+void node_system::delivered(std::int32_t partition, const attempt_id& id) {
+  state_->places.at(static_cast<std::size_t>(partition)).attempts->delivered(id);
 }
 
 bool node_system::leads(std::int32_t partition) const { return state_->engine_of(partition) != nullptr; }
@@ -462,7 +500,7 @@ view_pool::lease node_system::borrow_view(std::string_view workflow_id) {
   return e->views.borrow().keeping(e);
 }
 const registry& node_system::types() const { return state_->shared.types; }
-std::size_t node_system::running_attempts() const { return state_->attempts_of_led(); }
+std::size_t node_system::running_attempts() const { return state_->attempts_awaited(); }
 
 node_system::drained node_system::drain(std::chrono::milliseconds grace, const std::function<bool()>& hurry) {
   auto& s = *state_;
@@ -475,7 +513,7 @@ node_system::drained node_system::drain(std::chrono::milliseconds grace, const s
     while (!condition() && std::chrono::steady_clock::now() < deadline && !(hurry && hurry()))
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
   };
-  const auto quiet = [&] { return s.attempts_of_led() == 0; };
+  const auto quiet = [&] { return s.attempts_awaited() == 0; };
   until(grace, quiet);
   for (const auto& a : s.all_attempts()) a->request_stop();
   constexpr auto to_return = std::chrono::milliseconds(200);
@@ -497,6 +535,8 @@ node_system::drained node_system::drain(std::chrono::milliseconds grace, const s
   }
   for (std::int32_t p = 0; p < static_cast<std::int32_t>(s.places.size()); ++p) leave(p);
   interrupt();
+  while (s.waits_for_commits() && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   for (const auto& p : s.places) p.attempts->silence();
   out.hung = s.pool.stop(std::chrono::steady_clock::now() + std::chrono::milliseconds(100)).detached;
   s.clock.stop();

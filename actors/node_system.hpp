@@ -30,6 +30,8 @@ struct node_options {
   std::size_t open_starts = 100'000;  ///< requests accepted and not yet answered; beyond it: busy
   child_runner run_in_child;          ///< empty: suspects run on the pool
   log_sink log;
+  /// Told how attempts end whose partition this node has left; see delivered(). Empty: they wait for the next lead().
+  orphan_function on_orphan;
 };
 
 /// A partition that this node begins to lead.
@@ -38,6 +40,9 @@ struct partition_options {
   store::journal& journal;  ///< open; outlives leave(), as what the functions need does
   std::function<bool(std::string_view)> may_exist;  ///< false: no run of that id is on record
   view_pool::factory open_view;  ///< called on any thread; may throw store::view_error
+  /// Processes that live beside this one. Attempts of all others are lost. None: nothing is known yet, see
+  /// set_living().
+  std::optional<std::vector<engine::incarnation>> living = std::vector<engine::incarnation>{};
   /// On the journal's thread: it will not come back, why, and what to do. Nothing more is decided.
   std::function<void(const std::string&)> on_broken{};
   /// On the journal's thread: another node leads. Nothing more is decided; leave() is to be called, on another thread.
@@ -76,9 +81,20 @@ class node_system {
   void lead(partition_options o);
   /// Detaches it: its actors end, nothing more is appended, callers hear that it is unavailable or unknown. Blocks
   /// until nobody uses what lead() was given, so not for who holds a view of it. Attempts stay in the node's table, for
-  /// the next lead(); their functions go on.
+  /// the next lead() or for on_orphan; their functions go on.
   void leave(std::int32_t partition);
   bool leads(std::int32_t partition) const;
+
+  /// Of a partition that it leads, what is known of other nodes: which processes live,
+  void set_living(std::int32_t partition, std::vector<engine::incarnation> living);
+  /// what one of them still holds that led it before,
+  void take_held(std::int32_t partition, held_list list);
+  /// and how an attempt ended there.
+  void take_end(std::int32_t partition, attempt_report r);
+  /// Of a partition that it has left: all attempts of it that this node holds, or has told the end of,
+  std::vector<attempt_id> held(std::int32_t partition) const;
+  /// and that the end that on_orphan was told is where whoever leads will find it.
+  void delivered(std::int32_t partition, const attempt_id& id);
   /// Answers true once a record that began to be appended after this call is committed: then this node led all the time
   /// in between. Calls back on any thread.
   void barrier(std::int32_t partition, std::function<void(bool)> done);

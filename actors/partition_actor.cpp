@@ -42,6 +42,8 @@ caf::behavior partition_state::behavior() {
       [this](generation_healed& m) { guard([&] { on_generation_healed(m); }); },
       [this](await_result& m) { guard([&] { on_await(m.body); }); },
       [this](describe_run& m) { guard([&] { on_describe(m); }); },
+      [this](ended_elsewhere& m) { guard([&] { on_ended_elsewhere(m); }); },
+      [this](nodes_changed) { guard([&] { on_nodes_changed(); }); },
       [this](ask_status& m) { guard([&] { m.body->on_status(status()); }); },
   };
 }

@@ -55,6 +55,8 @@ class partition_state {
   std::optional<engine::outcome> known_outcome(const command_request& r);
   void on_await(std::shared_ptr<result_request>& r);
   void on_describe(const describe_run& m);
+  void on_ended_elsewhere(ended_elsewhere& m);
+  void on_nodes_changed();
   run_result result_of(const store::run_row& row);
 
   // lives of runs

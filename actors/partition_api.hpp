@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/attempt.hpp"
 #include "actors/commit_queue.hpp"
 #include "workflow/command.hpp"
 #include "workflow/decide.hpp"
@@ -40,6 +41,17 @@ struct result_request {
   std::string workflow_id;
   std::uint32_t run = 0;  ///< 0: the newest
   result_function on_result;
+};
+
+/// How an attempt ended on another node, which led the partition before.
+struct attempt_report {
+  engine::run_uid uid{};
+  engine::run_key key = 0;
+  engine::incarnation incarnation = 0;  ///< that ran it
+  engine::attempt_ended end;
+  std::optional<std::string> details{};  ///< of a heartbeat that nobody has recorded
+  /// `recorded`: it is on record, or of no use any more.
+  owed_reply reply;
 };
 
 /// A step that has not ended, for people.

@@ -257,4 +257,35 @@ void partition_state::on_describe(const describe_run& m) {
   self_->send(run->second.actor, m);
 }
 
+// Runs with attempts elsewhere are never idle, so those that wait for one are in memory, or due to be.
+void partition_state::on_ended_elsewhere(ended_elsewhere& m) {
+  auto& r = *m.body;
+  command_reply reply;
+  if (away_ || to_reload_.contains(r.key)) {
+    reply.state = command_reply::status::unavailable;
+    return r.reply.answer(reply);
+  }
+  auto it = live_.find(r.key);
+  if (it == live_.end()) {
+    std::optional<store::run_row> row;
+    try {
+      row = node_.views.borrow()->get(r.key);
+    } catch (const store::view_error&) {
+      reply.state = command_reply::status::unavailable;
+      return r.reply.answer(reply);
+    }
+    // Closed, or lost with the tail of a log: nobody waits for it.
+    if (!row || row->summary.closed_at != 0 || row->header.uid != r.uid) return r.reply.answer(reply);
+    load(r.key, row->header.workflow_id);
+    it = live_.find(r.key);
+  }
+  wake(it->second);
+  ++it->second.sent;
+  self_->send(it->second.actor, std::move(m));
+}
+
+void partition_state::on_nodes_changed() {
+  for (auto& run : live_) self_->send(run.second.actor, nodes_changed{});
+}
+
 }  // namespace pawl::actors

@@ -22,6 +22,7 @@ class workflow_state::actor_allowance final : public engine::allowance {
     limits = node.limits;
     defaults = node.defaults;
     incarnation = node.incarnation;
+    epoch = node.epoch.load(std::memory_order_relaxed);
     children = static_cast<bool>(node.run_in_child);
   }
 
@@ -37,8 +38,8 @@ class workflow_state::actor_allowance final : public engine::allowance {
     return true;
   }
 
-  bool still_running(const engine::instance&, std::uint32_t step) const override {
-    return node_.attempts->lingers(key_, step);
+  bool still_running(const engine::instance& i, std::uint32_t step) const override {
+    return node_.attempts->lingers(key_, step) || may_run_elsewhere(node_, i.find(step, false));
   }
 
   std::vector<slot> taken;
@@ -106,6 +107,17 @@ caf::behavior workflow_state::behavior() {
         on_tick();
       },
       [this](attempt_over& m) { on_attempt_over(*m.end); },
+      [this](ended_elsewhere& m) {
+        ++received_;
+        resting_ = false;
+        on_ended_elsewhere(*m.body);
+      },
+      [this](nodes_changed) {
+        if (unloaded_) return;  // the first tick looks
+        if (resting_) return self_->send(partition_, tick_wanted{key_, life_});
+        look_elsewhere();
+        decide({}, {});
+      },
       [this](attempt_heartbeat& m) { on_heartbeat(m); },
       [this](function_returned) {
         if (resting_) return self_->send(partition_, tick_wanted{key_, life_});
@@ -125,7 +137,10 @@ caf::behavior workflow_state::behavior() {
 }
 
 void workflow_state::on_tick() {
-  if (unloaded_) load();
+  if (unloaded_)
+    load();
+  else
+    look_elsewhere();
   decide({}, {});
 }
 
@@ -441,10 +456,13 @@ bool workflow_state::became_due() const {
 }
 
 std::int64_t workflow_state::next_timer() const {
-  if (instance_->steps.size() < 2 && instance_->facts.deadline.count() == 0) return store::wake_never;
+  auto at = store::wake_never;
+  for (const auto& s : instance_->steps)
+    if (const auto word = word_expected_by(s)) at = std::min(at, engine::to_micros(*word));
+  if (instance_->steps.size() < 2 && instance_->facts.deadline.count() == 0) return at;
   const actor_allowance allowance(node_, key_, nullptr);
   const auto work = engine::outstanding(*instance_, allowance, node_.time.now());
-  return work.wake_at ? engine::to_micros(*work.wake_at) : store::wake_never;
+  return work.wake_at ? std::min(at, engine::to_micros(*work.wake_at)) : at;
 }
 
 void workflow_state::announce_end() {

@@ -49,6 +49,10 @@ class workflow_state {
   void quarantine();
   attempt_id id_of(std::uint32_t step, bool undo, std::uint32_t attempt) const;
   void adopt_attempts();
+  bool is_elsewhere(const engine::step_state& s) const;
+  std::optional<engine::time_point> word_expected_by(const engine::step_state& s) const;
+  void look_elsewhere();
+  void on_ended_elsewhere(attempt_report& r);
   void on_deliver(std::shared_ptr<command_request>& r);
   bool must_bounce(const command_request& r) const;
   std::optional<command_reply> known_outcome(const command_request& r) const;
@@ -107,6 +111,9 @@ class workflow_state {
 
 /// What the ledger is asked for on behalf of a step.
 slot_ask ask_for(const engine::slot_request& r);
+
+/// Whether a function of the step may still run on another node although its attempt has ended: that node alone knows.
+bool may_run_elsewhere(const node_context& node, const engine::step_state* s);
 
 /// Spawns the actor of a run.
 caf::actor spawn_workflow(caf::event_based_actor* partition, node_context& node, workflow_origin origin);

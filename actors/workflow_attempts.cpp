@@ -6,6 +6,11 @@
 
 namespace pawl::actors {
 
+bool may_run_elsewhere(const node_context& node, const engine::step_state* s) {
+  return s && s->outcome_unknown && s->attempt > 0 && s->incarnation != node.incarnation &&
+         node.others.may_live(s->incarnation);
+}
+
 attempt_id workflow_state::id_of(std::uint32_t step, bool undo, std::uint32_t attempt) const {
   return {.key = key_, .uid = instance_->facts.uid, .step = step, .undo = undo, .attempt = attempt};
 }
@@ -17,28 +22,84 @@ void workflow_state::adopt_attempts() {
     return s && s->status == engine::step_status::running && s->attempt == id.attempt &&
            s->incarnation == node_.incarnation && id.uid == instance_->facts.uid;
   });
+  look_elsewhere();
   // Found first, dealt with later: deciding changes what is looked at here.
   std::vector<engine::attempt_ended> gone;
   std::vector<launch> never_begun;
   for (const auto& s : instance_->steps) {
-    if (s.status != engine::step_status::running) continue;
+    if (s.status != engine::step_status::running || is_elsewhere(s)) continue;
+    if (node_.attempts->adopt(id_of(s.step, s.undo, s.attempt), listener_)) continue;
     engine::attempt_ended end{.step = s.step, .undo = s.undo, .attempt = s.attempt};
-    if (s.incarnation != node_.incarnation) {
+    if (node_.attempts->has_forgotten()) {
       end.end = engine::attempt_end::lost;
-      end.error = engine::failure{.code = "attempt_lost", .message = "the node that ran the attempt is gone"};
-      ++node_.attempts_lost;
-      gone.push_back(std::move(end));
-    } else if (!node_.attempts->adopt(id_of(s.step, s.undo, s.attempt), listener_)) {
-      launch l{.step = s.step, .undo = s.undo, .attempt = s.attempt, .held = slot_again(s)};
+      end.error = engine::failure{.code = "attempt_lost", .message = "nobody knows whether the attempt began"};
+    } else if (launch l{.step = s.step, .undo = s.undo, .attempt = s.attempt, .held = slot_again(s)}; l.held) {
+      never_begun.push_back(std::move(l));
+      continue;
+    } else {
       end.end = engine::attempt_end::not_begun;
-      if (l.held)
-        never_begun.push_back(std::move(l));
-      else
-        gone.push_back(std::move(end));
     }
+    gone.push_back(std::move(end));
   }
   for (auto& l : never_begun) start_attempt(l);
   for (auto& end : gone) decide({.id = {}, .body = std::move(end)}, {});
+}
+
+// Whether the end of this attempt, which is under way, comes as a message from a node that led before; that may have
+// been this one.
+bool workflow_state::is_elsewhere(const engine::step_state& s) const {
+  return s.incarnation != node_.incarnation || node_.attempts->was_delivered(id_of(s.step, s.undo, s.attempt));
+}
+
+// Its node times it out itself. If no word of that comes, we do.
+std::optional<engine::time_point> workflow_state::word_expected_by(const engine::step_state& s) const {
+  if (s.status != engine::step_status::running || !is_elsewhere(s)) return std::nullopt;
+  return s.began + s.policy.timeout + std::chrono::duration_cast<engine::milliseconds>(node_.partition.word_patience);
+}
+
+// Attempts under way on other nodes: those of a node that is gone are lost, those that their node knows nothing of
+// never began, and the others are waited for, but not for ever.
+void workflow_state::look_elsewhere() {
+  if (!instance_ || instance_->running_attempts == 0) return;
+  std::vector<engine::attempt_ended> gone;
+  for (const auto& s : instance_->steps) {
+    const auto word = word_expected_by(s);
+    if (!word) continue;
+    engine::attempt_ended end{.step = s.step, .undo = s.undo, .attempt = s.attempt};
+    if (s.incarnation != node_.incarnation && !node_.others.may_live(s.incarnation)) {
+      end.end = engine::attempt_end::lost;
+      end.error = engine::failure{.code = "attempt_lost", .message = "the node that ran the attempt is gone"};
+      ++node_.attempts_lost;
+    } else if (node_.others.disclaimed(id_of(s.step, s.undo, s.attempt), s.incarnation, s.epoch)) {
+      end.end = engine::attempt_end::not_begun;
+    } else if (*word <= node_.time.now()) {
+      end.end = engine::attempt_end::timed_out;
+      end.error = engine::failure{.code = "timeout",
+                                  .message =
+                                      "the node that ran the attempt, which leads the partition no more, did not "
+                                      "tell how it ended within its time-out of " +
+                                      std::to_string(s.policy.timeout.count()) + " ms"};
+    } else {
+      continue;
+    }
+    gone.push_back(std::move(end));
+  }
+  for (auto& end : gone) decide({.id = {}, .body = std::move(end)}, {});
+}
+
+void workflow_state::on_ended_elsewhere(attempt_report& r) {
+  if (unloaded_) on_tick();
+  const auto* s = instance_ && instance_->broken.empty() ? instance_->find(r.end.step, r.end.undo) : nullptr;
+  // Of another run under the same key, of an attempt that was given up, or told before: nobody waits for it.
+  if (!s || s->status != engine::step_status::running || s->attempt != r.end.attempt ||
+      s->incarnation != r.incarnation || instance_->facts.uid != r.uid || is_closed(instance_->phase)) {
+    r.reply.answer({});
+    if (in_flight_ == 0) settle_down();
+    return;
+  }
+  if (r.details && r.end.end != engine::attempt_end::completed)
+    on_heartbeat({r.end.step, r.end.undo, std::move(*r.details)});
+  decide({.id = {}, .body = std::move(r.end)}, std::move(r.reply));
 }
 
 // For an attempt on record whose slot went with the actor that had it. None without the code.
@@ -76,7 +137,7 @@ attempt_call workflow_state::call_for(const engine::step_state& s) const {
   const bool done = of && (of->status == engine::step_status::completed || of->status == engine::step_status::skipped);
   if (done) c.result = std::string(i.program->value_of(s.step));
   f.outcome_unknown = !done;
-  f.may_still_run = node_.attempts->lingers(key_, s.step);
+  f.may_still_run = node_.attempts->lingers(key_, s.step) || may_run_elsewhere(node_, of);
   return c;
 }
 

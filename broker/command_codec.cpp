@@ -109,7 +109,7 @@ struct writer {
 
   void operator()(const asked_command& c) const { std::visit(asked_writer{p, c}, c.command.body); }
   void operator()(const attempt_result& r) const {
-    put_head(p, kind::attempt_result, {}, r.run, 8);
+    put_head(p, kind::attempt_result, {}, r.run, r.details ? 9 : 8);
     p.pack_int64(r.key);
     p.pack_uint64(r.incarnation);
     p.pack_uint32(r.end.step);
@@ -118,6 +118,7 @@ struct writer {
     p.pack_uint8(static_cast<std::uint8_t>(r.end.end));
     put_bin(p, r.end.result);
     put_failure(p, r.end.error);
+    if (r.details) put_bin(p, *r.details);
   }
   void operator()(const held_attempts& h) const {
     put_head(p, kind::held_attempts, {}, {}, 3);
@@ -189,6 +190,7 @@ attempt_result get_attempt(const msgpack::object& target, const msgpack::object&
       get_uint(element(o, 5), static_cast<std::uint64_t>(engine::attempt_end::not_begun)));
   r.end.result = get_text(element(o, 6));
   r.end.error = get_failure(element(o, 7));
+  if (size_of(o) > 8) r.details = get_text(element(o, 8));
   return r;
 }
 

@@ -33,6 +33,8 @@ struct attempt_result {
   engine::run_key key = 0;
   engine::incarnation incarnation = 0;  ///< that ran it
   engine::attempt_ended end{};
+  /// msgpack: of its newest heartbeat, where that is not on record; for the next attempt.
+  std::optional<std::string> details{};
 };
 
 struct held_attempt {

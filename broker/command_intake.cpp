@@ -56,6 +56,7 @@ void command_intake::state::step() {
   if (producer) producer->poll(0ms);
   if (!journal.stats().leading) return wait();
   if (next < 0 || journal.commands_unread()) begin_anew();
+  look_for_the_end();
   do_what_is_due();
   if (full()) return wait();
   read_on();
@@ -101,6 +102,13 @@ void command_intake::state::read_on() {
     if (full()) break;
     m = reader->next(0ms);
   }
+}
+
+void command_intake::state::look_for_the_end() {
+  const auto asked = marks.load();
+  if (asked == counts.marks || !reader) return;
+  counts.marked = reader->offsets(metadata_wait).end;
+  counts.marks = asked;
 }
 
 // There is no message at these offsets.
@@ -274,6 +282,8 @@ void command_intake::stop(milliseconds patience) {
   s.verdicts->arrived.notify_all();
   if (s.thread.joinable()) s.thread.join();
 }
+
+std::uint64_t command_intake::mark_end() { return ++state_->marks; }
 
 command_intake_stats command_intake::stats() const {
   const std::lock_guard lock(state_->mutex);

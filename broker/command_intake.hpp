@@ -78,6 +78,8 @@ struct command_intake_stats {
   std::uint64_t early = 0;  ///< ... that will be sent again behind one that is missing
   std::uint64_t diverged = 0;  ///< ... of a pair that has ended
   std::uint64_t paused = 0;  ///< how often the leader was full
+  std::uint64_t marks = 0;  ///< calls of mark_end() that `marked` answers
+  std::int64_t marked = -1;  ///< the end of the topic, asked for after the newest of those calls
   std::size_t under_way = 0;
   std::size_t parked = 0;  ///< of those, to be read again
   std::int64_t next = -1;  ///< offset to be read next
@@ -102,6 +104,8 @@ class command_intake {
   /// by whoever comes next.
   void stop(std::chrono::milliseconds patience = std::chrono::milliseconds(0));
   command_intake_stats stats() const;
+  /// Has the brokers asked where the topic ends, and returns what stats().marks will be at least when that is known.
+  std::uint64_t mark_end();
 
  private:
   struct state;

@@ -110,6 +110,7 @@ struct command_intake::state {
   void finish(table::iterator c);
   void pause(under_way& c, under_way::stage at);
   void wait();
+  void look_for_the_end();
   void show();
   void last_words();
   void warn_seldom(const std::string& text);
@@ -146,6 +147,7 @@ struct command_intake::state {
   std::uint64_t untold = 0;
 
   std::atomic<bool> stopping{false};
+  std::atomic<std::uint64_t> marks{0};
   std::atomic<milliseconds> patience{milliseconds(0)};
   command_intake_stats counts;  // the thread's own, too
   mutable std::mutex mutex;

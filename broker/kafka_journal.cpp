@@ -230,6 +230,10 @@ engine::reign kafka_journal::reign() const {
   const std::lock_guard lock(state_->mutex);
   return state_->present;
 }
+std::uint64_t kafka_journal::epoch() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->counts.epoch;
+}
 engine::run_key kafka_journal::next_run_key() const { return state_->view.next_run_key(); }
 std::int64_t kafka_journal::last_event_time() const { return state_->view.last_event_time(); }
 

@@ -106,6 +106,7 @@ class kafka_journal final : public store::journal {
   /// `deposed`: another node leads, or it is another node's turn; see kafka_journal_options::lead_again.
   store::append_result reopen() override;
   engine::reign reign() const override;
+  std::uint64_t epoch() const override;
   engine::run_key next_run_key() const override;
   std::int64_t last_event_time() const override;
 

@@ -95,6 +95,7 @@ function(pawl_finish target pch hardened)
       pawl_add_precompiled(${pch} ${hardened})
     endif()
     target_precompile_headers(${target} REUSE_FROM precompiled_${pch})
+    target_compile_options(${target} PRIVATE ${PAWL_PRECOMPILED_FLAGS_${pch}})
   endif()
 endfunction()
 
@@ -109,11 +110,19 @@ function(pawl_add_precompiled kind hardened)
   if(hardened)
     target_link_libraries(precompiled_${kind} PRIVATE pawl_hardened)
   endif()
+  target_compile_options(precompiled_${kind} PRIVATE ${PAWL_PRECOMPILED_FLAGS_${kind}})
   target_precompile_headers(precompiled_${kind} PRIVATE "${CMAKE_SOURCE_DIR}/cmake/precompiled/${kind}.hpp")
 endfunction()
 
 set(PAWL_PRECOMPILED_LIBS_test GTest::gmock)
+set(PAWL_PRECOMPILED_LIBS_busy_test GTest::gmock)
 set(PAWL_PRECOMPILED_LIBS_node_test GTest::gmock)
 set(PAWL_PRECOMPILED_LIBS_actors pawl_caf)
 set(PAWL_PRECOMPILED_LIBS_actors_test pawl_caf GTest::gmock)
 set(PAWL_PRECOMPILED_LIBS_node pawl_asio nlohmann_json::nlohmann_json spdlog::spdlog)
+
+# Optimising a test's own code costs more than half of the time that it takes to compile, and what it tests is optimised
+# anyway. Not so where the test itself has much to do (busy_test).
+foreach(kind test node_test actors_test)
+  set(PAWL_PRECOMPILED_FLAGS_${kind} "$<$<CONFIG:Debug>:-O0>")
+endforeach()

@@ -15,6 +15,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+/// On leaving, for what others have to be told of attempts.
+constexpr auto last_words_patience = 1s;
+
 store::embedded_options view_options(const config::settings& s, const std::string& directory, std::int32_t partition) {
   store::embedded_options o;
   o.directory = partition_directory(directory, partition);
@@ -71,6 +74,12 @@ void cluster_node::join(actors::node_system& system) {
   m.replaced = options_.on_fatal;
   m.warn = [log = options_.log](const std::string& text) { log.write(log_level::warn, "nodes", {{"text", text}}); };
   members_ = std::make_unique<broker::membership>(std::move(m));
+  courier_ = std::make_unique<attempt_courier>(attempt_courier_options{
+      .sender = {.client = client_, .topic = s.kafka.name_space + ".commands", .partitions = partitions_},
+      .incarnation = options_.incarnation,
+      .delivered = [&system](std::int32_t p, const actors::attempt_id& id) { system.delivered(p, id); },
+      .warn =
+          [log = options_.log](const std::string& text) { log.write(log_level::warn, "attempts", {{"text", text}}); }});
   for (std::int32_t p = 0; p < partitions_; ++p)
     hosts_.push_back(std::make_unique<partition_host>(
         partition_host_options{.number = p,
@@ -88,6 +97,7 @@ void cluster_node::join(actors::node_system& system) {
                                .types = options_.types,
                                .members = *members_,
                                .system = system,
+                               .courier = *courier_,
                                .log = options_.log}));
   joined_ = true;
 }
@@ -106,6 +116,10 @@ broker::heartbeat cluster_node::report() const {
   return h;
 }
 
+void cluster_node::tell_end(const actors::orphan_end& end) {
+  if (courier_) courier_->tell_end(end);
+}
+
 bool cluster_node::has_others() const { return members_ && members_->has_others(); }
 
 void cluster_node::hand_over(std::chrono::milliseconds patience) {
@@ -122,9 +136,11 @@ void cluster_node::stop() {
   hand_over(0ms);
   joined_ = false;
   for (auto& h : hosts_) h->stop();
+  if (courier_) courier_->flush(last_words_patience);
   // Its report looks at the hosts, so it goes first.
   members_.reset();
   hosts_.clear();
+  courier_.reset();
 }
 
 std::int32_t cluster_node::partition_of(std::string_view workflow_id) const {

@@ -12,6 +12,7 @@
 #include <pawl/registry.hpp>
 
 #include "config/load.hpp"
+#include "node/attempt_courier.hpp"
 #include "node/cluster.hpp"
 #include "node/logging.hpp"
 #include "node/partition_host.hpp"
@@ -39,6 +40,8 @@ class cluster_node final : public cluster {
 
   /// Begins to take part. The system must outlive it, or stop() be called first.
   void join(actors::node_system& system);
+  /// What node_options::on_orphan is told goes to whoever leads the partition. Once joined.
+  void tell_end(const actors::orphan_end& end);
   /// Another node is there that could take over.
   bool has_others() const;
   /// From now on this node leads nothing: its partitions go to others, if there are any. Returns when it has given up
@@ -68,7 +71,8 @@ class cluster_node final : public cluster {
   std::atomic<bool> joined_{false};
   std::unique_ptr<store::snapshot_store> snapshots_;  // null: none
   std::unique_ptr<broker::membership> members_;
-  std::vector<std::unique_ptr<partition_host>> hosts_;  // after the membership, which they ask
+  std::unique_ptr<attempt_courier> courier_;
+  std::vector<std::unique_ptr<partition_host>> hosts_;  // after the membership and the courier, which they ask
 };
 
 }  // namespace pawl::node

@@ -25,7 +25,7 @@ namespace {
 
 /// A node that starts waits so long for all partitions to have a leader before it says that it is up.
 constexpr auto leader_patience = std::chrono::seconds(10);
-/// For the partitions to be given up, before attempts get their grace.
+/// For the partitions to be given up; meanwhile attempts run.
 constexpr auto hand_over_patience = std::chrono::seconds(5);
 
 store::embedded_options journal_options(const config::settings& s, const std::string& directory) {
@@ -108,6 +108,8 @@ struct node_process::state {
                              .on_fatal = [this](const std::string& why) { on_broken(why); }});
     o.partitions = cluster->partitions();
     o.partition_of = [c = cluster.get()](std::string_view id) { return c->partition_of(id); };
+    o.on_orphan = [c = cluster.get()](const actors::orphan_end& end) { c->tell_end(end); };
+    o.partition.word_patience = 2 * settings.kafka.session;
     system = std::make_unique<actors::node_system>(options.types, std::move(o));
     front = std::make_unique<cluster_door>(
         cluster_door_options{.types = options.types,
@@ -230,10 +232,8 @@ node_process::stopped node_process::stop(std::chrono::milliseconds grace, const 
   s.has_stopped = true;
   s.door->stop();
   if (s.front) s.front->stop();
-  // Others go on at once where nothing runs here. Attempts get their grace before: their results are recorded by who
-  // leads, and would come too late after that.
-  if (s.cluster && s.cluster->has_others() && s.system->running_attempts() == 0)
-    s.cluster->hand_over(hand_over_patience);
+  // Others go on at once. Attempts get their grace here, and how they end goes to whoever leads then.
+  if (s.cluster && s.cluster->has_others()) s.cluster->hand_over(hand_over_patience);
   const auto drained = s.system->drain(grace, hurry);
   if (s.cluster) s.cluster->stop();
   s.server->stop();

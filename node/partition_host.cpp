@@ -21,6 +21,8 @@ constexpr auto follow_wait = 50ms;
 constexpr auto look_wait = 100ms;
 constexpr auto first_pause = 100ms;
 constexpr auto longest_pause = 5'000ms;
+/// What a node said before it was gone is waited for so long: commands that stand before it may be held up.
+constexpr auto last_words_patience = 10s;
 /// On giving a partition up, what the feed gets to publish what is in the journal; who comes next publishes the rest.
 constexpr auto feed_grace_for_others = 100ms;
 constexpr auto feed_grace_alone = 2'000ms;
@@ -205,6 +207,7 @@ void partition_host::lead() {
                         .journal = *journal_,
                         .may_exist = [view](std::string_view id) { return view->may_exist(id); },
                         .open_view = [view] { return view->open_view(); },
+                        .living = std::nullopt,
                         .on_broken = woken(&partition_host::broken_),
                         .on_deposed = woken(&partition_host::lost_)});
   {
@@ -213,6 +216,7 @@ void partition_host::lead() {
   }
   set_role(partition_role::leading);
   try {
+    nodes_ = {};
     start_feed();
     start_commands();
     start_snapshots();
@@ -232,6 +236,7 @@ void partition_host::serve() {
       woken_.wait_for(lock, look_wait, [this] { return releasing_ || !lost_.empty() || !broken_.empty(); });
       if (releasing_ || !lost_.empty() || !broken_.empty()) return;
     }
+    watch_nodes();
     // Where nothing is appended, somebody else's announcement is heard of only so.
     if (!journal_->stats().doubt.empty()) options_.system.barrier(options_.number, [](bool) {});
     const auto v = options_.members.consider(options_.number, end());
@@ -240,6 +245,34 @@ void partition_host::serve() {
     lost_ = "this node may not lead: " + std::string(broker::text(v));
     return;
   }
+}
+
+std::vector<engine::incarnation> partition_host::living_nodes() const {
+  return options_.members.look([](const broker::ownership& own) {
+    std::vector<engine::incarnation> out;
+    for (const auto& [id, n] : own.fold().nodes())
+      if (n.live) out.push_back(n.incarnation);
+    return out;
+  });
+}
+
+// A node that is gone may have told before how its attempts ended: that is among the commands, and comes first.
+void partition_host::watch_nodes() {
+  auto living = living_nodes();
+  const auto now = std::chrono::steady_clock::now();
+  if (nodes_.mark == 0 && nodes_.told == living) return;
+  if (nodes_.mark == 0 || nodes_.seen != living) {
+    if (nodes_.mark == 0) nodes_.patience = now + last_words_patience;
+    nodes_.seen = std::move(living);
+    nodes_.mark = commands_->mark_end();
+  }
+  const auto c = commands_->stats();
+  const bool heard_out = c.marks >= nodes_.mark && c.dealt_with_below >= c.marked;
+  if (!heard_out && now < nodes_.patience) return;
+  options_.system.set_living(options_.number, nodes_.seen);
+  nodes_.told = std::move(nodes_.seen);
+  nodes_.seen.clear();
+  nodes_.mark = 0;
 }
 
 void partition_host::give_up_leading() {
@@ -262,7 +295,9 @@ void partition_host::give_up_leading() {
   }
   snapshotter.reset();
   outbox.reset();
+  const auto epoch = journal_->epoch();
   options_.system.leave(options_.number);
+  options_.courier.tell_held(options_.number, epoch, options_.system.held(options_.number));
   if (feed_ && lost.empty() && broken.empty())
     feed_->stop(options_.members.has_others() ? feed_grace_for_others : feed_grace_alone);
   const bool released = broken.empty() && journal_->release();
@@ -397,7 +432,8 @@ void partition_host::start_commands() {
   o.want_batch = [system = &options_.system, number = options_.number] { system->barrier(number, [](bool) {}); };
   o.warn = warner("commands");
   auto commands = std::make_unique<broker::command_intake>(
-      std::move(o), *journal_, make_command_handler(options_.types, options_.system, options_.commands));
+      std::move(o), *journal_,
+      make_command_handler(options_.types, options_.system, options_.commands, attempt_messages()));
   auto outbox =
       std::make_unique<broker::outbox_sender>(broker::outbox_sender_options{.client = options_.client,
                                                                             .topic = options_.name_space + ".commands",
@@ -408,6 +444,32 @@ void partition_host::start_commands() {
   const std::lock_guard lock(mutex_);
   commands_ = std::move(commands);
   outbox_ = std::move(outbox);
+}
+
+attempt_sinks partition_host::attempt_messages() const {
+  auto* system = &options_.system;
+  const auto number = options_.number;
+  return {.ended =
+              [system, number](const std::string&, broker::attempt_result r, broker::command_done done) {
+                system->take_end(
+                    number, {.uid = r.run,
+                             .key = r.key,
+                             .incarnation = r.incarnation,
+                             .end = std::move(r.end),
+                             .details = std::move(r.details),
+                             .reply = actors::owed_reply([done = std::move(done)](const actors::command_reply& reply) {
+                               done(verdict_on(reply));
+                             })});
+              },
+          .held =
+              [system, number](broker::held_attempts h, broker::command_done done) {
+                actors::held_list list{.epoch = h.epoch, .incarnation = h.incarnation};
+                for (const auto& a : h.list)
+                  list.attempts.push_back(
+                      {.key = a.key, .uid = a.run, .step = a.step, .undo = a.undo, .attempt = a.attempt});
+                system->take_held(number, std::move(list));
+                done({});
+              }};
 }
 
 void partition_host::start_snapshots() {

@@ -28,6 +28,7 @@
 #include "broker/membership.hpp"
 #include "broker/outbox_sender.hpp"
 #include "broker/snapshotter.hpp"
+#include "node/attempt_courier.hpp"
 #include "node/command_reader.hpp"
 #include "node/logging.hpp"
 #include "store/embedded_journal.hpp"
@@ -48,6 +49,7 @@ struct partition_host_options {
   const registry& types;
   broker::membership& members;
   actors::node_system& system;
+  attempt_courier& courier;
   node_log log;
 };
 
@@ -103,6 +105,9 @@ class partition_host {
   void start_feed();
   void start_commands();
   void start_snapshots();
+  attempt_sinks attempt_messages() const;
+  std::vector<engine::incarnation> living_nodes() const;
+  void watch_nodes();
   broker::journal_end end() const;
   broker::kafka_journal_options::again lead_again() const;
   std::function<void(const std::string&)> warner(const char* event) const;
@@ -110,6 +115,16 @@ class partition_host {
 
   const partition_host_options options_;
   const std::string name_;  // "shop/3"
+
+  // The thread's own, while it leads: which nodes live is told to the engine when everything that those which are gone
+  // had to say is dealt with.
+  struct node_watch {
+    std::optional<std::vector<engine::incarnation>> told{};
+    std::vector<engine::incarnation> seen{};
+    std::uint64_t mark = 0;  // 0: all is told
+    std::chrono::steady_clock::time_point patience{};
+  };
+  node_watch nodes_;
 
   mutable std::mutex mutex_;  // guards what follows; the pointers are set and reset by the thread alone
   std::condition_variable woken_;

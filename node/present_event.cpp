@@ -70,6 +70,7 @@ json present_event(const engine::event& e, const pawl::detail::graph_definition*
   if (e.begun) {
     out["policy"] = present_policy(e.begun->policy);
     out["incarnation"] = std::to_string(e.begun->incarnation);
+    if (e.begun->epoch != 0) out["epoch"] = e.begun->epoch;
     if (e.begun->in_child) out["in_child"] = true;
     if (e.begun->may_still_run) out["may_still_run"] = true;
   }

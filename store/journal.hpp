@@ -198,6 +198,8 @@ class journal {
   virtual append_result reopen() = 0;
   /// Of the present opening.
   virtual engine::reign reign() const = 0;
+  /// ... and under which epoch; 0: where there can be no other.
+  virtual std::uint64_t epoch() const { return 0; }
   /// The first run key that has not been given out. Keys are given out by the caller, in order.
   virtual engine::run_key next_run_key() const = 0;
   /// Time of the newest event on record, 0 when there is none: event time never runs backwards.

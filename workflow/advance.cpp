@@ -73,6 +73,7 @@ std::optional<event> begin(const instance& i, std::uint32_t step, bool undo, boo
   e.attempt = s ? s->attempt + 1 : 1;
   e.begun = attempt_facts{.policy = resolve(options, a.defaults),
                           .incarnation = a.incarnation,
+                          .epoch = a.epoch,
                           .in_child = in_child,
                           .may_still_run = may_still_run};
   if (s) e.payload = s->details;

@@ -36,6 +36,7 @@ class allowance {
   engine::limits limits;
   policy_defaults defaults;
   engine::incarnation incarnation = 0;
+  std::uint64_t epoch = 0;  ///< under which the partition is led; 0: nobody else ever leads it
   bool children = true;  ///< this process can run suspects in child processes
 };
 

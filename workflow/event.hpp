@@ -72,6 +72,7 @@ struct start_facts {
 struct attempt_facts {
   engine::policy policy;
   engine::incarnation incarnation = 0;
+  std::uint64_t epoch = 0;     ///< of the leader that recorded it; 0: where there is only one
   bool in_child = false;       ///< runs in a child process, because an earlier attempt was lost with its process
   bool may_still_run = false;  ///< an undo that starts although a function of its step may not have returned
   bool operator==(const attempt_facts&) const = default;

@@ -51,7 +51,7 @@ void put_start(packer& p, const start_facts& s) {
 }
 
 void put_begun(packer& p, const attempt_facts& b) {
-  p.pack_array(9);
+  p.pack_array(b.epoch == 0 ? 9 : 10);
   p.pack_int64(b.policy.timeout.count());
   p.pack_int64(b.policy.heartbeat.count());
   p.pack_int64(b.policy.deadline.count());
@@ -63,6 +63,7 @@ void put_begun(packer& p, const attempt_facts& b) {
                                          (b.policy.undo == undo_when::completed ? 2 : 0) | (b.in_child ? 4 : 0) |
                                          (b.may_still_run ? 8 : 0)));
   p.pack_uint64(b.incarnation);
+  if (b.epoch != 0) p.pack_uint64(b.epoch);
 }
 
 failure get_error(const msgpack::object& o) {
@@ -112,6 +113,7 @@ attempt_facts get_begun(const msgpack::object& o) {
   b.in_child = (flags & 4U) != 0;
   b.may_still_run = (flags & 8U) != 0;
   b.incarnation = get_uint(element(o, 8));
+  if (o.via.array.size > 9) b.epoch = get_uint(element(o, 9));
   return b;
 }
 

@@ -37,6 +37,7 @@ void on_attempt_started(instance& i, const event& e) {
   s.attempt = e.attempt;
   s.policy = e.begun->policy;
   s.incarnation = e.begun->incarnation;
+  s.epoch = e.begun->epoch;
   s.in_child = e.begun->in_child;
   s.token = e.seq;
   s.began = e.at;

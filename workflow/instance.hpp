@@ -56,6 +56,7 @@ struct step_state {
   std::uint64_t closed_seq = 0;      ///< of the event that ended the step; 0 while open
   std::uint64_t ended_seq = 0;       ///< of the event that ended the newest attempt
   engine::incarnation incarnation = 0;
+  std::uint64_t epoch = 0;           ///< of the leader that recorded the newest attempt
   time_point first_scheduled{};
   time_point began{};                ///< when the newest attempt was recorded
   time_point ended{};                ///< when the newest attempt ended

@@ -86,7 +86,9 @@ struct memory_store {
 
 class memory_journal final : public store::journal {
  public:
-  explicit memory_journal(std::shared_ptr<memory_store> s) : store_(std::move(s)) {
+  explicit memory_journal(std::shared_ptr<memory_store> s, std::uint64_t epoch = 0)
+      : store_(std::move(s)),
+        epoch_(epoch) {
     const std::lock_guard lock(store_->mutex);
     ++store_->reign;
     store_->shut = false;
@@ -124,6 +126,7 @@ class memory_journal final : public store::journal {
     const std::lock_guard lock(store_->mutex);
     return {store_->reign, 7};
   }
+  std::uint64_t epoch() const override { return epoch_; }
   engine::run_key next_run_key() const override {
     const std::lock_guard lock(store_->mutex);
     return store_->runs.empty() ? 1 : store_->runs.rbegin()->first + 1;
@@ -138,6 +141,7 @@ class memory_journal final : public store::journal {
 
  private:
   std::shared_ptr<memory_store> store_;
+  const std::uint64_t epoch_;
 };
 
 class memory_view final : public store::view {

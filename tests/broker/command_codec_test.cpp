@@ -47,6 +47,7 @@ std::vector<node_command> all() {
           asked_command{.command = {.id = "s", .body = engine::skip_command{"charge", seven, true}}},
           ended(),
           attempt_result{.run = uid, .key = 1, .incarnation = 2, .end = {.attempt = 1}},
+          attempt_result{.run = uid, .key = 1, .incarnation = 2, .end = {.attempt = 1}, .details = seven},
           held_attempts{.epoch = 4,
                         .incarnation = 5,
                         .list = {{.run = uid, .key = 1, .step = 2, .undo = true, .attempt = 3}, {.attempt = 9}}},

@@ -47,6 +47,7 @@ event full(event_kind kind) {
                                        .exhausted = when_exhausted::pause,
                                        .undo = undo_when::completed},
                             .incarnation = ~0ULL,
+                            .epoch = ~0ULL,
                             .in_child = true,
                             .may_still_run = true};
   if (kind == event_kind::compensation_started) e.order = {3, 0, 4'000'000'000U};
