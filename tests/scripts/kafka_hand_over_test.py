@@ -55,8 +55,7 @@ class HandOver(unittest.TestCase):
             one = {i for w in long for i in self.incarnations(c, w)}
             self.assertEqual(len(one), 1, "all ran in the first process")
             self.assertTrue(moved)
-            c.drain()
-            c.verified()
+            c.ends_well()
 
     def test_leave(self):
         with self.cluster(nodes=2, **{"node.drain_grace": "20s"}) as c:
@@ -78,8 +77,7 @@ class HandOver(unittest.TestCase):
                 c.completes(w)
                 self.one_attempt(c, w)
             self.assertEqual(len({i for w in long for i in self.incarnations(c, w)}), 2)
-            c.drain()
-            c.verified()
+            c.ends_well()
 
     def test_stopped(self):
         with self.cluster(nodes=2, **{"node.drain_grace": "300ms"}) as c:
@@ -98,8 +96,7 @@ class HandOver(unittest.TestCase):
                 self.assertEqual([kinds.count("attempt_started"), kinds.count("attempt_completed"), kinds.count("attempt_failed"), kinds.count("attempt_lost")], [2, 1, 1, 0], kinds)
             for w in set(long) - set(told):
                 self.one_attempt(c, w)
-            c.drain()
-            c.verified()
+            c.ends_well()
 
 
 if __name__ == "__main__":
