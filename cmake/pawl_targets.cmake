@@ -121,8 +121,8 @@ set(PAWL_PRECOMPILED_LIBS_actors pawl_caf)
 set(PAWL_PRECOMPILED_LIBS_actors_test pawl_caf GTest::gmock)
 set(PAWL_PRECOMPILED_LIBS_node pawl_asio nlohmann_json::nlohmann_json spdlog::spdlog)
 
-# Optimising a test's own code costs more than half of the time that it takes to compile, and what it tests is optimised
-# anyway. Not so where the test itself has much to do (busy_test).
-foreach(kind test node_test actors_test)
+# Optimising costs more than half of the time that it takes to compile. In the debug presets it is left out where the
+# code has little to do: the edges of the process, and the tests themselves but those that simulate (busy_test).
+foreach(kind node test node_test actors_test)
   set(PAWL_PRECOMPILED_FLAGS_${kind} "$<$<CONFIG:Debug>:-O0>")
 endforeach()
