@@ -88,6 +88,9 @@ rd_kafka_t* make_client(rd_kafka_type_t type, const kafka_options& o, kafka_log_
   set(conf.get(), "socket.nagle.disable", "true");
   set(conf.get(), "socket.keepalive.enable", "true");
   set(conf.get(), "reconnect.backoff.max.ms", "1000");
+  // A broker that hangs keeps its connections and answers nothing. What is under way to it is given up after this, and
+  // goes to who leads instead; librdkafka's own minute would be a minute without a leader.
+  set(conf.get(), "socket.timeout.ms", "10000");
   set(conf.get(), "allow.auto.create.topics", "false");
   // Of five minutes, as it is by default, the new leader of a partition would be heard of too late.
   set(conf.get(), "topic.metadata.refresh.interval.ms", "5000");

@@ -173,14 +173,17 @@ topic_options as_made(topic_options o, const std::map<std::string, found_topic>&
 
 }  // namespace
 
-std::int32_t partitions_of(const kafka_options& client, const std::string& name_space) {
+std::int32_t partitions_of(const kafka_options& client, const std::string& name_space, std::chrono::milliseconds wait) {
   kafka_producer p(client, {});
-  const auto there = topics_there(p.handle());
-  const auto it = there.find(name_space + ".journal");
-  if (it == there.end())
-    throw make_kafka_error("asking for the partitions of topic " + name_space + ".journal",
-                           RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
-  return it->second.partitions;
+  const auto deadline = std::chrono::steady_clock::now() + wait;
+  for (;;) {
+    const auto there = topics_there(p.handle());
+    if (const auto it = there.find(name_space + ".journal"); it != there.end()) return it->second.partitions;
+    if (std::chrono::steady_clock::now() >= deadline)
+      throw make_kafka_error("asking for the partitions of topic " + name_space + ".journal",
+                             RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 std::vector<topic_finding> check_topics(const kafka_options& client, const topic_options& o) {
@@ -253,11 +256,11 @@ void delete_records(const kafka_options& client, const std::string& topic, std::
 
 std::vector<topic_finding> ensure_topics(const kafka_options& client, const topic_options& o,
                                          const std::function<void(const std::string& name)>& made) {
-  const auto names = create_topics(client, o);
-  for (const auto& name : names) made(name);
+  for (const auto& name : create_topics(client, o)) made(name);
+  // What is missing now was made this moment, here or by another node, and not every broker has heard of it.
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(patience_ms);
   for (;;) {
-    const bool young = !names.empty() && std::chrono::steady_clock::now() < deadline;
+    const bool young = std::chrono::steady_clock::now() < deadline;
     try {
       auto found = check_topics(client, o);
       const bool missing = std::any_of(found.begin(), found.end(), [](const auto& f) { return f.missing; });

@@ -1,6 +1,7 @@
 // The topics of a namespace: what there has to be, making it, and checking what is there.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -41,8 +42,10 @@ struct topic_finding {
 /// What is not as it has to be; empty when all is well. Throws kafka_error when the brokers cannot be asked.
 std::vector<topic_finding> check_topics(const kafka_options& client, const topic_options& o);
 
-/// How many partitions the namespace has. Throws kafka_error: the brokers cannot be asked, or its topics are not there.
-std::int32_t partitions_of(const kafka_options& client, const std::string& name_space);
+/// How many partitions the namespace has. Throws kafka_error: the brokers cannot be asked, or its topics are not there,
+/// also after `wait`: of topics that were made a moment ago not every broker has heard.
+std::int32_t partitions_of(const kafka_options& client, const std::string& name_space,
+                           std::chrono::milliseconds wait = {});
 
 /// Makes those that are missing; leaves the others alone. The names of those made. Throws kafka_error.
 std::vector<std::string> create_topics(const kafka_options& client, const topic_options& o);

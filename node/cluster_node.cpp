@@ -17,6 +17,8 @@ using namespace std::chrono_literals;
 
 /// On leaving, for what others have to be told of attempts.
 constexpr auto last_words_patience = 1s;
+/// What was made a moment ago, here or by another node, is heard of by every broker within this.
+constexpr auto topics_wait = 15'000ms;
 
 store::embedded_options view_options(const config::settings& s, const std::string& directory, std::int32_t partition) {
   store::embedded_options o;
@@ -35,7 +37,7 @@ cluster_node::cluster_node(cluster_node_options o)
     : options_(std::move(o)),
       client_(to_kafka_options(options_.settings, kafka_log())) {
   ensure_topics();
-  partitions_ = broker::partitions_of(client_, options_.settings.kafka.name_space);
+  partitions_ = broker::partitions_of(client_, options_.settings.kafka.name_space, topics_wait);
   snapshots_ = open_snapshots(options_.settings);
 }
 
