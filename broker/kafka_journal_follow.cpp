@@ -32,6 +32,11 @@ struct diverged : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The log behind the last record in the view is not what was read there.
+struct to_read_again : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 }  // namespace
 
 bool kafka_journal::state::follow(std::chrono::milliseconds wait) {
@@ -50,6 +55,10 @@ bool kafka_journal::state::follow(std::chrono::milliseconds wait) {
     if (const auto r = view.clear(); r.status != append_status::committed)
       throw view_failed(r.message, r.status == append_status::broken);
     if (++rebuilds > most_rebuilds) throw store::store_error(name + ": the log changes while it is read");
+    return true;
+  } catch (const to_read_again& again) {
+    begun = false;
+    warn(again.what());
     return true;
   } catch (...) {
     begun = false;
@@ -112,7 +121,7 @@ void kafka_journal::state::tell_progress() {
 // A view that is missing, or from which the log does not go on any more, starts from a snapshot, if there is one.
 void kafka_journal::state::restore(const kafka_reader::range& log) {
   if (options.snapshots == nullptr) return;
-  if (const auto p = view.position(); p && p->at.offset + 1 >= log.first) return;
+  if (const auto p = view.position(); p && p->at.offset >= log.first) return;
   const store::snapshot_source source{.topic = options.topic,
                                       .partition = options.partition,
                                       .misfit = [&](const auto& p) { return misfit(reader, log, p); },
@@ -184,13 +193,13 @@ void kafka_journal::state::read_message(const kafka_message& m) {
     ++counts.garbage;
     return;
   }
-  // Who writes under an epoch has read its own announcement below; if we have not, we were in another log.
+  // What would be missed if the end of the log was lost, and written again up to here, since we were there.
+  const auto offset = m.offset;
   const auto& f = fence.folded();
-  if (record.stamp.kind != record_kind::announcement &&
-      (record.stamp.epoch > f.epoch || (record.stamp.epoch == f.epoch && record.stamp.reign != f.reign)))
-    throw diverged("offset " + std::to_string(m.offset) + " is of epoch " + std::to_string(record.stamp.epoch) +
-                   ", whose announcement was not there");
-  if (!fence.read(m.offset, record.stamp)) {
+  const bool news = record.stamp.kind == record_kind::announcement || record.stamp.epoch > f.epoch ||
+                    (record.stamp.epoch == f.epoch && record.stamp.reign != f.reign);
+  if (news && caught_up && fence.now() != fence::standing::leading) look_back(offset);
+  if (!fence.read(offset, record.stamp)) {
     const std::lock_guard lock(mutex);
     ++counts.skipped;
     return;
@@ -210,7 +219,36 @@ void kafka_journal::state::read_message(const kafka_message& m) {
     std::move(changes.outcomes.begin(), changes.outcomes.end(), std::back_inserter(pending.outcomes));
     append_to(pending.outbox, std::move(changes.outbox));
   }
-  pending_position = position_at(m.offset, record.crc);
+  pending_position = position_at(offset, record.crc);
+}
+
+// Throws if the log below `offset` is not what we have read there.
+void kafka_journal::state::look_back(std::int64_t offset) {
+  const auto known = pending_position ? pending_position : view.position();
+  const auto log = reader.offsets(metadata_wait);
+  if (known)
+    if (const auto why = misfit(reader, log, *known); !why.empty()) throw diverged(why);
+  auto fold = known ? broker::fold{.epoch = known->at.epoch,
+                                   .reign = known->at.reign,
+                                   .seq = known->at.seq,
+                                   .released = known->at.released}
+                    : broker::fold{};
+  // Behind it are only records that do not count.
+  const auto from = std::max(known ? known->at.offset + 1 : 0, log.first);
+  if (from < offset) reader.seek(from);
+  const auto deadline = std::chrono::steady_clock::now() + own_record_wait;
+  for (auto next = from; next < offset;) {
+    const auto* m = reader.next(journal_read_wait);
+    if (std::chrono::steady_clock::now() > deadline) throw store::store_error(name + ": no answer within 30 s");
+    if (m == nullptr) continue;
+    next = m->offset + 1;
+    journal_record found;
+    std::string wrong;
+    if (m->offset < offset && decode_stamp(m->value, found, wrong) == readable::yes && fold.apply(found.stamp))
+      throw to_read_again("the end of the log was lost: offset " + std::to_string(m->offset) +
+                          " holds another record than was read there; it is read again");
+  }
+  reader.seek(offset + 1);
 }
 
 store::log_position kafka_journal::state::position_at(std::int64_t offset, std::uint32_t crc) const {

@@ -48,6 +48,7 @@ struct kafka_journal::state {
   bool take_marks(store::outbox_changes& into);
   store::log_position position_at(std::int64_t offset, std::uint32_t crc) const;
   void read_message(const kafka_message& m);
+  void look_back(std::int64_t offset);
 
   kafka_journal_stats stats() const {
     const std::lock_guard lock(mutex);

@@ -16,9 +16,10 @@ constexpr auto longest_wait = 30s;
 
 std::string misfit(kafka_reader& reader, const kafka_reader::range& log, const store::log_position& p) {
   const auto stands = "it stands at offset " + std::to_string(p.at.offset);
-  if (p.at.offset + 1 < log.first) return stands + ", the log begins at " + std::to_string(log.first);
+  // Also where the log would go on just behind it: that record cannot be looked at, and the trim leaves it to whoever
+  // is waited for.
+  if (p.at.offset < log.first) return stands + ", the log begins at " + std::to_string(log.first);
   if (p.at.offset >= log.end) return stands + ", the log ends at " + std::to_string(log.end);
-  if (p.at.offset < log.first) return {};
   reader.seek(p.at.offset);
   const auto deadline = std::chrono::steady_clock::now() + longest_wait;
   const kafka_message* m = nullptr;

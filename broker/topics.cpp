@@ -69,6 +69,16 @@ void await_topics(rd_kafka_t* client, const std::vector<topic_spec>& topics) {
   }
 }
 
+using admin_options_ptr = std::unique_ptr<rd_kafka_AdminOptions_t, destroyer<rd_kafka_AdminOptions_destroy>>;
+
+// For what the controller does, which may take longer than a broker's answer otherwise may.
+admin_options_ptr patiently(rd_kafka_t* client, rd_kafka_admin_op_t what) {
+  admin_options_ptr o(rd_kafka_AdminOptions_new(client, what));
+  std::array<char, 256> why{};
+  rd_kafka_AdminOptions_set_request_timeout(o.get(), patience_ms, why.data(), why.size());
+  return o;
+}
+
 event_ptr answer_to(rd_kafka_queue_t* queue, const std::string& doing) {
   event_ptr e(rd_kafka_queue_poll(queue, patience_ms));
   if (!e) throw make_kafka_error(doing, RD_KAFKA_RESP_ERR__TIMED_OUT);
@@ -82,7 +92,7 @@ std::map<std::string, std::string> settings_of(rd_kafka_t* client, const std::st
   resource_ptr resource(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str()));
   queue_ptr queue(rd_kafka_queue_new(client));
   auto* asked = resource.get();
-  rd_kafka_DescribeConfigs(client, &asked, 1, nullptr, queue.get());
+  rd_kafka_DescribeConfigs(client, &asked, 1, patiently(client, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS).get(), queue.get());
   const auto e = answer_to(queue.get(), doing);
   std::size_t n = 0;
   const auto* const* resources =
@@ -216,7 +226,8 @@ std::vector<std::string> create_topics(const kafka_options& client, const topic_
   }
   if (handles.empty()) return {};
   queue_ptr queue(rd_kafka_queue_new(p.handle()));
-  rd_kafka_CreateTopics(p.handle(), handles.data(), handles.size(), nullptr, queue.get());
+  rd_kafka_CreateTopics(p.handle(), handles.data(), handles.size(),
+                        patiently(p.handle(), RD_KAFKA_ADMIN_OP_CREATETOPICS).get(), queue.get());
   const auto e = answer_to(queue.get(), "making the topics of namespace " + o.name_space);
   std::size_t n = 0;
   const auto* const* results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(e.get()), &n);
@@ -247,7 +258,8 @@ void delete_records(const kafka_options& client, const std::string& topic, std::
       rd_kafka_DeleteRecords_new(list.get()), &rd_kafka_DeleteRecords_destroy);
   queue_ptr queue(rd_kafka_queue_new(p.handle()));
   auto* handle = asked.get();
-  rd_kafka_DeleteRecords(p.handle(), &handle, 1, nullptr, queue.get());
+  rd_kafka_DeleteRecords(p.handle(), &handle, 1, patiently(p.handle(), RD_KAFKA_ADMIN_OP_DELETERECORDS).get(),
+                         queue.get());
   const auto e = answer_to(queue.get(), doing);
   const auto* done = rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(e.get()));
   if (done->cnt != 1) throw make_kafka_error(doing, RD_KAFKA_RESP_ERR__FAIL);
