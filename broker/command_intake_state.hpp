@@ -5,7 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -53,7 +53,7 @@ struct verdict_box {
 /// The offsets of one key whose turn has not passed; the first is the one under way.
 struct key_line {
   std::string key;
-  std::deque<std::int64_t> offsets{};
+  std::list<std::int64_t> offsets{};  // mostly one: a deque would take its 500 bytes for it
   std::size_t in_memory = 0;
 };
 

@@ -14,6 +14,21 @@ using namespace std::chrono_literals;
 
 constexpr auto dead_letter_timeout = 10'000ms;
 
+/// What a handler holds until it has said what becomes of a command. The message lives as long.
+struct owed_verdict {
+  owed_verdict(std::shared_ptr<verdict_box> b, std::uint64_t r, std::int64_t o,
+               std::shared_ptr<const incoming_command> m)
+      : box(std::move(b)),
+        reading(r),
+        offset(o),
+        message(std::move(m)) {}
+  const std::shared_ptr<verdict_box> box;
+  const std::uint64_t reading;
+  const std::int64_t offset;
+  const std::shared_ptr<const incoming_command> message;
+  std::atomic<bool> said{false};
+};
+
 /// Not within a character of UTF-8, if it is that.
 std::string cut(std::string text, std::size_t most) {
   if (text.size() <= most) return text;
@@ -45,10 +60,9 @@ void command_intake::state::hand_in(std::int64_t offset, under_way& c) {
   }
   c.at = under_way::stage::handed_in;
   ++counts.handed_in;
-  auto said = std::make_shared<std::atomic<bool>>(false);
-  // The message lives as long as whoever may still ask for it.
-  command_done done = [box = verdicts, said, now = reading, offset, keep = c.message](command_verdict v) {
-    if (!said->exchange(true)) box->put({now, offset, std::move(v)});
+  auto owed = std::make_shared<owed_verdict>(verdicts, reading, offset, c.message);
+  command_done done = [owed](command_verdict v) {
+    if (!owed->said.exchange(true)) owed->box->put({owed->reading, owed->offset, std::move(v)});
   };
   try {
     handler(*c.message, done);

@@ -1,12 +1,14 @@
 #include "broker/feed_publisher.hpp"
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
 
+#include "broker/recent_records.hpp"
 #include "broker/recent_runs.hpp"
 #include "workflow/event_codec.hpp"
 
@@ -39,18 +41,15 @@ struct unreadable : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-engine::event to_event(const store::event_row& row, const std::string& where) {
-  engine::event e;
-  e.kind = row.kind;
-  e.seq = row.seq;
-  e.at = engine::from_micros(row.at);
-  e.attempt = row.attempt;
-  e.name = row.step;
-  const auto kind = static_cast<unsigned>(row.kind);
-  const auto wrong = kind < 1 || kind > engine::last_event_kind ? "its kind " + std::to_string(kind) + " is not known"
-                                                                : engine::decode_body(row.body, e);
-  if (!wrong.empty()) throw unreadable(where + ": event " + std::to_string(row.seq) + ": " + wrong);
-  return e;
+/// "pawl.run_started"
+const std::string& type_of(engine::event_kind kind) {
+  static const auto all = [] {
+    std::vector<std::string> types;
+    for (unsigned k = 0; k <= engine::last_event_kind; ++k)
+      types.push_back("pawl." + std::string(to_text(static_cast<engine::event_kind>(k))));
+    return types;
+  }();
+  return all.at(static_cast<std::size_t>(kind));
 }
 
 }  // namespace
@@ -103,19 +102,16 @@ struct feed_publisher::state {
   std::thread thread;
 };
 
-namespace {
-
-/// A record whose events are under way.
-struct sent_record {
-  store::log_point point;
-  std::size_t waiting = 0;  // messages that are not acknowledged
-  bool whole = false;       // all of its messages are sent
-};
-
-}  // namespace
-
 // From fed() to the first error, with one reader and one producer.
 class feed_publisher::state::session {
+  /// A record whose events are under way.
+  struct sent_record {
+    feed_publisher::state::session* session;
+    store::log_point point;
+    std::size_t waiting = 0;  // messages that are not acknowledged
+    bool whole = false;  // all of its messages are sent
+  };
+
  public:
   explicit session(state& s)
       : feed_(s),
@@ -134,10 +130,14 @@ class feed_publisher::state::session {
 
  private:
   void check_point();
+  bool take_recent();
   void take(const kafka_message& m);
   void check_log(const stamp& s, std::int64_t offset) const;
-  void publish(const batch& b, const store::log_point& point);
-  void send(engine::run_key key, const store::event_row& row, sent_record& of);
+  void publish(const store::record& changes, const store::log_point& point);
+  void moved_to(std::int64_t next);
+  void send(const store::run_header& run, const std::string& uid, const store::event_row& row, sent_record& of);
+  void delivered(sent_record& of, std::size_t bytes, const kafka_producer::delivery& d);
+  engine::event to_event(const store::event_row& row, std::int64_t offset) const;
   const store::run_header& header_of(engine::run_key key);
   void settle(std::chrono::milliseconds wait);
   void published(const store::log_point& point);
@@ -170,7 +170,11 @@ bool feed_publisher::state::session::run() {
       settle(busy_wait);
       continue;
     }
-    if (m == nullptr) m = reader_.next(sent_.empty() ? idle_wait : busy_wait);
+    if (m == nullptr) {
+      if (take_recent()) continue;
+      reader_.seek(next_);
+      m = reader_.next(sent_.empty() ? idle_wait : busy_wait);
+    }
     if (m == nullptr) continue;
     if (!below_end(m->offset)) {
       // Ours, and not acknowledged yet, or of somebody who may not lead.
@@ -219,6 +223,23 @@ bool feed_publisher::state::session::below_end(std::int64_t offset) {
   return offset < end_;
 }
 
+// What was committed a moment ago is still in memory. False: only the log knows.
+bool feed_publisher::state::session::take_recent() {
+  using found = recent_records::found;
+  const auto r = feed_.journal.recent().take(next_, sent_.empty() ? idle_wait : busy_wait);
+  if (r.what == found::elsewhere) return false;
+  reader_.rest();
+  if (r.what == found::not_yet) return true;
+  feed_.count(&feed_stats::from_memory);
+  point_ = r.at;
+  fold_ = {.epoch = r.at.epoch, .reign = r.at.reign, .seq = r.at.seq, .released = r.at.released};
+  end_ = std::max(end_, r.at.offset + 1);
+  static const store::record nothing;
+  publish(r.changes ? *r.changes : nothing, point_);
+  moved_to(r.at.offset + 1);
+  return true;
+}
+
 void feed_publisher::state::session::take(const kafka_message& m) {
   const auto where = reader_.name() + " at offset " + std::to_string(m.offset);
   if (m.offset != next_) throw std::runtime_error(where + ": what is before it is missing in the log");
@@ -234,14 +255,18 @@ void feed_publisher::state::session::take(const kafka_message& m) {
     if (fold_.apply(record.stamp)) {
       point_ = {
           .offset = m.offset, .epoch = fold_.epoch, .reign = fold_.reign, .seq = fold_.seq, .released = fold_.released};
-      publish(record.batch, point_);
+      publish(record.batch.changes, point_);
     } else {
       feed_.count(&feed_stats::skipped);
     }
   }
-  next_ = m.offset + 1;
+  moved_to(m.offset + 1);
+}
+
+void feed_publisher::state::session::moved_to(std::int64_t next) {
+  next_ = next;
   const std::lock_guard lock(feed_.mutex);
-  feed_.counts.next = next_;
+  feed_.counts.next = next;
 }
 
 // Who writes under an epoch has read its own announcement below; if we have not, we were in another log.
@@ -252,8 +277,8 @@ void feed_publisher::state::session::check_log(const stamp& s, std::int64_t offs
                    ", whose announcement was not there");
 }
 
-void feed_publisher::state::session::publish(const batch& b, const store::log_point& point) {
-  const bool events = std::any_of(b.changes.runs.begin(), b.changes.runs.end(),
+void feed_publisher::state::session::publish(const store::record& changes, const store::log_point& point) {
+  const bool events = std::any_of(changes.runs.begin(), changes.runs.end(),
                                   [](const store::run_change& c) { return !c.events.empty(); });
   if (!events) {
     // It is published as soon as what is before it is.
@@ -263,55 +288,75 @@ void feed_publisher::state::session::publish(const batch& b, const store::log_po
       sent_.back().point = point;
     return;
   }
-  auto& record = sent_.emplace_back(sent_record{.point = point});
-  for (const auto& change : b.changes.runs) {
-    if (change.created) feed_.runs.put(change.key, *change.created);
+  auto& record = sent_.emplace_back(sent_record{.session = this, .point = point});
+  for (const auto& change : changes.runs) {
+    if (change.events.empty()) continue;
+    const auto& run = change.created ? feed_.runs.put(change.key, *change.created) : header_of(change.key);
+    const auto uid = to_text(run.uid);
     for (const auto& row : change.events) {
       while (full()) {
         if (feed_.out_of_time()) return;  // not `whole`, so never taken for published
         settle(busy_wait);
       }
-      send(change.key, row, record);
+      send(run, uid, row, record);
     }
-    if (!change.events.empty() && is_terminal(change.events.back().kind)) feed_.runs.drop(change.key);
+    if (is_terminal(change.events.back().kind)) feed_.runs.drop(change.key);
   }
   record.whole = true;
 }
 
-void feed_publisher::state::session::send(engine::run_key key, const store::event_row& row, sent_record& of) {
-  const auto event = to_event(row, reader_.name() + " at offset " + std::to_string(of.point.offset));
-  const auto& run = header_of(key);
-  const auto uid = to_text(run.uid);
-  auto message = feed_.options.render({.run = run, .event = event});
+void feed_publisher::state::session::send(const store::run_header& run, const std::string& uid,
+                                          const store::event_row& row, sent_record& of) {
+  const auto event = to_event(row, of.point.offset);
+  auto message = feed_.options.render({.run = run, .run_uid = uid, .event = event});
   if (message.value.size() > largest_value) {
     feed_.warn("event " + uid + "/" + std::to_string(event.seq) + " of " + run.workflow_id + " has " +
                std::to_string(message.value.size()) + " bytes as JSON, and is published without its payload");
-    message = feed_.options.render({.run = run, .event = event, .without_payload = true});
+    message = feed_.options.render({.run = run, .run_uid = uid, .event = event, .without_payload = true});
   }
   const auto id = uid + "/" + std::to_string(event.seq);
-  const auto type = "pawl." + std::string(to_text(event.kind));
+  const std::array<kafka_producer::header, 7> headers{{{"ce_specversion", "1.0"},
+                                                       {"ce_id", id},
+                                                       {"ce_source", feed_.source},
+                                                       {"ce_type", type_of(event.kind)},
+                                                       {"ce_time", message.time},
+                                                       {"ce_subject", run.workflow_id},
+                                                       {"content-type", "application/json"}}};
   const auto bytes = message.value.size();
-  producer_.send(feed_.events_topic, feed_.options.partition, run.workflow_id, message.value,
-                 [this, &of, bytes](const kafka_producer::delivery& d) {
-                   if (d.code != 0) {
-                     if (failure_.empty()) failure_ = d.message;
-                     return;
-                   }
-                   --of.waiting;
-                   --messages_;
-                   bytes_ -= bytes;
-                   ++acknowledged_;
-                 },
-                 {{"ce_specversion", "1.0"},
-                  {"ce_id", id},
-                  {"ce_source", feed_.source},
-                  {"ce_type", type},
-                  {"ce_time", message.time},
-                  {"ce_subject", run.workflow_id},
-                  {"content-type", "application/json"}});
+  // So small that std::function needs no memory for it.
+  producer_.send(
+      feed_.events_topic, feed_.options.partition, run.workflow_id, message.value,
+      [of = &of, bytes](const kafka_producer::delivery& d) { of->session->delivered(*of, bytes, d); }, headers);
   ++of.waiting;
   ++messages_;
   bytes_ += bytes;
+}
+
+void feed_publisher::state::session::delivered(sent_record& of, std::size_t bytes, const kafka_producer::delivery& d) {
+  if (d.code != 0) {
+    if (failure_.empty()) failure_ = d.message;
+    return;
+  }
+  --of.waiting;
+  --messages_;
+  bytes_ -= bytes;
+  ++acknowledged_;
+}
+
+engine::event feed_publisher::state::session::to_event(const store::event_row& row, std::int64_t offset) const {
+  engine::event e;
+  e.kind = row.kind;
+  e.seq = row.seq;
+  e.at = engine::from_micros(row.at);
+  e.attempt = row.attempt;
+  e.name = row.step;
+  const auto kind = static_cast<unsigned>(row.kind);
+  const auto wrong = kind < 1 || kind > engine::last_event_kind ? "its kind " + std::to_string(kind) + " is not known"
+                                                                : engine::decode_body(row.body, e);
+  if (!wrong.empty())
+    throw unreadable(reader_.name() + " at offset " + std::to_string(offset) + ": event " + std::to_string(row.seq) +
+                     ": " + wrong);
+  return e;
 }
 
 const store::run_header& feed_publisher::state::session::header_of(engine::run_key key) {
@@ -406,6 +451,7 @@ bool feed_publisher::stop(std::chrono::milliseconds within) {
     s.stop_by = clock::now() + within;
   }
   s.woken.notify_all();
+  s.journal.recent().wake();
   if (s.thread.joinable()) s.thread.join();
   const std::lock_guard lock(s.mutex);
   return s.complete;

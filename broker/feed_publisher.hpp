@@ -4,6 +4,9 @@
 //     journal, from fed() on --fold--> accepted, below the end of the leader --> events, in the order of offsets
 //                                                  every one acknowledged up to a record --> fed(), with the next batch
 //
+// What this leader has committed itself comes from memory (recent_records.hpp); the log is read for the rest: after a
+// start, an error, or where the feed is far behind.
+//
 // What an error leaves open is published again from fed() on, in order, so that a stretch may repeat and nothing is
 // ever missing, nor behind what comes after it.
 #pragma once
@@ -22,6 +25,7 @@ namespace pawl::broker {
 
 struct feed_event {
   const store::run_header& run;
+  const std::string& run_uid;  ///< as text
   const engine::event& event;
   bool without_payload = false;  ///< with it, it does not fit into a message
 };
@@ -44,6 +48,7 @@ struct feed_options {
 
 struct feed_stats {
   std::uint64_t published = 0;  ///< acknowledged messages, repeats included
+  std::uint64_t from_memory = 0;  ///< records that were not read from the log
   std::uint64_t skipped = 0;  ///< records that no reader counts
   std::uint64_t garbage = 0;  ///< messages of the journal that are no records
   std::uint64_t begun = 0;  ///< how often it began to publish from fed() on: once, and after each error

@@ -227,6 +227,14 @@ void kafka_reader::seek(std::int64_t offset) {
   next_ = offset;
 }
 
+void kafka_reader::rest() {
+  if (next_ < 0) return;
+  held_.reset();
+  next_ = -1;
+  if (const auto code = rd_kafka_assign(client_, nullptr); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    throw make_kafka_error("resting from " + name_, code);
+}
+
 const kafka_message* kafka_reader::next(std::chrono::milliseconds wait) {
   held_.reset(rd_kafka_consumer_poll(client_, as_ms(wait)));
   if (!held_) return nullptr;
@@ -315,7 +323,7 @@ kafka_producer::~kafka_producer() {
 }
 
 void kafka_producer::send(const std::string& topic, std::int32_t partition, std::optional<std::string_view> key,
-                          std::string_view value, delivered on_delivered, const headers& h) {
+                          std::string_view value, delivered on_delivered, std::span<const header> h) {
   auto f = std::make_unique<delivered>(std::move(on_delivered));
   auto* list = h.empty() ? nullptr : rd_kafka_headers_new(h.size());
   for (const auto& [name, text] : h)

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -84,6 +85,8 @@ class kafka_reader {
 
   /// The next message is the one at `offset`, or the first above it. Cheap when it is the next one anyway.
   void seek(std::int64_t offset);
+  /// Fetches nothing until the next seek().
+  void rest();
   /// Null: none came within `wait`. Throws kafka_error; an offset that the log does not hold is `give_up`.
   const kafka_message* next(std::chrono::milliseconds wait);
   /// Of the message that next() gave last; valid as long as that. One without a value has an empty one.
@@ -138,12 +141,13 @@ class kafka_producer {
     std::string message{};
   };
   using delivered = std::function<void(const delivery&)>;
-  using headers = std::vector<std::pair<std::string_view, std::string_view>>;
+  using header = std::pair<std::string_view, std::string_view>;
+  using headers = std::vector<header>;
 
   /// `on_delivered` is called by poll(), once. Throws kafka_error when the message cannot be queued: a full queue is
   /// `again`. The bytes are copied. partition -1: by the key, as Java clients do (murmur2).
   void send(const std::string& topic, std::int32_t partition, std::optional<std::string_view> key,
-            std::string_view value, delivered on_delivered, const headers& h = {});
+            std::string_view value, delivered on_delivered, std::span<const header> h = {});
   /// Calls back what is due; waits at most `wait` for the first.
   void poll(std::chrono::milliseconds wait);
   /// Messages queued or under way.

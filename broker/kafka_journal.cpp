@@ -54,6 +54,7 @@ bool kafka_journal::state::announce() {
 }
 
 void kafka_journal::state::begin_to_lead() {
+  recent.clear();
   tail.start(fence.next_offset(), fence.folded().epoch);
   outbox.begin(view.outbox(), fence.own());
   const std::lock_guard lock(mutex);
@@ -108,6 +109,7 @@ kafka_producer::delivery kafka_journal::state::deliver(const std::string& bytes)
 append_result kafka_journal::state::step_down(std::string why) {
   fence.lost();
   outbox.end();
+  recent.clear();
   begun = false;
   const std::lock_guard lock(mutex);
   counts.leading = false;
@@ -122,12 +124,12 @@ append_result kafka_journal::state::write(const store::record& r) {
   const bool barrier = !take_marks(others) && r.empty() && others.empty();
   const auto s = fence.next(barrier ? record_kind::barrier : record_kind::batch);
   std::uint32_t crc = 0;
-  batch b;
+  auto b = std::make_shared<batch>();
   if (!barrier) {
-    b = {.changes = r, .position = commands, .feed = feed};
-    b.changes.outbox = std::move(others);
+    *b = {.changes = r, .position = commands, .feed = feed};
+    b->changes.outbox = std::move(others);
   }
-  const auto bytes = barrier ? encode(s, &crc) : encode(s, b, &crc);
+  const auto bytes = barrier ? encode(s, &crc) : encode(s, *b, &crc);
   if (bytes.size() > largest_record) {
     outbox.end();
     fence.lost();  // nothing was written, but the stamp is used up
@@ -159,10 +161,13 @@ append_result kafka_journal::state::write(const store::record& r) {
     counts.appended_bytes += bytes.size();
   }
   tail.expect({d.offset, crc});
+  const auto position = position_at(d.offset, crc);
+  const std::shared_ptr<const store::record> changes(b, &b->changes);
+  recent.put(position.at, barrier ? nullptr : changes, bytes.size());
   // A barrier changes nothing: a view that lacks it reads it again.
   if (barrier) return {};
-  auto done = view.append(b.changes, position_at(d.offset, crc));
-  if (done.status == append_status::committed) outbox.committed(b.changes.outbox);
+  auto done = view.append(*changes, position);
+  if (done.status == append_status::committed) outbox.committed(changes->outbox);
   return done;
 }
 
@@ -284,6 +289,7 @@ bool kafka_journal::release() {
 }
 
 outbox_desk& kafka_journal::outbox() { return state_->outbox; }
+recent_records& kafka_journal::recent() { return state_->recent; }
 kafka_journal_stats kafka_journal::stats() const { return state_->stats(); }
 
 std::unique_ptr<kafka_journal> follow_kafka_journal(kafka_journal_options o, store::embedded_journal& view) {

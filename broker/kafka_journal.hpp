@@ -25,6 +25,7 @@
 namespace pawl::broker {
 
 class outbox_desk;
+class recent_records;
 
 /// It is the view that has failed: nothing can be read into it until it is opened again.
 class view_failed : public store::store_error {
@@ -121,6 +122,8 @@ class kafka_journal final : public store::journal {
   void consumed(std::int64_t offset, std::int64_t count = 1);
   /// What this partition has to do with the others; its numbers and marks ride in the batches.
   outbox_desk& outbox();
+  /// What this node has committed last, while it leads.
+  recent_records& recent();
   /// The events of the records up to here are published; rides in the next batch.
   void fed(const store::log_point& upto);
   store::log_point fed() const;

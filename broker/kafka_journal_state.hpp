@@ -13,6 +13,7 @@
 #include "broker/kafka_journal.hpp"
 #include "broker/log_fit.hpp"
 #include "broker/outbox_desk.hpp"
+#include "broker/recent_records.hpp"
 
 namespace pawl::broker {
 
@@ -68,6 +69,7 @@ struct kafka_journal::state {
   std::unique_ptr<kafka_producer> producer;
   broker::fence fence;
   outbox_desk outbox;
+  recent_records recent;
   bool begun = false;         // the fold goes on from where the view stands
   std::int64_t log_end = 0;   // as last heard
   std::int64_t commands = -1;  // this and the next as in the newest batch

@@ -1,29 +1,28 @@
 #include "node/feed_json.hpp"
 
+#include "node/json_writer.hpp"
 #include "node/present.hpp"
 
 namespace pawl::node {
 
 broker::feed_message present_for_feed(const broker::feed_event& e, const registry& types) {
+  constexpr std::size_t usual_size = 512;
   const auto& run = e.run;
-  json out{{"workflow_id", run.workflow_id},
-           {"run", run.run},
-           {"run_uid", to_text(run.uid)},
-           {"type", run.type},
-           {"version", run.version}};
   const auto graph =
       e.event.kind == engine::event_kind::compensation_started ? types.find(run.type, run.version) : nullptr;
-  if (e.without_payload) {
-    auto event = e.event;
-    event.payload.clear();
-    auto shown = present_event(event, graph.get());
-    for (const char* name : {"input", "result", "details", "payload"}) shown.erase(name);
-    out.update(shown);
-    out["payload_left_out"] = true;
-  } else {
-    out.update(present_event(e.event, graph.get()));
-  }
-  return {.value = to_text(out), .time = time_to_text(e.event.at)};
+  broker::feed_message m{.value = {}, .time = time_to_text(e.event.at)};
+  m.value.reserve(usual_size + (e.without_payload ? 0 : e.event.payload.size()));
+  json_text_writer out(m.value);
+  out.begin_object();
+  out.member("workflow_id", run.workflow_id);
+  out.member("run", run.run);
+  out.member("run_uid", e.run_uid);
+  out.member("type", run.type);
+  out.member("version", run.version);
+  write_event(e.event, m.time, graph.get(), !e.without_payload, out);
+  if (e.without_payload) out.member("payload_left_out", true);
+  out.end_object();
+  return m;
 }
 
 }  // namespace pawl::node

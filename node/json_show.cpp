@@ -1,9 +1,12 @@
 // msgpack to JSON for people. A cursor of our own: no length field is believed before the bytes are there, nothing is
 // looked up, nesting is bounded.
+#include <array>
 #include <bit>
+#include <charconv>
 #include <cmath>
+#include <utility>
 
-#include "node/json_codec.hpp"
+#include "node/json_writer.hpp"
 
 namespace pawl::node {
 
@@ -13,22 +16,29 @@ struct undecodable {
   std::string_view why;
 };
 
+/// Says what it reads to a writer of json_writer.hpp.
+template <class Writer>
 class msgpack_reader {
  public:
-  explicit msgpack_reader(std::string_view bytes) : left_(bytes) {}
+  msgpack_reader(std::string_view bytes, Writer& out) : left_(bytes), out_(out) {}
 
-  json read_all() {
-    auto out = read(0);
+  void read_all() {
+    read(0);
     if (!left_.empty()) throw undecodable{"bytes follow the value"};
-    return out;
+  }
+  /// One value; what is behind it.
+  std::string_view read_one(std::size_t depth) {
+    read(depth);
+    return left_;
   }
 
  private:
-  json read(std::size_t depth);
-  json read_special(unsigned head, std::size_t depth);
-  json read_list(std::uint64_t size, std::size_t depth);
-  json read_map(std::uint64_t size, std::size_t depth);
-  json read_extension(std::uint64_t size);
+  void read(std::size_t depth);
+  void read_special(unsigned head, std::size_t depth);
+  void read_list(std::uint64_t size, std::size_t depth);
+  void read_map(std::uint64_t size, std::size_t depth);
+  void read_name(std::size_t depth);
+  void read_extension(std::uint64_t size);
 
   std::string_view take(std::uint64_t size) {
     if (size > left_.size()) throw undecodable{"the bytes end in the middle of a value"};
@@ -41,40 +51,46 @@ class msgpack_reader {
     for (const char c : take(size)) value = value << 8 | static_cast<unsigned char>(c);
     return value;
   }
-  json text(std::uint64_t size) { return std::string(take(size)); }
-  json binary(std::uint64_t size) { return json{{"$bin", to_base64(take(size))}}; }
-  json signed_number(std::uint64_t size) {
+  void binary(std::uint64_t size) {
+    out_.begin_object();
+    out_.member("$bin", to_base64(take(size)));
+    out_.end_object();
+  }
+  std::int64_t signed_number(std::uint64_t size) {
     const auto unused = 64 - 8 * size;
     return static_cast<std::int64_t>(number(size) << unused) >> unused;
   }
-  static json floating(double value) {
-    if (std::isnan(value)) return "NaN";
-    if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
-    return value;
+  void floating(double value) {
+    if (std::isnan(value)) return out_.value("NaN");
+    if (std::isinf(value)) return out_.value(value > 0 ? "Infinity" : "-Infinity");
+    out_.value(value);
   }
 
   std::string_view left_;
+  Writer& out_;
 };
 
-json msgpack_reader::read(std::size_t depth) {
+template <class Writer>
+void msgpack_reader<Writer>::read(std::size_t depth) {
   if (depth > json_depth) throw undecodable{"nested too deep"};
   const unsigned head = static_cast<unsigned char>(take(1).front());
-  if (head <= 0x7f) return head;
+  if (head <= 0x7f) return out_.value(head);
   if (head <= 0x8f) return read_map(head & 0x0fU, depth);
   if (head <= 0x9f) return read_list(head & 0x0fU, depth);
-  if (head <= 0xbf) return text(head & 0x1fU);
-  if (head >= 0xe0) return static_cast<int>(head) - 256;
+  if (head <= 0xbf) return out_.value(take(head & 0x1fU));
+  if (head >= 0xe0) return out_.value(static_cast<int>(head) - 256);
   return read_special(head, depth);
 }
 
-json msgpack_reader::read_special(unsigned head, std::size_t depth) {
+template <class Writer>
+void msgpack_reader<Writer>::read_special(unsigned head, std::size_t depth) {
   switch (head) {
     case 0xc0:
-      return nullptr;
+      return out_.null();
     case 0xc2:
-      return false;
+      return out_.value(false);
     case 0xc3:
-      return true;
+      return out_.value(true);
     case 0xc4:
     case 0xc5:
     case 0xc6:
@@ -91,12 +107,12 @@ json msgpack_reader::read_special(unsigned head, std::size_t depth) {
     case 0xcd:
     case 0xce:
     case 0xcf:
-      return number(1U << (head - 0xcc));
+      return out_.value(number(1U << (head - 0xcc)));
     case 0xd0:
     case 0xd1:
     case 0xd2:
     case 0xd3:
-      return signed_number(1U << (head - 0xd0));
+      return out_.value(signed_number(1U << (head - 0xd0)));
     case 0xd4:
     case 0xd5:
     case 0xd6:
@@ -106,7 +122,7 @@ json msgpack_reader::read_special(unsigned head, std::size_t depth) {
     case 0xd9:
     case 0xda:
     case 0xdb:
-      return text(number(1U << (head - 0xd9)));
+      return out_.value(take(number(1U << (head - 0xd9))));
     case 0xdc:
     case 0xdd:
       return read_list(number(head == 0xdc ? 2 : 4), depth);
@@ -118,41 +134,120 @@ json msgpack_reader::read_special(unsigned head, std::size_t depth) {
   }
 }
 
-json msgpack_reader::read_list(std::uint64_t size, std::size_t depth) {
+template <class Writer>
+void msgpack_reader<Writer>::read_list(std::uint64_t size, std::size_t depth) {
   if (size > left_.size()) throw undecodable{"the bytes end in the middle of a list"};
-  auto out = json::array();
-  auto& elements = out.get_ref<json::array_t&>();
-  for (; size > 0; --size) elements.push_back(read(depth + 1));
-  return out;
+  out_.begin_list();
+  for (; size > 0; --size) read(depth + 1);
+  out_.end_list();
 }
 
 // Names are not looked up, so one that stands there twice is shown twice.
-json msgpack_reader::read_map(std::uint64_t size, std::size_t depth) {
+template <class Writer>
+void msgpack_reader<Writer>::read_map(std::uint64_t size, std::size_t depth) {
   if (size > left_.size() / 2) throw undecodable{"the bytes end in the middle of a map"};
-  auto out = json::object();
-  json::object_t::Container& members = out.get_ref<json::object_t&>();
+  out_.begin_object();
   for (; size > 0; --size) {
-    auto key = read(depth + 1);
-    auto name = key.is_string() ? std::move(key.get_ref<std::string&>()) : to_text(key);
-    members.emplace_back(std::move(name), read(depth + 1));
+    read_name(depth + 1);
+    read(depth + 1);
   }
-  return out;
+  out_.end_object();
 }
 
-json msgpack_reader::read_extension(std::uint64_t size) {
-  const auto type = signed_number(1);
-  return json{{"$ext", type}, {"data", to_base64(take(size))}};
+// What is no text is a name by its JSON.
+template <class Writer>
+void msgpack_reader<Writer>::read_name(std::size_t depth) {
+  json_tree_writer tree;
+  msgpack_reader<json_tree_writer> key(left_, tree);
+  left_ = key.read_one(depth);
+  const auto name = tree.take();
+  out_.name(name.is_string() ? name.template get_ref<const std::string&>() : to_text(name));
+}
+
+template <class Writer>
+void msgpack_reader<Writer>::read_extension(std::uint64_t size) {
+  out_.begin_object();
+  out_.member("$ext", signed_number(1));
+  out_.member("data", to_base64(take(size)));
+  out_.end_object();
+}
+
+template <class Writer>
+void show(std::string_view msgpack, Writer& out) {
+  if (msgpack.empty()) return out.null();
+  msgpack_reader<Writer>(msgpack, out).read_all();
+}
+
+template <class Writer>
+void show_undecodable(std::string_view bytes, std::string_view why, Writer& out) {
+  out.begin_object();
+  out.member("$undecodable", to_base64(bytes));
+  out.member("why", why);
+  out.end_object();
 }
 
 }  // namespace
 
 json to_json(std::string_view msgpack) {
-  if (msgpack.empty()) return nullptr;
+  json_tree_writer tree;
   try {
-    return msgpack_reader(msgpack).read_all();
+    show(msgpack, tree);
+    return tree.take();
   } catch (const undecodable& e) {
-    return json{{"$undecodable", to_base64(msgpack)}, {"why", e.why}};
+    json_tree_writer instead;
+    show_undecodable(msgpack, e.why, instead);
+    return instead.take();
   }
+}
+
+void json_text_writer::msgpack(std::string_view bytes) {
+  const auto before = std::pair{out_.size(), more_};
+  try {
+    show(bytes, *this);
+  } catch (const undecodable& e) {
+    out_.resize(before.first);
+    more_ = before.second;
+    show_undecodable(bytes, e.why, *this);
+  }
+}
+
+void json_text_writer::name(std::string_view n) {
+  value(n);
+  out_.push_back(':');
+  more_ = false;
+}
+
+// What is plain ASCII, as nearly all of it is, is taken as it is; the rest is for who knows UTF-8.
+void json_text_writer::value(std::string_view v) {
+  separate();
+  // Without a branch for each character: of short texts there are many.
+  bool special = false;
+  for (const char c : v) special |= (c < 0x20) | (c == '"') | (c == '\\');
+  if (special) {
+    out_ += to_text(json(std::string(v)));
+    return;
+  }
+  out_.push_back('"');
+  out_ += v;
+  out_.push_back('"');
+}
+
+void json_text_writer::value(double v) {
+  constexpr double exact = 1e15;
+  const auto whole = static_cast<std::int64_t>(v > -exact && v < exact ? v : 0);
+  if (whole == 0 || static_cast<double>(whole) != v) return word(to_text(json(v)));
+  number(whole);
+  out_ += ".0";
+}
+
+void json_text_writer::number(std::int64_t v) {
+  std::array<char, 20> digits{};
+  word({digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), v).ptr});
+}
+
+void json_text_writer::number(std::uint64_t v) {
+  std::array<char, 20> digits{};
+  word({digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), v).ptr});
 }
 
 }  // namespace pawl::node

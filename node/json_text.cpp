@@ -28,8 +28,7 @@ class strict_builder final : public nlohmann::json_sax<json> {
   bool end_array() override { return close(); }
 
   bool key(string_t& name) override {
-    auto& names = open_.back().names;
-    if (names.insert(name).second) {
+    if (is_new(name)) {
       next_key_ = std::move(name);
       return true;
     }
@@ -60,8 +59,20 @@ class strict_builder final : public nlohmann::json_sax<json> {
  private:
   struct level {
     json* at;
-    std::unordered_set<std::string> names;
+    std::unordered_set<std::string> names;  // once there are more than a few
   };
+
+  // Of the object that is open.
+  bool is_new(const std::string& name) {
+    constexpr std::size_t few = 16;
+    auto& [at, names] = open_.back();
+    const auto& known = members(*at);
+    if (known.size() < few)
+      return std::none_of(known.begin(), known.end(), [&](const auto& m) { return m.first == name; });
+    if (names.empty())
+      for (const auto& m : known) names.insert(m.first);
+    return names.insert(name).second;
+  }
 
   static std::string cut(std::string_view text) {
     constexpr std::size_t longest = 160;

@@ -3,8 +3,6 @@
 #include <date/date.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <sstream>
 
 namespace pawl::node {
@@ -27,13 +25,18 @@ std::string time_to_text(engine::time_point t) {
   const auto day = date::floor<date::days>(shown);
   const date::year_month_day ymd(day);
   const date::hh_mm_ss<std::chrono::microseconds> time(shown - day);
-  std::array<char, 40> text{};
-  const int size =
-      std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%06dZ", static_cast<int>(ymd.year()),
-                    static_cast<unsigned>(ymd.month()), static_cast<unsigned>(ymd.day()),
-                    static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
-                    static_cast<int>(time.seconds().count()), static_cast<int>(time.subseconds().count()));
-  return {text.data(), static_cast<std::size_t>(size)};
+  std::string text = "0000-00-00T00:00:00.000000Z";
+  const auto put = [&](std::size_t end, std::int64_t n) {
+    for (; n > 0; n /= 10) text[--end] = static_cast<char>('0' + n % 10);
+  };
+  put(4, static_cast<int>(ymd.year()));
+  put(7, static_cast<unsigned>(ymd.month()));
+  put(10, static_cast<unsigned>(ymd.day()));
+  put(13, time.hours().count());
+  put(16, time.minutes().count());
+  put(19, time.seconds().count());
+  put(26, time.subseconds().count());
+  return text;
 }
 
 std::optional<engine::time_point> time_from_text(std::string_view text) {
@@ -50,12 +53,6 @@ std::optional<engine::time_point> time_from_text(std::string_view text) {
   engine::time_point out;
   in >> date::parse("%FT%T%Ez", out);
   if (in.fail() || in.peek() != std::istringstream::traits_type::eof()) return std::nullopt;
-  return out;
-}
-
-json present_failure(const engine::failure& f) {
-  json out{{"code", f.code}, {"message", f.message}, {"permanent", f.permanent}};
-  if (f.retry_in) out["retry_in_ms"] = f.retry_in->count();
   return out;
 }
 

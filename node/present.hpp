@@ -14,6 +14,8 @@
 
 namespace pawl::node {
 
+class json_text_writer;
+
 /// RFC 3339 in UTC with microseconds. Times after the year 9999 are shown as its end.
 std::string time_to_text(engine::time_point t);
 /// RFC 3339 with any offset; nullopt: not of that form.
@@ -23,6 +25,9 @@ json present_failure(const engine::failure& f);
 
 /// An event. `graph` may be null; it gives names to the steps of an order of compensation.
 json present_event(const engine::event& e, const pawl::detail::graph_definition* graph);
+/// The same members, in an object that is open. `at`: time_to_text(e.at).
+void write_event(const engine::event& e, const std::string& at, const pawl::detail::graph_definition* graph,
+                 bool with_payload, json_text_writer& out);
 
 /// A line of the list of workflows.
 json present_row(const store::run_row& row);

@@ -1,4 +1,5 @@
 // One event of a history as JSON.
+#include "node/json_writer.hpp"
 #include "node/present.hpp"
 
 namespace pawl::node {
@@ -23,28 +24,44 @@ const char* payload_name(event_kind k) {
   }
 }
 
-json present_start(const engine::start_facts& f) {
-  json out{{"type", f.type},
-           {"version", f.version},
-           {"digest", std::to_string(f.digest)},
-           {"run", f.run},
-           {"run_uid", to_text(f.uid)}};
-  if (f.start_at) out["start_at"] = time_to_text(*f.start_at);
-  if (f.deadline.count() > 0) out["deadline_ms"] = f.deadline.count();
-  return out;
+// Each says it to a writer of json_writer.hpp.
+
+template <class Writer>
+void say_failure(const engine::failure& f, Writer& out) {
+  out.begin_object();
+  out.member("code", f.code);
+  out.member("message", f.message);
+  out.member("permanent", f.permanent);
+  if (f.retry_in) out.member("retry_in_ms", f.retry_in->count());
+  out.end_object();
 }
 
-json present_policy(const engine::policy& p) {
-  json out{{"timeout_ms", p.timeout.count()}};
-  if (p.heartbeat.count() > 0) out["heartbeat_ms"] = p.heartbeat.count();
-  if (p.deadline.count() > 0) out["deadline_ms"] = p.deadline.count();
-  out["max_attempts"] = p.max_attempts;
-  out["first_delay_ms"] = p.first_delay.count();
-  out["factor"] = p.factor;
-  out["max_delay_ms"] = p.max_delay.count();
-  out["exhausted"] = p.exhausted == when_exhausted::pause ? "pause" : "compensate";
-  out["undo"] = p.undo == undo_when::completed ? "completed" : "may_have_run";
-  return out;
+template <class Writer>
+void say_start(const engine::start_facts& f, Writer& out) {
+  out.begin_object();
+  out.member("type", f.type);
+  out.member("version", f.version);
+  out.member("digest", std::to_string(f.digest));
+  out.member("run", f.run);
+  out.member("run_uid", to_text(f.uid));
+  if (f.start_at) out.member("start_at", time_to_text(*f.start_at));
+  if (f.deadline.count() > 0) out.member("deadline_ms", f.deadline.count());
+  out.end_object();
+}
+
+template <class Writer>
+void say_policy(const engine::policy& p, Writer& out) {
+  out.begin_object();
+  out.member("timeout_ms", p.timeout.count());
+  if (p.heartbeat.count() > 0) out.member("heartbeat_ms", p.heartbeat.count());
+  if (p.deadline.count() > 0) out.member("deadline_ms", p.deadline.count());
+  out.member("max_attempts", p.max_attempts);
+  out.member("first_delay_ms", p.first_delay.count());
+  out.member("factor", p.factor);
+  out.member("max_delay_ms", p.max_delay.count());
+  out.member("exhausted", p.exhausted == when_exhausted::pause ? "pause" : "compensate");
+  out.member("undo", p.undo == undo_when::completed ? "completed" : "may_have_run");
+  out.end_object();
 }
 
 bool has_payload(const engine::event& e) {
@@ -52,36 +69,62 @@ bool has_payload(const engine::event& e) {
          (e.kind == event_kind::attempt_completed && !e.undo);
 }
 
+template <class Writer>
+void say_order(const engine::event& e, const pawl::detail::graph_definition* graph, Writer& out) {
+  out.begin_list();
+  for (const auto k : e.order)
+    out.value(graph != nullptr && k < graph->steps.size() ? graph->steps[k].name : "#" + std::to_string(k));
+  out.end_list();
+}
+
+template <class Writer>
+void say_event(const engine::event& e, const std::string& at, const pawl::detail::graph_definition* graph,
+               bool with_payload, Writer& out) {
+  out.member("seq", e.seq);
+  out.member("at", at);
+  out.member("kind", to_text(e.kind));
+  if (!e.name.empty())
+    out.member("step", e.name);
+  else if (e.step != engine::no_step)
+    out.member("step", "#" + std::to_string(e.step));
+  if (e.undo) out.member("undo", true);
+  if (e.attempt != 0) out.member("attempt", e.attempt);
+  if (!e.command_id.empty()) out.member("command_id", e.command_id);
+  if (!e.cause.empty()) out.member("cause", e.cause);
+  if (e.error) out.name("error"), say_failure(*e.error, out);
+  if (e.due) out.member("next_attempt_at", time_to_text(*e.due));
+  if (e.start) out.name("start"), say_start(*e.start, out);
+  if (e.begun) {
+    out.name("policy");
+    say_policy(e.begun->policy, out);
+    out.member("incarnation", std::to_string(e.begun->incarnation));
+    if (e.begun->epoch != 0) out.member("epoch", e.begun->epoch);
+    if (e.begun->in_child) out.member("in_child", true);
+    if (e.begun->may_still_run) out.member("may_still_run", true);
+  }
+  if (e.kind == event_kind::compensation_started) out.name("order"), say_order(e, graph, out);
+  if (with_payload && has_payload(e)) out.name(payload_name(e.kind)), out.msgpack(e.payload);
+}
+
 }  // namespace
 
+json present_failure(const engine::failure& f) {
+  json_tree_writer out;
+  say_failure(f, out);
+  return out.take();
+}
+
 json present_event(const engine::event& e, const pawl::detail::graph_definition* graph) {
-  json out{{"seq", e.seq}, {"at", time_to_text(e.at)}, {"kind", to_text(e.kind)}};
-  if (!e.name.empty())
-    out["step"] = e.name;
-  else if (e.step != engine::no_step)
-    out["step"] = "#" + std::to_string(e.step);
-  if (e.undo) out["undo"] = true;
-  if (e.attempt != 0) out["attempt"] = e.attempt;
-  if (!e.command_id.empty()) out["command_id"] = e.command_id;
-  if (!e.cause.empty()) out["cause"] = e.cause;
-  if (e.error) out["error"] = present_failure(*e.error);
-  if (e.due) out["next_attempt_at"] = time_to_text(*e.due);
-  if (e.start) out["start"] = present_start(*e.start);
-  if (e.begun) {
-    out["policy"] = present_policy(e.begun->policy);
-    out["incarnation"] = std::to_string(e.begun->incarnation);
-    if (e.begun->epoch != 0) out["epoch"] = e.begun->epoch;
-    if (e.begun->in_child) out["in_child"] = true;
-    if (e.begun->may_still_run) out["may_still_run"] = true;
-  }
-  if (e.kind == event_kind::compensation_started) {
-    auto order = json::array();
-    for (const auto k : e.order)
-      order.push_back(graph != nullptr && k < graph->steps.size() ? graph->steps[k].name : "#" + std::to_string(k));
-    out["order"] = std::move(order);
-  }
-  if (has_payload(e)) out[payload_name(e.kind)] = to_json(e.payload);
-  return out;
+  json_tree_writer out;
+  out.begin_object();
+  say_event(e, time_to_text(e.at), graph, true, out);
+  out.end_object();
+  return out.take();
+}
+
+void write_event(const engine::event& e, const std::string& at, const pawl::detail::graph_definition* graph,
+                 bool with_payload, json_text_writer& out) {
+  say_event(e, at, graph, with_payload, out);
 }
 
 }  // namespace pawl::node

@@ -6,9 +6,12 @@ namespace pawl::engine {
 
 namespace {
 
-void put_hex(std::string& out, std::uint64_t v) {
+constexpr std::size_t hex_size = 16;
+
+char* put_hex(char* to, std::uint64_t v) {
   static constexpr char digits[] = "0123456789abcdef";
-  for (int shift = 60; shift >= 0; shift -= 4) out.push_back(digits[(v >> shift) & 15U]);
+  for (int shift = 60; shift >= 0; shift -= 4) *to++ = digits[(v >> shift) & 15U];
+  return to;
 }
 
 template <class T>
@@ -20,23 +23,17 @@ bool parse(std::string_view text, T& out, int base) {
 }  // namespace
 
 std::string to_text(const reign& r) {
-  std::string out;
-  out.reserve(32);
-  put_hex(out, r.high);
-  put_hex(out, r.low);
+  std::string out(2 * hex_size, '0');
+  put_hex(put_hex(out.data(), r.high), r.low);
   return out;
 }
 
 std::string to_text(const run_uid& uid) {
-  std::string out;
-  out.reserve(44);
-  put_hex(out, uid.reign.high);
-  put_hex(out, uid.reign.low);
-  out.push_back('-');
-  std::array<char, 20> digits{};
-  const auto r = std::to_chars(digits.data(), digits.data() + digits.size(), uid.serial);
-  out.append(digits.data(), r.ptr);
-  return out;
+  std::array<char, 2 * hex_size + 1 + 20> text{};
+  auto* at = put_hex(put_hex(text.data(), uid.reign.high), uid.reign.low);
+  *at++ = '-';
+  const auto r = std::to_chars(at, text.data() + text.size(), uid.serial);
+  return {text.data(), r.ptr};
 }
 
 bool from_text(std::string_view text, run_uid& uid) {

@@ -173,6 +173,22 @@ TEST_F(feed, after_a_planned_stop_nothing_repeats) {
   EXPECT_EQ(consume(all), 300U);
 }
 
+// Once it has come to the end, what follows is still in memory.
+TEST_F(feed, what_was_just_committed_is_not_read_again) {
+  lead();
+  ASSERT_TRUE(runs("before", 5));
+  publish();
+  const auto told = [&] { return journal->fed().offset + 1 == journal->stats().end; };
+  EXPECT_TRUE(eventually(told));
+  EXPECT_EQ(publisher->stats().from_memory, 0U);
+  for (int k = 0; k < 5; ++k) ASSERT_TRUE(runs("w" + std::to_string(k), 5));
+  EXPECT_TRUE(eventually(told));
+  EXPECT_GE(publisher->stats().from_memory, 14U) << "of 15 records";
+  const auto all = all_published();
+  EXPECT_EQ(all.size(), 180U);
+  EXPECT_EQ(consume(all), 180U);
+}
+
 // Destroyed while it is at it, several times: each goes on from what the one before was certain of.
 TEST_F(feed, who_is_destroyed_in_the_middle_leaves_no_gap) {
   lead();

@@ -34,6 +34,8 @@ store::run_header header() {
   return h;
 }
 
+const std::string uid = "00000000000000010000000000000002-17";  // of header()
+
 /// An event of that kind with everything that there can be.
 engine::event full(event_kind kind) {
   engine::event e;
@@ -79,12 +81,12 @@ TEST(feed_json, every_kind_is_as_the_schema_says) {
   for (unsigned k = 1; k <= engine::last_event_kind; ++k) {
     const auto run = header();
     const auto e = full(static_cast<event_kind>(k));
-    const auto m = present_for_feed({.run = run, .event = e}, none);
+    const auto m = present_for_feed({.run = run, .run_uid = uid, .event = e}, none);
     EXPECT_EQ(m.time, "2023-11-14T22:13:20.123456Z");
     const auto shown = json::parse(m.value);
     for (const auto& wrong : check.check(shown, s["$defs"]["event"])) ADD_FAILURE() << to_text(e.kind) << " " << wrong;
     EXPECT_EQ(shown["workflow_id"], "o-17 ü");
-    EXPECT_EQ(shown["run_uid"], "00000000000000010000000000000002-17");
+    EXPECT_EQ(shown["run_uid"], to_text(run.uid));
     EXPECT_EQ(shown["kind"], to_text(e.kind));
     EXPECT_EQ(shown["at"], m.time);
     const auto& kinds = s["$defs"]["event"]["properties"]["kind"]["anyOf"][0]["enum"];
@@ -98,7 +100,7 @@ TEST(feed_json, what_is_required_is_always_there) {
   e.kind = event_kind::code_found;
   e.seq = 1;
   const auto run = header();
-  const auto shown = json::parse(present_for_feed({.run = run, .event = e}, {}).value);
+  const auto shown = json::parse(present_for_feed({.run = run, .run_uid = uid, .event = e}, {}).value);
   EXPECT_TRUE(check.check(shown, schema()["$defs"]["event"]).empty());
   EXPECT_EQ(shown.size(), 8U) << to_text(shown);
 }
@@ -107,7 +109,7 @@ TEST(feed_json, a_payload_that_does_not_fit_is_left_out) {
   const auto run = header();
   auto e = full(event_kind::run_started);
   e.payload.assign(100'000, '\xc0');
-  const auto m = present_for_feed({.run = run, .event = e, .without_payload = true}, {});
+  const auto m = present_for_feed({.run = run, .run_uid = uid, .event = e, .without_payload = true}, {});
   const auto shown = json::parse(m.value);
   EXPECT_LT(m.value.size(), 2'000U);
   EXPECT_EQ(shown["payload_left_out"], true);

@@ -145,6 +145,16 @@ TEST(json_codec, text_that_is_not_json_is_refused_with_the_place) {
   EXPECT_EQ(twice.error().text(), "body.a.c[1]: the field 'x' stands there twice");
 }
 
+TEST(json_codec, a_name_that_stands_there_twice_is_found_among_any_number) {
+  for (int size = 1; size < 60; ++size)
+    for (int again = 0; again <= size; ++again) {
+      std::string text = "{";
+      for (int k = 0; k < size; ++k) text += "\"n" + std::to_string(k) + "\":{\"n0\":1},";
+      const auto parsed = parse_json(text + "\"n" + std::to_string(again) + "\":2}");
+      ASSERT_EQ(static_cast<bool>(parsed), again == size) << size << " " << again;
+    }
+}
+
 TEST(json_codec, nesting_is_bounded) {
   const auto deep = [](std::size_t n) { return std::string(n, '[') + std::string(n, ']'); };
   EXPECT_TRUE(parse_json(deep(json_depth)));
