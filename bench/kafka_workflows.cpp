@@ -11,7 +11,6 @@
 #include <unordered_map>
 
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 
 #include "actors/node_system.hpp"
 #include "bench/closed_loop.hpp"
@@ -97,9 +96,9 @@ class starter {
   }
   void send(pawl::actors::command_request r) {
     const auto id = r.workflow_id;
-    const nlohmann::json body{{"command", "start"}, {"command_id", r.command.id}, {"type", "chain"}, {"input", ""}};
+    const auto body = R"({"command":"start","command_id":")" + r.command.id + R"(","type":"chain","input":""})";
     waiting_.put(std::move(r));
-    producer_.send(topic_, -1, id, body.dump(), {});
+    producer_.send(topic_, -1, id, body, {});
   }
 
   const std::string topic_;
@@ -265,9 +264,10 @@ int main(int argc, char** argv) {
   const bool whole = clean && runs == finished && events == wanted && n.published() >= wanted;
   std::printf(
       "{\"seconds\":%.2f,\"workflows\":%zu,\"workflows_per_s\":%.0f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"failures\":%ld,"
-      "\"callers\":%d,\"steps\":%d,\"partitions\":%d,\"verified\":%s,\"cpu_us\":%.1f,\"published\":%llu}\n",
+      "\"callers\":%d,\"steps\":%d,\"partitions\":%d,\"verified\":%s,\"cpu_us\":%.1f,\"published\":%llu,\"finished\":%"
+      "llu}\n",
       seconds, ms.size(), static_cast<double>(ms.size()) / seconds, quantile(ms, 0.5), quantile(ms, 0.99), l.failures(),
       o.callers, o.steps, o.partitions, whole ? "true" : "false", cpu_us,
-      static_cast<unsigned long long>(n.published()));
+      static_cast<unsigned long long>(n.published()), static_cast<unsigned long long>(finished));
   return whole && l.failures() == 0 ? 0 : 1;
 }
