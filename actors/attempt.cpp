@@ -25,15 +25,14 @@ engine::failure failure_now() noexcept {
 
 }  // namespace
 
-call_result run_function(const attempt_call& c, std::uint32_t step, bool undo, step_context& context) noexcept {
+call_result run_function(const attempt_call& c, step_context& context) noexcept {
   call_result out;
   try {
-    const auto& s = c.definition->steps[step];
     const std::vector<std::string_view> views(c.arguments.begin(), c.arguments.end());
-    if (undo)
-      s.undo(context, views, c.result ? std::optional<std::string_view>(*c.result) : std::nullopt);
+    if (c.undo)
+      (*c.undo)(context, views, c.result ? std::optional<std::string_view>(*c.result) : std::nullopt);
     else
-      out.result = s.invoke(context, views);
+      out.result = (*c.invoke)(context, views);
     out.ok = true;
   } catch (...) {
     out.error = failure_now();
@@ -55,7 +54,7 @@ void attempt::execute() noexcept {
   call_result r;
   if (!ended_) {
     step_context context(call.facts, *this, stop_.get_token());
-    r = run_function(call, id.step, id.undo, context);
+    r = run_function(call, context);
   }
   {
     const std::lock_guard lock(mutex_);

@@ -38,10 +38,13 @@ struct attempt_id {
 
 /// Everything that a function is called with.
 struct attempt_call {
-  std::shared_ptr<const pawl::detail::graph_definition> definition;
+  std::shared_ptr<const pawl::detail::workflow_definition> definition;
+  std::shared_ptr<const pawl::detail::invoke_function> invoke;  ///< of a step
+  std::shared_ptr<const pawl::detail::undo_function> undo;  ///< of an undo
   pawl::detail::attempt_facts facts;
   std::vector<std::string> arguments;
   std::optional<std::string> result;  ///< of the step, for its undo
+  std::vector<engine::event> history;  ///< only for code in a child process, which finds its functions by it
 };
 
 /// What a function did, as a value.
@@ -52,7 +55,7 @@ struct call_result {
 };
 
 /// Calls the user's function; whatever it throws becomes a failure. Any thread.
-call_result run_function(const attempt_call& c, std::uint32_t step, bool undo, step_context& context) noexcept;
+call_result run_function(const attempt_call& c, step_context& context) noexcept;
 
 /// Hears of an attempt, on any thread. Must not block.
 class attempt_listener {

@@ -19,6 +19,7 @@
 
 #include "actors/slots.hpp"
 #include "store/journal.hpp"
+#include "workflow/program.hpp"
 
 namespace pawl::actors {
 
@@ -81,6 +82,8 @@ struct decided {
   std::vector<store::outcome_row> outcomes;
   std::vector<launch> launches;
   std::vector<ended_attempt> ended;
+  std::vector<ended_attempt> abandoned;  ///< still under way; told to stop once this is durable
+  std::vector<engine::log_line> lines;  ///< that code logged
   engine::phase phase = engine::phase::none;  ///< of the run, once this is durable; none: as before
   std::string refused;  ///< the command whose outcome, which is no event, is in here
   bool barrier = false;  ///< something is appended for it, even if there is nothing else

@@ -13,9 +13,10 @@ run_description describe(const engine::instance& i, engine::run_key key, const e
   d.pause_cause = i.pause_cause;
   d.wake_at = engine::outstanding(i, a, now).wake_at;
   for (const auto& s : i.steps) {
-    if (s.status == engine::step_status::completed || s.status == engine::step_status::skipped) continue;
+    if (is_over(i, s)) continue;
     pending_step p;
-    p.step = same_definition(i) ? i.definition->steps[s.step].name : "#" + std::to_string(s.step);
+    p.step = i.program && same_definition(i) ? std::string(i.program->step(s.step).name) : std::string{};
+    if (p.step.empty()) p.step = "#" + std::to_string(s.step);
     p.undo = s.undo;
     p.status = std::string(to_text(s.status));
     p.attempt = s.attempt;

@@ -403,7 +403,7 @@ void node_system::describe(describe_request r) {
       const auto row = view->find(id);
       if (!row) return f(d);
       const auto history = view->history(row->key);
-      auto i = engine::make_instance(e->types.find(row->header.type, row->header.version));
+      auto i = engine::make_onlooker(e->types.find(row->header.type, row->header.version));
       for (const auto& event : history.events) engine::evolve(*i, event);
       f(actors::describe(*i, row->key, no_allowance(), e->time.now()));
     } catch (const store::view_error&) {

@@ -97,6 +97,7 @@ void partition_state::begin_run(std::shared_ptr<command_request>& r, std::uint32
   start.facts.run = run;
   start.facts.uid = {journal_.reign(), next_serial_++};
   start.facts.digest = definition->digest;
+  start.facts.code = definition->as_code() != nullptr;
   if (start.facts.deadline.count() == 0 && definition->options.deadline)
     start.facts.deadline = *definition->options.deadline;
   const auto key = next_key_++;

@@ -8,7 +8,12 @@ namespace pawl::actors {
 
 slot_ask ask_for(const engine::slot_request& r) {
   slot_ask ask{.in_child = r.in_child, .max_concurrent = r.max_concurrent};
-  if (r.max_concurrent > 0) ask.step = {r.run->definition.get(), 2 * r.step + (r.undo ? 1U : 0U)};
+  if (r.max_concurrent > 0) {
+    // Code may call a step of one name many times; all of them count together.
+    const auto which =
+        r.run->facts.code ? static_cast<std::uint32_t>(engine::stable_hash(r.run->program->step(r.step).name)) : r.step;
+    ask.step = {r.run->definition.get(), 2 * which + (r.undo ? 1U : 0U)};
+  }
   return ask;
 }
 
@@ -242,7 +247,9 @@ void workflow_state::on_deliver(std::shared_ptr<command_request>& r) {
     d->reply = std::move(r->reply);
     return hand_in(std::move(d));
   }
-  if (r->on_result && instance_->applied_at(r->command.id) != 0) wait_for_result_too(*r);
+  const auto* start = std::get_if<engine::start_command>(&r->command.body);
+  const bool joins = start && start->signal && !is_closed(instance_->phase);  // its signal is for this run
+  if (r->on_result && (joins || instance_->applied_at(r->command.id) != 0)) wait_for_result_too(*r);
   if (!must_bounce(*r)) return decide(r->command, std::move(r->reply));
   bounced_.push_back(std::move(r));
 }
@@ -286,7 +293,9 @@ void workflow_state::wait_for_result_too(command_request& r) {
   r.reply = owed_reply([partition = partition_, waiter,
                         reply = std::make_shared<owed_reply>(std::move(r.reply))](const command_reply& a) {
     reply->answer(a);
-    if (a.state == command_reply::status::recorded) caf::anon_send(partition, await_result{waiter});
+    const auto result = a.outcome.result;
+    const bool taken = result == engine::command_result::applied || result == engine::command_result::duplicate;
+    if (a.state == command_reply::status::recorded && taken) caf::anon_send(partition, await_result{waiter});
   });
 }
 
@@ -305,6 +314,7 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
     return;
   }
   actor_allowance allowance(node_, key_, granted_);
+  const auto began = std::chrono::steady_clock::now();
   auto carried = engine::carry_out(*instance_, c, allowance, node_.time.now());
   if (!instance_->broken.empty()) throw std::logic_error("decided what cannot follow: " + instance_->broken);
   std::vector<launch> launches;
@@ -313,8 +323,10 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
     if (e.kind == engine::event_kind::attempt_started)
       launches.push_back({.step = e.step, .undo = e.undo, .attempt = e.attempt, .held = std::move(*held++)});
   const bool late = carried.outcome.result == engine::command_result::late;
-  if (!carried.events.empty() || reply || late) {
+  auto lines = instance_->program ? instance_->program->take_log() : std::vector<engine::log_line>();
+  if (!carried.events.empty() || reply || late || !lines.empty()) {
     auto d = record_of(carried.events);
+    d->lines = std::move(lines);
     d->launches = std::move(launches);
     d->answer = answer_to(carried.outcome);
     if (late) {
@@ -329,7 +341,21 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
   if (!node_.draining)
     for (const auto& ask : allowance.missing) ask_for_slot(ask);
   if (carried.more) caf::anon_send(caf::actor_cast<caf::actor>(self_), function_returned{});
+  if (instance_->facts.code) watch_code(began);
   if (in_flight_ == 0) settle_down();
+}
+
+// Code that computes for long, or blocks, holds up everybody whose actors want this thread.
+void workflow_state::watch_code(std::chrono::steady_clock::time_point began) {
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
+  if (took <= node_.partition.advance || instance_->paused || is_closed(instance_->phase)) return;
+  const auto& f = instance_->facts;
+  const auto why = "the code took " + std::to_string(took.count()) + " ms between two awaits and may take " +
+                   std::to_string(node_.partition.advance.count()) +
+                   "; what computes or blocks belongs into a step. `resume` lets it go on";
+  node_.log(log_level::warn, "workflow code is too slow workflow_id=" + f.workflow_id +
+                                 " run=" + std::to_string(f.run) + " took_ms=" + std::to_string(took.count()));
+  decide({.id = {}, .body = engine::pause_command{.reason = why, .cause = engine::paused_slow}}, {});
 }
 
 // Of an applied command too, although its event says it: a repeat may come when that run is over and the next one
@@ -337,7 +363,7 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
 void workflow_state::record_outcome(const engine::command& c, const engine::outcome& o, decided& d) {
   const bool applied = o.result == engine::command_result::applied;
   if (c.id.empty() || o.result == engine::command_result::duplicate ||
-      (applied && std::holds_alternative<engine::start_command>(c.body)))
+      (applied && o.seq == 1 && std::holds_alternative<engine::start_command>(c.body)))
     return;
   d.outcomes.push_back({.command_id = c.id,
                         .workflow_id = instance_->facts.workflow_id,
@@ -361,6 +387,8 @@ std::shared_ptr<decided> workflow_state::record_of(const std::vector<engine::eve
     d->bytes += d->change.events.back().body.size() + 64;
     const bool ends = e.kind > engine::event_kind::attempt_started && e.kind <= engine::event_kind::attempt_not_begun;
     if (ends) d->ended.push_back({e.step, e.undo, e.attempt});
+    if (e.kind == engine::event_kind::step_abandoned && e.attempt != 0)
+      d->abandoned.push_back({e.step, e.undo, e.attempt});
     if (is_terminal(e.kind)) keep_end(e);
   }
   if (!created_) {
@@ -418,7 +446,10 @@ void workflow_state::on_committed(decided& d) {
   for (const auto& e : d.ended) node_.attempts->leave(id_of(e.step, e.undo, e.attempt));
   if (d.reply) d.reply.answer(d.answer);
   for (auto& l : d.launches) start_attempt(l);
-  if (d.phase != engine::phase::none) stop_attempts(d.phase);
+  stop_attempts(d);
+  for (const auto& line : d.lines)
+    node_.log(static_cast<log_level>(line.level), line.text + " workflow_id=" + instance_->facts.workflow_id +
+                                                      " run=" + std::to_string(instance_->facts.run));
   if (in_flight_ == 0) settle_down();
 }
 
@@ -459,7 +490,7 @@ std::int64_t workflow_state::next_timer() const {
   auto at = store::wake_never;
   for (const auto& s : instance_->steps)
     if (const auto word = word_expected_by(s)) at = std::min(at, engine::to_micros(*word));
-  if (instance_->steps.size() < 2 && instance_->facts.deadline.count() == 0) return at;
+  if (instance_->steps.size() < 2 && instance_->timers.empty() && instance_->facts.deadline.count() == 0) return at;
   const actor_allowance allowance(node_, key_, nullptr);
   const auto work = engine::outstanding(*instance_, allowance, node_.time.now());
   return work.wake_at ? std::min(at, engine::to_micros(*work.wake_at)) : at;

@@ -10,6 +10,7 @@
 // have the run. Whatever else comes in then makes it ask for a tick.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,6 +59,7 @@ class workflow_state {
   std::optional<command_reply> known_outcome(const command_request& r) const;
   void wait_for_result_too(command_request& r);
   void decide(const engine::command& c, owed_reply reply);
+  void watch_code(std::chrono::steady_clock::time_point began);
   void ask_for_slot(const slot_ask& ask);
   void record_outcome(const engine::command& c, const engine::outcome& o, decided& d);
   std::shared_ptr<decided> record_of(const std::vector<engine::event>& events);
@@ -66,7 +68,7 @@ class workflow_state {
   slot slot_again(const engine::step_state& s) const;
   void start_attempt(launch& l);
   attempt_call call_for(const engine::step_state& s) const;
-  void stop_attempts(engine::phase phase);
+  void stop_attempts(const decided& d);
   void on_attempt_over(const engine::attempt_ended& end);
   void on_heartbeat(const attempt_heartbeat& h);
   void on_worker_down(const caf::down_msg& m);

@@ -104,38 +104,42 @@ void workflow_state::on_ended_elsewhere(attempt_report& r) {
 
 // For an attempt on record whose slot went with the actor that had it. None without the code.
 slot workflow_state::slot_again(const engine::step_state& s) const {
-  if (!engine::same_definition(*instance_)) return {};
-  const auto& step = instance_->definition->steps[s.step];
-  const auto& options = s.undo ? step.undo_options : step.options;
+  if (!instance_->program || !engine::same_definition(*instance_)) return {};
+  const auto step = instance_->program->step(s.step);
+  const auto* options = s.undo ? step.undo_options : step.options;
+  if (!options) return {};
   return node_.slots->try_take(ask_for({.run = instance_.get(),
                                         .step = s.step,
                                         .undo = s.undo,
                                         .in_child = s.in_child,
-                                        .max_concurrent = options.max_concurrent}));
+                                        .max_concurrent = options->max_concurrent}));
 }
 
-// Its arguments are what the steps before it returned; an undo's own result is there when the step is known to be done.
+// An undo's own result is there when the step is known to be done.
 attempt_call workflow_state::call_for(const engine::step_state& s) const {
   const auto& i = *instance_;
-  const auto& step = i.definition->steps[s.step];
   attempt_call c;
   c.definition = i.definition;
-  for (const auto& source : s.undo ? step.undo_arguments : step.arguments)
-    c.arguments.emplace_back(source.is_input() ? std::string_view(i.input) : i.program->value_of(source.step));
+  auto call = i.program->call(s.step, s.undo, i.input);
+  c.arguments = std::move(call.arguments);
+  c.invoke = std::move(call.invoke);
+  c.undo = std::move(call.undo);
   auto& f = c.facts;
   f.workflow_id = i.facts.workflow_id;
   f.run = i.facts.run;
   f.run_uid = to_text(i.facts.uid);
-  f.step = step.name;
+  f.step = i.program->step(s.step).name;
   f.attempt = s.attempt;
-  f.idempotency_key = f.run_uid + "/" + step.name + (s.undo ? "/undo" : "");
+  f.idempotency_key =
+      f.run_uid + "/" + (i.facts.code ? f.step + "#" + std::to_string(s.step) : f.step) + (s.undo ? "/undo" : "");
   f.fencing_token = (std::uint64_t{i.facts.run} << 32) | s.token;
   if (!s.details.empty()) f.details = s.details;
   f.is_undo = s.undo;
+  if (s.in_child && i.facts.code) c.history = node_.views.borrow()->history(key_).events;
   if (!s.undo) return c;
   const auto* of = i.find(s.step, false);
   const bool done = of && (of->status == engine::step_status::completed || of->status == engine::step_status::skipped);
-  if (done) c.result = std::string(i.program->value_of(s.step));
+  if (done) c.result = std::move(call.result);
   f.outcome_unknown = !done;
   f.may_still_run = node_.attempts->lingers(key_, s.step) || may_run_elsewhere(node_, of);
   return c;
@@ -145,7 +149,7 @@ void workflow_state::start_attempt(launch& l) {
   const auto& i = *instance_;
   const auto* s = i.find(l.step, l.undo);
   if (!s || s->status != engine::step_status::running || s->attempt != l.attempt || is_closed(i.phase)) return;
-  if (node_.draining || (!l.undo && i.phase != engine::phase::running)) {
+  if (node_.draining || !engine::is_wanted(i, *s) || !i.program || !i.program->step(l.step).options) {
     // Cancelled since, or the node stops: on record, but its function has not begun and never will.
     decide({.id = {},
             .body =
@@ -167,8 +171,8 @@ void workflow_state::start_attempt(launch& l) {
   // is what is over, the actor after us sees to it.
   if (!node_.attempts->enter(a, listener_)) return static_cast<void>(node_.attempts->adopt(a->id, listener_));
   node_.attempts_started.fetch_add(1, std::memory_order_relaxed);
-  const auto& step = i.definition->steps[l.step];
-  const auto where = (l.undo ? step.undo_options : step.options).where;
+  const auto step = i.program->step(l.step);
+  const auto where = (l.undo ? step.undo_options : step.options)->where;
   const auto place = s->in_child                 ? attempt_place::child
                      : where == run_on::in_place ? attempt_place::in_place
                                                  : attempt_place::pool;
@@ -177,12 +181,15 @@ void workflow_state::start_attempt(launch& l) {
 }
 
 // It is on record that the run is stopping or closed: whoever still runs is told so. After a kill nobody waits for
-// them.
-void workflow_state::stop_attempts(engine::phase phase) {
-  if (phase == engine::phase::running || phase == engine::phase::completed) return;
-  if (is_closed(phase))
+// them. Code that cleans up says itself, step by step, what it does not want any more.
+void workflow_state::stop_attempts(const decided& d) {
+  for (const auto& id : d.abandoned)
+    if (const auto a = node_.attempts->find(id_of(id.step, id.undo, id.attempt))) a->request_stop();
+  if (d.phase == engine::phase::none || d.phase == engine::phase::running || d.phase == engine::phase::completed)
+    return;
+  if (is_closed(d.phase))
     node_.attempts->disown(key_);
-  else
+  else if (!instance_->facts.code)
     node_.attempts->stop_steps(key_);
 }
 

@@ -36,6 +36,21 @@ inline pawl::workflow<std::string> chain(int steps) {
   return g;
 }
 
+/// How many steps chain_code has; set once, before the node starts.
+inline int code_steps = 3;
+
+inline std::string append_number(pawl::step_context&, const std::string& before, const int& k) {
+  return before + "s" + std::to_string(k);
+}
+
+#if defined(__clang__)
+/// The same as chain(), as durable code.
+inline pawl::task<std::string> chain_code(pawl::workflow_context& wf, std::string text) {
+  for (int k = 1; k <= code_steps; ++k) text = co_await wf.step("step" + std::to_string(k), append_number, text, k);
+  co_return text;
+}
+#endif
+
 enum class phase { warming, measuring, done };
 
 class load {

@@ -1,7 +1,9 @@
 // Closed-loop callers of workflows of S trivial steps, in one process with the engine: default step options (the
 // blocking pool), random workflow and command ids, every result checked, everything on disk before anybody hears of it.
 //
-//     bench_workflows --dir D [--callers 128] [--steps 3] [--seconds 30] [--warmup 5] [--peer]
+//     bench_workflows --dir D [--callers 128] [--steps 3] [--seconds 30] [--warmup 5] [--code] [--peer]
+//
+// --code: the same steps as durable code instead of a graph (clang only).
 //
 // Prints one JSON line. D must not exist or be empty. Afterwards the store is verified, and a run with an event missing
 // makes the exit code 1. --peer speaks the protocol of a benchmark harness: `measuring`, `measured`,
@@ -41,6 +43,7 @@ struct options {
   int steps = 3;
   double seconds = 30;
   double warmup = 5;
+  bool code = false;
   bool peer = false;
 };
 
@@ -102,10 +105,15 @@ int main(int argc, char** argv) {
   app.add_option("--steps", o.steps)->check(CLI::Range(1, 1000));
   app.add_option("--seconds", o.seconds)->check(CLI::PositiveNumber);
   app.add_option("--warmup", o.warmup)->check(CLI::NonNegativeNumber);
+  app.add_flag("--code", o.code);
   app.add_flag("--peer", o.peer);
   CLI11_PARSE(app, argc, argv);
   pawl::registry types;
-  types.add(bench::chain(o.steps));
+  bench::code_steps = o.steps;
+  if (!o.code) types.add(bench::chain(o.steps));
+#if defined(__clang__)
+  if (o.code) types.add("chain", {}, bench::chain_code);
+#endif
   const auto f = measure(o, types);
   if (o.peer) std::this_thread::sleep_for(std::chrono::seconds(1));
   const auto report = pawl::store::verify(o.directory);
@@ -118,11 +126,11 @@ int main(int argc, char** argv) {
   };
   std::printf(
       "{\"seconds\":%.2f,\"workflows\":%zu,\"workflows_per_s\":%.0f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"failures\":%ld,"
-      "\"callers\":%d,\"steps\":%d,\"verified\":%s,\"cpu_us\":%.1f,\"commits\":%llu,\"decisions_per_commit\":%.1f,"
+      "\"callers\":%d,\"steps\":%d,\"code\":%s,\"verified\":%s,\"cpu_us\":%.1f,\"commits\":%llu,\"decisions_per_commit\":%.1f,"
       "\"commit_ms\":%.3f,"
       "\"checkpoint_s\":%.2f}\n",
       f.seconds, f.ms.size(), static_cast<double>(f.ms.size()) / f.seconds, quantile(f.ms, 0.5), quantile(f.ms, 0.99),
-      f.failures, o.callers, o.steps, whole ? "true" : "false", f.cpu_us,
+      f.failures, o.callers, o.steps, o.code ? "true" : "false", whole ? "true" : "false", f.cpu_us,
       static_cast<unsigned long long>(f.commits.commits), per_commit(static_cast<double>(f.commits.decisions)),
       per_commit(static_cast<double>(f.commits.busy_ns) / 1e6), static_cast<double>(f.journal.checkpoint_us) / 1e6);
   return whole && f.failures == 0 ? 0 : 1;

@@ -22,8 +22,9 @@ enum class kind : std::uint8_t {
   attempt_result,
   held_attempts,
   resync,
+  signal,
 };
-constexpr auto last_kind = static_cast<std::uint64_t>(kind::resync);
+constexpr auto last_kind = static_cast<std::uint64_t>(kind::signal);
 
 // ---- writing
 
@@ -57,6 +58,9 @@ void put_start(packer& p, const engine::start_command& c, engine::closed_id_poli
     p.pack_nil();
   p.pack_int64(c.facts.deadline.count());
   p.pack_uint8(static_cast<std::uint8_t>(closed_id));
+  if (!c.signal) return;
+  put_text(p, c.signal->name);
+  put_bin(p, c.signal->payload);
 }
 
 struct asked_writer {
@@ -69,7 +73,7 @@ struct asked_writer {
   }
 
   void operator()(const engine::start_command& c) const {
-    head(kind::start, 6);
+    head(kind::start, c.signal ? 8 : 6);
     put_start(p, c, of.closed_id);
   }
   void operator()(const engine::cancel_command& c) const { reason(kind::cancel, c.reason); }
@@ -81,6 +85,11 @@ struct asked_writer {
     put_text(p, c.step);
     put_bin(p, c.result);
     p.pack(c.undo);
+  }
+  void operator()(const engine::signal_command& c) const {
+    head(kind::signal, 2);
+    put_text(p, c.name);
+    put_bin(p, c.payload);
   }
   // What a node says to itself is no command to another; attempts have a kind of their own.
   template <class Other>
@@ -165,6 +174,9 @@ engine::start_command get_start(const msgpack::object& o, engine::closed_id_poli
   c.facts.deadline = get_ms(element(o, 4));
   closed_id = static_cast<engine::closed_id_policy>(
       get_uint(element(o, 5), static_cast<std::uint64_t>(engine::closed_id_policy::allow)));
+  if (size_of(o) > 7)
+    c.signal =
+        engine::signal_command{.name = get_text(element(o, 6)), .payload = get_value(element(o, 7), "the signal")};
   return c;
 }
 
@@ -233,6 +245,10 @@ asked_command get_asked(kind k, const msgpack::object& whole) {
       break;
     case kind::resume:
       c.command.body = engine::resume_command{};
+      break;
+    case kind::signal:
+      c.command.body =
+          engine::signal_command{.name = get_text(element(o, 0)), .payload = get_value(element(o, 1), "the signal")};
       break;
     default:
       c.command.body = engine::skip_command{.step = get_text(element(o, 0)),

@@ -32,6 +32,7 @@ constexpr route routes[] = {
     {{"POST", "/v1/workflows/{id}/pause", ""}, &api::state::pause},
     {{"POST", "/v1/workflows/{id}/resume", ""}, &api::state::resume},
     {{"POST", "/v1/workflows/{id}/skip", ""}, &api::state::skip},
+    {{"POST", "/v1/workflows/{id}/signal", ""}, &api::state::signal},
 };
 
 /// What stands before the first `c`; `text` keeps what follows it.

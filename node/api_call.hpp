@@ -91,6 +91,7 @@ struct api::state : std::enable_shared_from_this<api::state> {
   void pause(const call_ptr& call);
   void resume(const call_ptr& call);
   void skip(const call_ptr& call);
+  void signal(const call_ptr& call);
 
   /// Runs `f` on a thread of the readers; refuses the call when they have too much to do, and answers what it throws.
   void post(const call_ptr& call, std::function<void()> f, api_readers::room room = api_readers::room::limited);

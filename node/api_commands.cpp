@@ -1,4 +1,4 @@
-// Commands: cancel, kill, pause, resume, skip; and what every command, a start too, is answered with.
+// Commands: cancel, kill, pause, resume, skip, signal; and what every command, a start too, is answered with.
 #include <algorithm>
 
 #include "node/api_call.hpp"
@@ -126,6 +126,14 @@ void api::state::resume(const call_ptr& call) {
   if (!body) return;
   if (const auto wrong = read_resume(*body)) return call->answer->send(*wrong);
   submit_command(call, engine::resume_command{});
+}
+
+void api::state::signal(const call_ptr& call) {
+  auto body = body_of(*call);
+  if (!body) return;
+  engine::signal_command command;
+  if (const auto wrong = read_signal(std::move(*body), options.limits, command)) return call->answer->send(*wrong);
+  submit_command(call, std::move(command));
 }
 
 // The result is read by the type of the step's result, so the run's definition has to be known first.

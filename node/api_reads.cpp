@@ -37,10 +37,10 @@ const std::vector<std::string>& state_names() {
   return names;
 }
 
-using graph_ptr = std::shared_ptr<const pawl::detail::graph_definition>;
+using definition_ptr = std::shared_ptr<const pawl::detail::workflow_definition>;
 
-/// The graph that the run was started with, if this binary has it.
-graph_ptr graph_of(const registry& types, const store::run_row& row, store::view& view) {
+/// The definition that the run was started with, if this binary has it.
+definition_ptr definition_of(const registry& types, const store::run_row& row, store::view& view) {
   auto graph = types.find(row.header.type, row.header.version);
   if (!graph) return nullptr;
   const auto first = view.history(row.key, 1, 1);
@@ -161,7 +161,7 @@ void api::state::get_workflow(const call_ptr& call) {
 namespace {
 
 /// A page of events, cut before its payloads get too large.
-json history_page(store::view& view, const store::run_row& row, const graph_ptr& graph, std::uint64_t from,
+json history_page(store::view& view, const store::run_row& row, const definition_ptr& graph, std::uint64_t from,
                   std::size_t limit) {
   constexpr std::size_t at_once = 64;
   auto events = json::array();
@@ -203,7 +203,7 @@ void api::state::get_history(const call_ptr& call) {
   read(call, [self = shared_from_this(), call, run, from, limit, follow](store::view& view) {
     const auto row = self->find_run(*call, view, run);
     if (!row) return;
-    const auto graph = graph_of(self->types, *row, view);
+    const auto graph = definition_of(self->types, *row, view);
     if (!follow) return call->answer->send(200, history_page(view, *row, graph, from, limit));
     if (self->followers.following() >= self->options.followers)
       return call->answer->send({.status = 429,

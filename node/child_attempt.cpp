@@ -16,8 +16,20 @@
 #include "actors/attempt.hpp"
 #include "actors/child_process.hpp"
 #include "actors/clock.hpp"
+#include "workflow/event_codec.hpp"
+#include "workflow/instance.hpp"
 
 namespace pawl::node {
+
+/// An event of the run, for code: its functions and their arguments are found by following the history.
+struct child_event {
+  std::uint8_t kind = 0;
+  std::int64_t at = 0;
+  std::uint32_t attempt = 0;
+  std::string name;
+  std::string body;
+  PAWL_FIELDS(kind, at, attempt, name, body)
+};
 
 struct child_call {
   std::string type;
@@ -37,8 +49,9 @@ struct child_call {
   std::optional<std::string> details;
   bool outcome_unknown = false;
   bool may_still_run = false;
+  std::vector<child_event> history;
   PAWL_FIELDS(type, version, digest, step, undo, arguments, result, workflow_id, run, run_uid, step_name, attempt,
-              idempotency_key, fencing_token, details, outcome_unknown, may_still_run)
+              idempotency_key, fencing_token, details, outcome_unknown, may_still_run, history)
 };
 
 struct child_result {
@@ -63,6 +76,19 @@ actors::call_result failed(std::string code, std::string message, bool permanent
 
 // ---- the parent's side
 
+std::vector<child_event> to_child(const std::vector<engine::event>& history) {
+  std::vector<child_event> out;
+  for (const auto& e : history) {
+    auto& c = out.emplace_back(child_event{.kind = static_cast<std::uint8_t>(e.kind),
+                                           .at = engine::to_micros(e.at),
+                                           .attempt = e.attempt,
+                                           .name = e.name,
+                                           .body = {}});
+    engine::encode_body(e, c.body);
+  }
+  return out;
+}
+
 child_call call_of(const actors::attempt& a) {
   const auto& f = a.call.facts;
   return {.type = a.call.definition->type,
@@ -81,7 +107,8 @@ child_call call_of(const actors::attempt& a) {
           .fencing_token = f.fencing_token,
           .details = f.details,
           .outcome_unknown = f.outcome_unknown,
-          .may_still_run = f.may_still_run};
+          .may_still_run = f.may_still_run,
+          .history = to_child(a.call.history)};
 }
 
 actors::call_result from_child(const child_result& r) {
@@ -329,14 +356,38 @@ void send_result(child_port& port, const actors::call_result& r) {
                                             true))));
 }
 
+/// Nothing when the definition does not have that step, or code does not ask for it at this point of its history.
+std::optional<engine::step_call> function_of(std::shared_ptr<const pawl::detail::workflow_definition> definition,
+                                             const child_call& c) {
+  const auto run = engine::make_instance(std::move(definition));
+  for (std::size_t n = 0; n < c.history.size(); ++n) {
+    const auto& from = c.history[n];
+    engine::event e;
+    e.kind = static_cast<engine::event_kind>(from.kind);
+    e.seq = n + 1;
+    e.at = engine::from_micros(from.at);
+    e.attempt = from.attempt;
+    e.name = from.name;
+    if (!engine::decode_body(from.body, e).empty()) return std::nullopt;
+    engine::evolve(*run, e);
+  }
+  const auto step = run->program->step(c.step);
+  if (!(c.undo ? step.undo_options : step.options)) return std::nullopt;
+  return run->program->call(c.step, c.undo, {});
+}
+
 /// The call as the engine's own; false: this binary does not have that step, and the result says so.
 bool to_engine(child_call c, const registry& types, actors::attempt_call& out, std::string& wrong) {
   out.definition = types.find(c.type, c.version);
-  if (!out.definition || out.definition->digest != c.digest || c.step >= out.definition->steps.size()) {
+  const bool same = out.definition && out.definition->digest == c.digest;
+  const auto call = same ? function_of(out.definition, c) : std::nullopt;
+  if (!call) {
     wrong = "the binary was replaced: it has another workflow type '" + c.type + "' version " +
             std::to_string(c.version) + ". Restart the node";
     return false;
   }
+  out.invoke = call->invoke;
+  out.undo = call->undo;
   auto& f = out.facts;
   f.workflow_id = std::move(c.workflow_id);
   f.run = c.run;
@@ -375,13 +426,8 @@ std::optional<int> run_child_attempt(int argc, char** argv, const registry& type
   child_port port;
   actors::attempt_call call;
   std::string wrong;
-  std::uint32_t step = 0;
-  bool undo = false;
   try {
-    auto c = decode<child_call>(std::string_view(frame).substr(1));
-    step = c.step;
-    undo = c.undo;
-    to_engine(std::move(c), types, call, wrong);
+    to_engine(decode<child_call>(std::string_view(frame).substr(1)), types, call, wrong);
   } catch (const codec_error& e) {
     wrong = std::string("the call cannot be read: ") + e.what();
   }
@@ -393,7 +439,7 @@ std::optional<int> run_child_attempt(int argc, char** argv, const registry& type
   listen(stop);
   port.heartbeat(std::nullopt);
   step_context context(call.facts, port, stop.get_token());
-  send_result(port, actors::run_function(call, step, undo, context));
+  send_result(port, actors::run_function(call, context));
   // Not through main: the function may have left threads behind that use what would be destroyed.
   ::_exit(0);
 }

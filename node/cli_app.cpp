@@ -56,6 +56,10 @@ void add_verb(cli_app& c, const std::string& verb, const std::string& about, com
         ->type_name("JSON|@FILE|-");
     s->add_flag("--undo", into.undo, "Its undo is what has no attempt left");
   }
+  if (verb == "signal") {
+    s->add_option("NAME", into.signal, "The name that the workflow's code awaits")->required()->type_name("NAME");
+    s->add_option("--input", into.result, "What it is told: JSON, @FILE or -")->type_name("JSON|@FILE|-");
+  }
   s->add_option("--command-id", into.command_id, "Names this very request: the same again does nothing twice")
       ->type_name("ID");
 }
@@ -295,9 +299,10 @@ cli_result<command_line> finish(cli_app& c) {
   if (name == "show") return as(c.show);
   if (name == "history") return as(c.history);
   if (name == "result") return as(c.result);
-  for (auto* verb : {&c.cancel, &c.kill, &c.pause, &c.resume, &c.skip})
+  for (auto* verb : {&c.cancel, &c.kill, &c.pause, &c.resume, &c.skip, &c.signal})
     if (name == verb->verb) {
-      verb->has_result = name == "skip" && command.count("--result") > 0;
+      verb->has_result =
+          (name == "skip" && command.count("--result") > 0) || (name == "signal" && command.count("--input") > 0);
       return as(*verb);
     }
   if (name == "status") return as(status_args{});
@@ -343,6 +348,7 @@ cli_app::cli_app(std::string program) : app("Durable workflows: a node, and the 
   add_verb(*this, "pause", "Start nothing new of a workflow until it is resumed", pause);
   add_verb(*this, "resume", "Go on with a paused workflow; the step that stopped it gets its attempts anew", resume);
   add_verb(*this, "skip", "Go on as if the step that stopped a workflow had returned a given result", skip);
+  add_verb(*this, "signal", "Tell a workflow of durable code something that it awaits, or will", signal);
   add_housekeeping(*this);
 }
 

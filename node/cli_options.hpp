@@ -70,15 +70,16 @@ struct result_args {
   bool wait = false;
 };
 
-/// cancel, kill, pause, resume and skip.
+/// cancel, kill, pause, resume, skip and signal.
 struct command_args {
   std::string verb{};
   std::string id{};
   std::string reason{};
   std::string step{};
-  std::string result{};  ///< JSON, @file or -
+  std::string result{};  ///< JSON, @file or -; of a signal, its input
   bool has_result = false;
   bool undo = false;
+  std::string signal{};  ///< its name
   std::string command_id{};
 };
 

@@ -186,6 +186,14 @@ command_result send_command(const cli_context& c, const command_args& args) {
       body["result"] = std::move(result).value();
     }
   }
+  if (args.verb == "signal") {
+    body["name"] = args.signal;
+    if (args.has_result) {
+      auto input = read_json_argument("--input", args.result, c.settings().limits.payload.count);
+      if (!input) return std::move(input).error();
+      body["input"] = std::move(input).value();
+    }
+  }
   auto target = c.target(true);
   if (!target) return std::move(target).error();
   question q;

@@ -11,6 +11,13 @@ namespace pawl::node {
 enum class closed_id_choice { reject, allow_if_failed, allow };
 PAWL_ENUM(closed_id_choice, reject, allow_if_failed, allow)
 
+struct signal_body {
+  static constexpr std::string_view pawl_name = "a signal";
+  std::string name;
+  any_value input;
+  PAWL_FIELDS(name, (input, any_value{}))
+};
+
 /// The body, apart from its input, whose type follows from the others.
 struct start_body {
   static constexpr std::string_view pawl_name = "a start";
@@ -22,8 +29,9 @@ struct start_body {
   std::optional<std::string> start_at;
   std::optional<std::uint64_t> deadline_ms;
   closed_id_choice closed_id = closed_id_choice::reject;
+  std::optional<signal_body> signal;
   PAWL_FIELDS(type, id, version, (input, any_value{}), delay_ms, start_at, deadline_ms,
-              (closed_id, closed_id_choice::reject))
+              (closed_id, closed_id_choice::reject), signal)
 };
 
 struct reason_body {
@@ -56,7 +64,7 @@ utf8_form utf8_form_of(unsigned char first) {
   return {0, 0, 0};
 }
 
-using graph_ptr = std::shared_ptr<const pawl::detail::graph_definition>;
+using definition_ptr = std::shared_ptr<const pawl::detail::workflow_definition>;
 
 problem invalid(std::string detail, std::string mend = {}) {
   return {.status = 422, .code = "invalid", .detail = std::move(detail), .mend = std::move(mend)};
@@ -66,7 +74,7 @@ problem invalid(const json_error& e) {
   return {.status = 422, .code = "invalid", .detail = e.path + ": " + e.message, .mend = e.mend};
 }
 
-std::optional<problem> find_graph(const registry& types, const start_body& b, graph_ptr& out) {
+std::optional<problem> find_type(const registry& types, const start_body& b, definition_ptr& out) {
   out = b.version ? types.find(b.type, *b.version) : types.latest(b.type);
   if (out) return std::nullopt;
   if (const auto versions = types.versions(b.type); !versions.empty()) {
@@ -105,6 +113,21 @@ std::optional<problem> read_times(const start_body& b, engine::start_facts& fact
       return invalid("deadline_ms is more than 2,000 years");
     facts.deadline = engine::milliseconds(static_cast<std::int64_t>(*b.deadline_ms));
   }
+  return std::nullopt;
+}
+
+std::optional<problem> take_signal(signal_body b, const engine::limits& limits, engine::signal_command& out) {
+  if (b.name.empty() || b.name.size() > max_name_length || !is_utf8_text(b.name))
+    return invalid("the name of a signal has 1 to 128 bytes of printable text");
+  out.name = std::move(b.name);
+  out.payload = encode(b.input);
+  if (out.payload.size() > limits.payload)
+    return problem{.status = 413,
+                   .code = "too_large",
+                   .detail = "the signal has " + std::to_string(out.payload.size()) +
+                             " bytes as msgpack, limits.payload is " + std::to_string(limits.payload),
+                   .mend = "put what is large elsewhere and give its address",
+                   .setting = "limits.payload"};
   return std::nullopt;
 }
 
@@ -160,17 +183,22 @@ std::optional<problem> read_start(json body, const registry& types, const engine
   const auto encoded = encode_json(body, &descriptor_of<start_body>(), "body");
   if (!encoded) return invalid(encoded.error().path + ": " + encoded.error().message, encoded.error().mend);
   const auto b = decode<start_body>(encoded.value());
-  graph_ptr graph;
-  if (auto wrong = find_graph(types, b, graph)) return wrong;
+  definition_ptr definition;
+  if (auto wrong = find_type(types, b, definition)) return wrong;
   out.workflow_id = b.id ? *b.id : "w-" + random_id();
   if (auto wrong = check_workflow_id(out.workflow_id, limits.id_length)) return wrong;
   out.closed_id = policy_of(b.closed_id);
   auto& facts = out.command.facts;
   facts.workflow_id = out.workflow_id;
   facts.type = b.type;
-  facts.version = graph->options.version;
+  facts.version = definition->options.version;
   if (auto wrong = read_times(b, facts)) return wrong;
-  auto payload = encode_json(input, graph->input, "input");
+  if (b.signal) {
+    if (!definition->as_code())
+      return invalid("workflow type '" + facts.type + "' is a graph of steps, which takes no signals", "leave it out");
+    if (auto wrong = take_signal(*b.signal, limits, out.command.signal.emplace())) return wrong;
+  }
+  auto payload = encode_json(input, definition->input, "input");
   if (!payload) {
     auto mend = payload.error().mend;
     if (!has_input) mend = "give the input of '" + facts.type + "'" + (mend.empty() ? "" : "; " + mend);
@@ -186,6 +214,12 @@ std::optional<problem> read_start(json body, const registry& types, const engine
                    .workflow_id = facts.workflow_id,
                    .setting = "limits.payload"};
   return std::nullopt;
+}
+
+std::optional<problem> read_signal(json body, const engine::limits& limits, engine::signal_command& out) {
+  const auto encoded = encode_json(body, &descriptor_of<signal_body>(), "body");
+  if (!encoded) return invalid(encoded.error());
+  return take_signal(decode<signal_body>(encoded.value()), limits, out);
 }
 
 std::optional<problem> read_reason(const json& body, std::string& reason) {
@@ -211,11 +245,18 @@ std::optional<problem> read_skip(json body, skip_request& out) {
   return std::nullopt;
 }
 
-std::optional<problem> read_skip_result(const skip_request& r, const pawl::detail::graph_definition* graph,
+std::optional<problem> read_skip_result(const skip_request& r, const pawl::detail::workflow_definition* definition,
                                         engine::skip_command& out) {
   out.step = r.step;
   out.undo = r.undo;
   const pawl::detail::step_definition* step = nullptr;
+  const auto* graph = definition != nullptr ? definition->as_graph() : nullptr;
+  // The type of a step of code shows only where the code runs.
+  if (definition != nullptr && graph == nullptr) {
+    auto encoded = encode_json(r.result, nullptr, "result");
+    if (!encoded) return invalid(encoded.error());
+    out.result = std::move(encoded).value();
+  }
   if (graph != nullptr)
     for (const auto& s : graph->steps)
       if (s.name == r.step) step = &s;

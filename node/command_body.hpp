@@ -30,6 +30,9 @@ std::optional<problem> read_reason(const json& body, std::string& reason);
 /// It has no members.
 std::optional<problem> read_resume(const json& body);
 
+/// Name and input of a signal. Its type shows where the code awaits it, so the input is taken as it is.
+std::optional<problem> read_signal(json body, const engine::limits& limits, engine::signal_command& out);
+
 /// A skip whose result waits for its type, which the run's definition knows.
 struct skip_request {
   std::string step;
@@ -37,9 +40,9 @@ struct skip_request {
   json result = nullptr;
 };
 std::optional<problem> read_skip(json body, skip_request& out);
-/// `graph` may be null. A step that is not there, and a definition that is not there, are for the engine to refuse, on
-/// record.
-std::optional<problem> read_skip_result(const skip_request& r, const pawl::detail::graph_definition* graph,
+/// `definition` may be null. A step that is not there, and a definition that is not there, are for the engine to
+/// refuse, on record.
+std::optional<problem> read_skip_result(const skip_request& r, const pawl::detail::workflow_definition* definition,
                                         engine::skip_command& out);
 
 std::optional<problem> check_workflow_id(const std::string& id, std::size_t limit);

@@ -13,7 +13,8 @@ namespace {
 using mistake = std::optional<message_mistake>;
 using kind = broker::command_verdict::kind;
 
-constexpr std::array verbs{"start", "cancel", "kill", "pause", "resume", "skip"};
+constexpr std::array verbs{"start", "cancel", "kill", "pause", "resume", "skip", "signal"};
+constexpr std::string_view all_verbs = "it is start, cancel, kill, pause, resume, skip or signal";
 
 std::string text_of(const problem& p) { return p.detail + (p.mend.empty() ? "" : "; " + p.mend); }
 
@@ -82,13 +83,17 @@ mistake read_start_of(json body, const registry& types, const command_limits& li
   return std::nullopt;
 }
 
-mistake read_verb(const std::string& verb, json body, message_command& out) {
+mistake read_verb(const std::string& verb, json body, const engine::limits& limits, message_command& out) {
   std::optional<problem> wrong;
   if (verb == "resume") {
     out.command.body = engine::resume_command{};
     wrong = read_resume(body);
   } else if (verb == "skip") {
     wrong = read_skip(std::move(body), out.skip.emplace());
+  } else if (verb == "signal") {
+    engine::signal_command signal;
+    wrong = read_signal(std::move(body), limits, signal);
+    out.command.body = std::move(signal);
   } else {
     std::string reason;
     wrong = read_reason(body, reason);
@@ -103,11 +108,10 @@ mistake read_verb(const std::string& verb, json body, message_command& out) {
 }
 
 message_mistake no_such_verb(const std::optional<std::string>& verb) {
-  if (!verb) return {"invalid", "body.command: missing; it is start, cancel, kill, pause, resume or skip"};
+  if (!verb) return {"invalid", "body.command: missing; " + std::string(all_verbs)};
   const auto nearest = config::nearest_name(*verb, std::vector<std::string>(verbs.begin(), verbs.end()));
-  return {"invalid",
-          "body.command: there is no command " + config::in_quotes(*verb) +
-              (nearest ? "; did you mean '" + *nearest + "'?" : "; it is start, cancel, kill, pause, resume or skip")};
+  return {"invalid", "body.command: there is no command " + config::in_quotes(*verb) +
+                         (nearest ? "; did you mean '" + *nearest + "'?" : "; " + std::string(all_verbs))};
 }
 
 }  // namespace
@@ -130,7 +134,7 @@ mistake read_json(const broker::incoming_command& m, const registry& types, cons
                                           config::in_quotes(*m.key) + "; they are the same, or there is no id"};
   if (auto wrong = take_command_id(m, std::move(command_id), limits.engine.id_length, out)) return wrong;
   if (*verb == "start") return read_start_of(std::move(body), types, limits, out);
-  return read_verb(*verb, std::move(body), out);
+  return read_verb(*verb, std::move(body), limits.engine, out);
 }
 
 // Its writer has held the input against the type; whether it is too large is for the one who takes it.

@@ -24,9 +24,9 @@ std::optional<engine::time_point> time_from_text(std::string_view text);
 json present_failure(const engine::failure& f);
 
 /// An event. `graph` may be null; it gives names to the steps of an order of compensation.
-json present_event(const engine::event& e, const pawl::detail::graph_definition* graph);
+json present_event(const engine::event& e, const pawl::detail::workflow_definition* definition);
 /// The same members, in an object that is open. `at`: time_to_text(e.at).
-void write_event(const engine::event& e, const std::string& at, const pawl::detail::graph_definition* graph,
+void write_event(const engine::event& e, const std::string& at, const pawl::detail::workflow_definition* definition,
                  bool with_payload, json_text_writer& out);
 
 /// A line of the list of workflows.

@@ -19,8 +19,22 @@ const char* payload_name(event_kind k) {
       return "result";
     case event_kind::attempt_started:
       return "details";  // of the last heartbeat of an attempt before it
+    case event_kind::status_published:
+      return "status";
     default:
       return "payload";
+  }
+}
+
+/// What the name of an event is a name of.
+const char* name_of_name(event_kind k) {
+  switch (k) {
+    case event_kind::signal_received:
+      return "signal";
+    case event_kind::timer_started:
+      return "timer_for";
+    default:
+      return "step";
   }
 }
 
@@ -44,6 +58,7 @@ void say_start(const engine::start_facts& f, Writer& out) {
   out.member("digest", std::to_string(f.digest));
   out.member("run", f.run);
   out.member("run_uid", to_text(f.uid));
+  if (f.code) out.member("code", true);
   if (f.start_at) out.member("start_at", time_to_text(*f.start_at));
   if (f.deadline.count() > 0) out.member("deadline_ms", f.deadline.count());
   out.end_object();
@@ -66,11 +81,12 @@ void say_policy(const engine::policy& p, Writer& out) {
 
 bool has_payload(const engine::event& e) {
   return !e.payload.empty() || e.kind == event_kind::run_started || e.kind == event_kind::run_completed ||
-         (e.kind == event_kind::attempt_completed && !e.undo);
+         e.kind == event_kind::signal_received || (e.kind == event_kind::attempt_completed && !e.undo);
 }
 
 template <class Writer>
-void say_order(const engine::event& e, const pawl::detail::graph_definition* graph, Writer& out) {
+void say_order(const engine::event& e, const pawl::detail::workflow_definition* definition, Writer& out) {
+  const auto* graph = definition != nullptr ? definition->as_graph() : nullptr;
   out.begin_list();
   for (const auto k : e.order)
     out.value(graph != nullptr && k < graph->steps.size() ? graph->steps[k].name : "#" + std::to_string(k));
@@ -78,13 +94,13 @@ void say_order(const engine::event& e, const pawl::detail::graph_definition* gra
 }
 
 template <class Writer>
-void say_event(const engine::event& e, const std::string& at, const pawl::detail::graph_definition* graph,
+void say_event(const engine::event& e, const std::string& at, const pawl::detail::workflow_definition* definition,
                bool with_payload, Writer& out) {
   out.member("seq", e.seq);
   out.member("at", at);
   out.member("kind", to_text(e.kind));
   if (!e.name.empty())
-    out.member("step", e.name);
+    out.member(name_of_name(e.kind), e.name);
   else if (e.step != engine::no_step)
     out.member("step", "#" + std::to_string(e.step));
   if (e.undo) out.member("undo", true);
@@ -92,7 +108,9 @@ void say_event(const engine::event& e, const std::string& at, const pawl::detail
   if (!e.command_id.empty()) out.member("command_id", e.command_id);
   if (!e.cause.empty()) out.member("cause", e.cause);
   if (e.error) out.name("error"), say_failure(*e.error, out);
-  if (e.due) out.member("next_attempt_at", time_to_text(*e.due));
+  if (e.number != 0) out.member("timer", e.number);
+  if (e.due)
+    out.member(e.kind == event_kind::timer_started ? "due_at" : "next_attempt_at", time_to_text(*e.due));
   if (e.start) out.name("start"), say_start(*e.start, out);
   if (e.begun) {
     out.name("policy");
@@ -102,7 +120,7 @@ void say_event(const engine::event& e, const std::string& at, const pawl::detail
     if (e.begun->in_child) out.member("in_child", true);
     if (e.begun->may_still_run) out.member("may_still_run", true);
   }
-  if (e.kind == event_kind::compensation_started) out.name("order"), say_order(e, graph, out);
+  if (e.kind == event_kind::compensation_started) out.name("order"), say_order(e, definition, out);
   if (with_payload && has_payload(e)) out.name(payload_name(e.kind)), out.msgpack(e.payload);
 }
 
@@ -114,17 +132,17 @@ json present_failure(const engine::failure& f) {
   return out.take();
 }
 
-json present_event(const engine::event& e, const pawl::detail::graph_definition* graph) {
+json present_event(const engine::event& e, const pawl::detail::workflow_definition* definition) {
   json_tree_writer out;
   out.begin_object();
-  say_event(e, time_to_text(e.at), graph, true, out);
+  say_event(e, time_to_text(e.at), definition, true, out);
   out.end_object();
   return out.take();
 }
 
-void write_event(const engine::event& e, const std::string& at, const pawl::detail::graph_definition* graph,
+void write_event(const engine::event& e, const std::string& at, const pawl::detail::workflow_definition* definition,
                  bool with_payload, json_text_writer& out) {
-  say_event(e, at, graph, with_payload, out);
+  say_event(e, at, definition, with_payload, out);
 }
 
 }  // namespace pawl::node

@@ -14,10 +14,20 @@ using engine::event_kind;
 
 constexpr std::size_t longest_timeline = 10'000;
 
-std::string step_name(const engine::instance& i, std::uint32_t step) {
-  const bool known = engine::same_definition(i) && step < i.definition->steps.size();
-  return known ? i.definition->steps[step].name : "#" + std::to_string(step);
-}
+/// Names of steps as the history has them.
+class step_names {
+ public:
+  void add(const engine::event& e) {
+    if (e.step != engine::no_step && !e.name.empty()) names_[e.step] = e.name;
+  }
+  std::string of(std::uint32_t step) const {
+    const auto it = names_.find(step);
+    return it == names_.end() ? "#" + std::to_string(step) : it->second;
+  }
+
+ private:
+  std::map<std::uint32_t, std::string> names_;
+};
 
 const char* outcome_of(event_kind k) {
   switch (k) {
@@ -89,13 +99,13 @@ class timeline {
   std::size_t begun_ = 0;
 };
 
-json present_pending(const engine::instance& i) {
+json present_pending(const engine::instance& i, const step_names& names) {
   auto out = json::array();
   if (engine::is_closed(i.phase)) return out;
   for (const auto& s : i.steps) {
-    if (s.status == engine::step_status::completed || s.status == engine::step_status::skipped) continue;
-    json p{{"step", step_name(i, s.step)}, {"undo", s.undo},       {"status", to_text(s.status)},
-           {"attempt", s.attempt},         {"counted", s.counted}, {"max_attempts", s.policy.max_attempts}};
+    if (is_over(i, s)) continue;
+    json p{{"step", names.of(s.step)}, {"undo", s.undo},       {"status", to_text(s.status)},
+           {"attempt", s.attempt},     {"counted", s.counted}, {"max_attempts", s.policy.max_attempts}};
     p["next_retry_at"] = s.status == engine::step_status::waiting ? json(time_to_text(s.due)) : json(nullptr);
     p["last_error"] = s.last_error ? present_failure(*s.last_error) : json(nullptr);
     p["suspect"] = s.suspect;
@@ -105,11 +115,11 @@ json present_pending(const engine::instance& i) {
   return out;
 }
 
-json present_pause(const engine::instance& i, const engine::event* paused) {
+json present_pause(const engine::instance& i, const engine::event* paused, const step_names& names) {
   if (!i.paused || paused == nullptr) return nullptr;
   json out{{"cause", i.pause_cause}};
   if (i.pause_step != engine::no_step) {
-    out["step"] = step_name(i, i.pause_step);
+    out["step"] = names.of(i.pause_step);
     out["undo"] = i.pause_undo;
   }
   out["error"] = paused->error ? present_failure(*paused->error) : json(nullptr);
@@ -132,19 +142,21 @@ void add_times(json& out, const engine::instance& i) {
 }  // namespace
 
 json present_run(const store::run_row& row, const store::stored_history& history, const registry& types) {
-  const auto i = engine::make_instance(types.find(row.header.type, row.header.version));
+  const auto i = engine::make_onlooker(types.find(row.header.type, row.header.version));
   timeline bars;
+  step_names names;
   const engine::event* paused = nullptr;
   for (const auto& e : history.events) {
     engine::evolve(*i, e);
     bars.add(e);
+    names.add(e);
     if (e.kind == event_kind::run_paused) paused = &e;
   }
   for (const auto& h : history.heartbeats)
     if (auto* s = i->find(h.step, h.undo)) s->details = h.details;
 
   auto out = present_row(row);
-  out["pause"] = present_pause(*i, paused);
+  out["pause"] = present_pause(*i, paused, names);
   out["code"] = code_state(*i);
   add_times(out, *i);
   const auto& broken = history.error.empty() ? i->broken : history.error;
@@ -154,7 +166,11 @@ json present_run(const store::run_row& row, const store::stored_history& history
     add_end(out, i->phase, history.events.back().payload, history.events.back().error);
   if (i->stop && !engine::is_closed(i->phase))
     out["stopping"] = {{"cancelled", i->stop->cancelled}, {"error", present_failure(i->stop->error)}};
-  out["pending"] = present_pending(*i);
+  out["pending"] = present_pending(*i, names);
+  out["timers"] = json::array();
+  if (!engine::is_closed(i->phase))
+    for (const auto& t : i->timers) out["timers"].push_back({{"timer", t.number}, {"due_at", time_to_text(t.due)}});
+  if (!i->status.empty()) out["status"] = to_json(i->status);
   out["timeline"] = bars.take();
   return out;
 }

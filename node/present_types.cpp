@@ -47,15 +47,19 @@ std::string hex(std::uint64_t n) {
   return out;
 }
 
-json present_version(const pawl::detail::graph_definition& g) {
-  json out{{"version", g.options.version}, {"digest", hex(g.digest)}};
-  out["deadline_ms"] = g.options.deadline ? json(g.options.deadline->count()) : json(nullptr);
-  out["input"] = g.input != nullptr ? g.input->name : "any";
-  out["input_schema"] = g.input != nullptr ? json::parse(json_schema(*g.input)) : json::object();
-  out["returns"] = g.returns ? json(source_name(g, *g.returns)) : json(nullptr);
-  auto steps = json::array();
-  for (const auto& s : g.steps) steps.push_back(present_step(g, s));
-  out["steps"] = std::move(steps);
+json present_version(const pawl::detail::workflow_definition& d) {
+  json out{{"version", d.options.version}, {"digest", hex(d.digest)}};
+  out["kind"] = d.as_code() != nullptr ? "code" : "graph";
+  out["deadline_ms"] = d.options.deadline ? json(d.options.deadline->count()) : json(nullptr);
+  out["input"] = d.input != nullptr ? d.input->name : "any";
+  out["input_schema"] = d.input != nullptr ? json::parse(json_schema(*d.input)) : json::object();
+  out["returns"] = nullptr;
+  out["steps"] = json::array();
+  if (const auto* code = d.as_code(); code != nullptr && code->result != nullptr) out["returns"] = code->result->name;
+  if (const auto* g = d.as_graph()) {
+    if (g->returns) out["returns"] = source_name(*g, *g->returns);
+    for (const auto& s : g->steps) out["steps"].push_back(present_step(*g, s));
+  }
   return out;
 }
 

@@ -43,7 +43,9 @@ std::string event_details(const json& event, bool wide) {
     add(out, text_at(start, "type") + " version " + std::to_string(number_at(start, "version")));
     if (const auto at = time_at(start, "start_at")) add(out, "delayed to " + time_text(*at));
   }
-  for (const auto* payload : {"input", "result", "details", "payload"})
+  if (const auto what = text_at(event, "timer_for"); !what.empty()) add(out, what);
+  if (const auto due = time_at(event, "due_at")) add(out, "until " + time_text(*due));
+  for (const auto* payload : {"input", "result", "details", "status", "payload"})
     if (event.contains(payload)) add(out, std::string(payload) + "=" + cut_payload(event[payload], wide));
   if (const auto cause = text_at(event, "cause"); !cause.empty()) add(out, "cause=" + cause);
   if (const auto error = failure_at(event, "error"); !error.empty()) add(out, error);
@@ -73,6 +75,8 @@ std::string draw_event(const canvas& c, const json& event, bool wide) {
   if (!step.empty() && flag_at(event, "undo")) step = "undo " + step;
   if (const auto attempt = number_at(event, "attempt"); attempt > 1 && !step.empty())
     step += " #" + std::to_string(attempt);
+  if (const auto signal = text_at(event, "signal"); !signal.empty()) step = signal;
+  if (const auto timer = number_at(event, "timer"); timer > 0) step = "timer " + std::to_string(timer);
   step = config::printable(step);
   const auto at = time_at(event, "at");
   auto time = at ? precise_time_text(*at) : std::string();

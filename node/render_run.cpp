@@ -83,7 +83,20 @@ void add_trouble(pairs& out, const json& run) {
   const auto code = text_at(run, "code");
   if (code == "missing") out.emplace_back("code", cell("this node does not have this type and version", paint::warn));
   if (code == "changed")
-    out.emplace_back("code", cell("this node has another graph under this type and version", paint::warn));
+    out.emplace_back("code", cell("this node has another definition under this type and version", paint::warn));
+}
+
+// What code shows, and what it waits for that is no step.
+void add_code(pairs& out, const json& run, std::int64_t now) {
+  if (const auto& status = part_at(run, "status"); status.is_object()) {
+    if (const auto text = text_at(status, "text"); !text.empty()) out.emplace_back("status", cell(text));
+    if (const auto& attributes = part_at(status, "attributes"); attributes.is_object())
+      for (const auto& [name, value] : attributes.items()) out.emplace_back("  " + name, cell(to_text(value)));
+  }
+  if (const auto& timers = part_at(run, "timers"); timers.is_array())
+    for (const auto& t : timers)
+      if (time_at(t, "due_at"))
+        out.emplace_back("timer " + std::to_string(number_at(t, "timer")), cell(at_and_when(t, "due_at", now)));
 }
 
 std::string draw_pending(const canvas& c, const json& pending, std::int64_t now) {
@@ -166,6 +179,7 @@ run_bars bars_of(const json& run, std::int64_t now) {
 std::string draw_run(const canvas& c, const json& run, std::int64_t now, bool wide) {
   auto head = head_of(run, now, wide);
   add_trouble(head, run);
+  add_code(head, run, now);
   if (const auto& input = part_at(run, "input"); !input.is_null())
     head.emplace_back("input", cell(payload_text(input, wide)));
   if (run.is_object() && run.contains("result"))

@@ -20,7 +20,17 @@ event of_step(event_kind kind, const instance& i, std::uint32_t step, bool undo)
   auto e = plain(kind);
   e.step = step;
   e.undo = undo;
-  e.name = i.definition->steps[step].name;
+  e.name = i.program->step(step).name;
+  return e;
+}
+
+event of_timer(event_kind kind, const want& w) {
+  auto e = plain(kind);
+  e.number = w.number;
+  if (kind == event_kind::timer_started) {
+    e.due = w.due;
+    e.name = w.text;
+  }
   return e;
 }
 
@@ -39,8 +49,8 @@ event pause_at(const instance& i, const step_state& s, std::string_view cause, f
 }
 
 const step_options& options_of(const instance& i, std::uint32_t step, bool undo) {
-  const auto& s = i.definition->steps[step];
-  return undo ? s.undo_options : s.options;
+  const auto s = i.program->step(step);
+  return undo ? *s.undo_options : *s.options;
 }
 
 // The deadline that holds for a step which is not running: by the policy on record, or by this binary's before the
@@ -82,29 +92,31 @@ std::optional<event> begin(const instance& i, std::uint32_t step, bool undo, boo
 
 failure too_late(const instance& i, const step_state& s) {
   return {.code = "deadline_exceeded",
-          .message = "step '" + i.definition->steps[s.step].name + "' did not complete within its deadline" +
+          .message = "step '" + std::string(i.program->step(s.step).name) + "' did not complete within its deadline" +
                      (s.last_error ? "; its last error: " + s.last_error->message : std::string{}),
           .permanent = true};
 }
 
-// What a spent step makes of the run: a pause or the way to compensation, as its policy says.
+// What a spent step makes of the run: a pause or the way to compensation, as its policy says. Code is told instead of
+// compensation.
 event exhaust(const instance& i, const step_state& s, failure error) {
   const auto policy = s.attempt > 0 ? s.policy.exhausted : options_of(i, s.step, s.undo).exhausted;
   if (s.undo) return pause_at(i, s, paused_undo_exhausted, std::move(error));
   if (policy == when_exhausted::pause) return pause_at(i, s, paused_exhausted, std::move(error));
-  auto e = of_step(event_kind::step_exhausted, i, s.step, s.undo);
+  auto e = of_step(i.program->catches() ? event_kind::step_failed : event_kind::step_exhausted, i, s.step, s.undo);
   e.attempt = s.attempt;
   e.error = std::move(error);
   return e;
 }
 
 std::optional<event> trouble(const instance& i, bool of_undo, time_point now) {
-  for (const auto& s : i.steps) {
-    if (s.undo != of_undo) continue;
+  for (auto n = i.first_open; n < i.steps.size(); ++n) {
+    const auto& s = i.steps[n];
+    if (s.undo != of_undo || s.abandoned) continue;
     if (convicted(s))
       return pause_at(i, s, paused_killer,
                       {.code = std::string(paused_killer),
-                       .message = "step '" + i.definition->steps[s.step].name + "' ended its process " +
+                       .message = "step '" + std::string(i.program->step(s.step).name) + "' ended its process " +
                                   std::to_string(s.child_deaths) + " times in a row" +
                                   (s.last_error ? ": " + s.last_error->message : std::string{})});
     if (s.status == step_status::spent) return exhaust(i, s, s.last_error.value_or(failure{}));
@@ -119,25 +131,120 @@ std::optional<time_point> run_deadline(const instance& i) {
   return std::max(i.facts.start_at.value_or(i.started), i.started) + i.facts.deadline;
 }
 
-events finish(const instance& i, const want& w) {
-  if (w.kind != want_kind::finish) return {pause(paused_broken, {.code = "broken", .message = std::string(w.message)})};
+// The end of a program, or of what can be followed of it. Attempts that it did not wait for end before the run does.
+events finish(const instance& i, const want& w, const limits& l) {
+  if (w.kind == want_kind::broken) return {pause(i.program->catches() ? paused_diverged : paused_broken, *w.error)};
+  if (w.kind == want_kind::fail) {
+    auto e = plain(event_kind::code_failed);
+    e.error = *w.error;
+    return {std::move(e)};
+  }
+  if (w.text.size() > l.payload) {
+    auto e = plain(event_kind::code_failed);
+    e.error = failure{.code = "too_large",
+                      .message = "the result of the run has " + std::to_string(w.text.size()) +
+                                 " bytes, limits.payload is " + std::to_string(l.payload),
+                      .permanent = true};
+    return {std::move(e)};
+  }
+  if (i.running_attempts > 0) return {};
   auto e = plain(event_kind::run_completed);
-  const auto& returns = i.definition->returns;
-  e.payload = returns && returns->is_input() ? i.input : std::string(w.result);
+  e.payload = w.text;
   if (e.payload.empty()) e.payload.assign(1, '\xc0');  // msgpack nil
   return {std::move(e)};
 }
 
-event no_room(const instance& i, std::uint32_t step, const step_state* s, const limits& l) {
-  auto e = of_step(event_kind::step_exhausted, i, step, false);
-  if (s) e.attempt = s->attempt;
-  e.error =
-      failure{.code = "too_large",
-              .message = "the history has " + std::to_string(i.last_seq) + " events and " +
-                         std::to_string(i.history_bytes) + " bytes; limits.history_events is " +
-                         std::to_string(l.history_events) + ", limits.history_bytes " + std::to_string(l.history_bytes),
-              .permanent = true};
+failure too_long(const instance& i, const limits& l) {
+  return {.code = "too_large",
+          .message = "the history has " + std::to_string(i.last_seq) + " events and " +
+                     std::to_string(i.history_bytes) + " bytes; limits.history_events is " +
+                     std::to_string(l.history_events) + ", limits.history_bytes " + std::to_string(l.history_bytes),
+          .permanent = true};
+}
+
+// Nothing new can be put on record. Code is not asked what follows: it would only want something new.
+event no_room(const instance& i, const want& w, const limits& l) {
+  if (i.program->catches()) {
+    auto e = plain(event_kind::code_failed);
+    e.error = too_long(i, l);
+    return e;
+  }
+  auto e = of_step(event_kind::step_exhausted, i, w.step, false);
+  if (const auto* s = i.find(w.step, false)) e.attempt = s->attempt;
+  e.error = too_long(i, l);
   return e;
+}
+
+// Whether there is something to put on record about a want now.
+bool is_unserved(const instance& i, const want& w, time_point now) {
+  switch (w.kind) {
+    case want_kind::step: {
+      const auto* s = i.find(w.step, false);
+      return is_open_want(s) && !(s && s->status == step_status::waiting && now < s->due);
+    }
+    case want_kind::timer:
+      return !i.find_timer(w.number);
+    case want_kind::drop_step:
+    case want_kind::drop_timer:
+    case want_kind::publish:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_drop(const want& w) { return w.kind == want_kind::drop_step || w.kind == want_kind::drop_timer; }
+
+std::optional<event> serve(const instance& i, const want& w, allowance& a) {
+  if (w.kind == want_kind::step) return begin(i, w.step, false, false, a);
+  if (w.kind == want_kind::timer) return of_timer(event_kind::timer_started, w);
+  if (w.kind == want_kind::drop_timer) return of_timer(event_kind::timer_cancelled, w);
+  if (w.kind == want_kind::drop_step) {
+    auto e = of_step(event_kind::step_abandoned, i, w.step, false);
+    if (const auto* s = i.find(w.step, false)) e.attempt = s->attempt;
+    return e;
+  }
+  auto e = plain(event_kind::status_published);
+  e.payload = w.text;
+  return e;
+}
+
+// The timer that fires next among those that are due; null when none is.
+const want* next_due(const instance& i, std::span<const want> wants, time_point now) {
+  const want* next = nullptr;
+  for (const auto& w : wants)
+    if (w.kind == want_kind::timer && now >= w.due && i.find_timer(w.number) && (!next || w.due < next->due)) next = &w;
+  return next;
+}
+
+bool is_end(const want& w) {
+  return w.kind == want_kind::finish || w.kind == want_kind::fail || w.kind == want_kind::broken;
+}
+
+events serve_wants(const instance& i, allowance& a, time_point now) {
+  const auto wants = i.program->wants();
+  events out;
+  std::size_t bytes = 0;
+  for (const auto& w : wants) {
+    if (is_end(w)) return out.empty() && i.phase == phase::running ? finish(i, w, a.limits) : out;
+    if (!is_unserved(i, w, now)) continue;
+    if (!is_drop(w) && history_is_full(i, a.limits)) return {no_room(i, w, a.limits)};
+    auto e = serve(i, w, a);
+    if (!e) continue;
+    bytes += size_of(*e);
+    out.push_back(std::move(*e));
+    if (out.size() >= a.limits.wants || bytes >= decision_bytes(a.limits)) return out;
+  }
+  // It may change all other wants.
+  if (const auto* due = out.empty() ? next_due(i, wants, now) : nullptr)
+    out.push_back(of_timer(event_kind::timer_fired, *due));
+  return out;
+}
+
+events serve_program(const instance& i, allowance& a, time_point now) {
+  if (is_broken(i)) return finish(i, i.program->wants().front(), a.limits);
+  if (auto e = trouble(i, false, now)) return {std::move(*e)};
+  return serve_wants(i, a, now);
 }
 
 events advance_running(const instance& i, allowance& a, time_point now) {
@@ -148,30 +255,17 @@ events advance_running(const instance& i, allowance& a, time_point now) {
     return {std::move(e)};
   }
   if (i.paused) return {};
-  if (i.facts.start_at && now < *i.facts.start_at) return {};
-  if (auto e = trouble(i, false, now)) return {std::move(*e)};
-  const auto wants = i.program->wants();
-  for (const auto& w : wants)
-    if (w.kind != want_kind::step) return finish(i, w);
-  events out;
-  std::size_t bytes = 0;
-  for (const auto& w : wants) {
-    const auto* s = i.find(w.step, false);
-    if (!is_open_want(s) || (s && s->status == step_status::waiting && now < s->due)) continue;
-    if (history_is_full(i, a.limits)) return {no_room(i, w.step, s, a.limits)};
-    auto e = begin(i, w.step, false, false, a);
-    if (!e) continue;
-    bytes += size_of(*e);
-    out.push_back(std::move(*e));
-    if (out.size() >= a.limits.wants || bytes >= decision_bytes(a.limits)) break;
-  }
-  return out;
+  // Code has a timer of its own until then.
+  if (i.facts.start_at && now < *i.facts.start_at && !i.program->catches()) return {};
+  return serve_program(i, a, now);
 }
 
 bool to_undo(const instance& i, const step_state& s) {
-  if (s.undo || !i.definition->steps[s.step].undo) return false;
+  if (s.undo) return false;
+  const auto step = i.program->step(s.step);
+  if (!step.undo_options) return false;
   if (s.status == step_status::completed || s.status == step_status::skipped) return true;
-  const auto when = s.attempt > 0 ? s.policy.undo : i.definition->steps[s.step].options.undo;
+  const auto when = s.attempt > 0 ? s.policy.undo : step.options->undo;
   return s.outcome_unknown && when == undo_when::may_have_run;
 }
 
@@ -193,7 +287,11 @@ event end_of(const instance& i) {
   return e;
 }
 
-events advance_stopping(const instance& i) {
+// Code that is cancelled cleans up first.
+events advance_stopping(const instance& i, allowance& a, time_point now) {
+  if (i.program->catches() && !i.program->has_ended()) return i.paused ? events{} : serve_program(i, a, now);
+  if (i.program->catches())
+    if (auto left = serve_wants(i, a, now); !left.empty()) return left;
   if (i.running_attempts > 0) return {};
   auto order = order_of_undoing(i);
   if (order.empty()) return {end_of(i)};
@@ -217,6 +315,8 @@ time_point patience(const step_state& step) { return step.ended + step.policy.ti
 
 events advance_compensating(const instance& i, allowance& a, time_point now) {
   if (i.paused) return {};
+  // Its undos are what other code made.
+  if (i.program->catches() && is_broken(i)) return finish(i, i.program->wants().front(), a.limits);
   const auto* next = next_undo(i);
   if (!next) return {end_of(i)};
   const auto* undo = i.find(*next, true);
@@ -249,7 +349,8 @@ std::optional<event> code_matters(const instance& i) {
                                               " version " + std::to_string(i.facts.version) +
                                               " than this binary has (steps, edges or types differ); give the changed "
                                               "definition a new version, or start a binary that has the old one"});
-  if (same_definition(i) && i.paused && i.pause_cause == paused_mismatch) {
+  const bool mended = i.pause_cause == paused_mismatch || (i.pause_cause == paused_diverged && !is_broken(i));
+  if (same_definition(i) && i.paused && mended) {
     auto e = plain(event_kind::run_resumed);
     e.cause = resumed_by_code;
     return e;
@@ -262,7 +363,7 @@ std::optional<event> code_matters(const instance& i) {
 std::vector<event> advance(const instance& i, allowance& a, time_point now) {
   if (i.phase == phase::none || is_closed(i.phase) || !i.broken.empty()) return {};
   if (auto e = code_matters(i)) return {std::move(*e)};
-  if (!same_definition(i)) return {};
+  if (!i.program || !same_definition(i)) return {};
   if (i.paused && i.pause_step != no_step) {
     // The step that stopped the run has been skipped since.
     const auto* s = i.find(i.pause_step, i.pause_undo);
@@ -279,7 +380,7 @@ std::vector<event> advance(const instance& i, allowance& a, time_point now) {
     case phase::running:
       return advance_running(i, a, now);
     case phase::stopping:
-      return advance_stopping(i);
+      return advance_stopping(i, a, now);
     case phase::compensating:
       return advance_compensating(i, a, now);
     default:
@@ -290,14 +391,16 @@ std::vector<event> advance(const instance& i, allowance& a, time_point now) {
 outstanding_work outstanding(const instance& i, const allowance& a, time_point now) {
   outstanding_work out;
   if (i.phase == phase::none || is_closed(i.phase) || !i.broken.empty()) return out;
-  for (const auto& s : i.steps)
-    if (s.status == step_status::running) out.attempts.push_back(&s);
-  if (!same_definition(i)) return out;
+  for (auto n = i.first_open; n < i.steps.size(); ++n)
+    if (i.steps[n].status == step_status::running) out.attempts.push_back(&i.steps[n]);
+  if (!i.program || !same_definition(i)) return out;
   auto at = [&](time_point t) { out.wake_at = out.wake_at ? std::min(*out.wake_at, t) : t; };
   if (i.phase == phase::running)
     if (const auto d = run_deadline(i)) at(*d);
-  if (i.paused || (i.phase != phase::running && i.phase != phase::compensating)) return out;
-  if (i.phase == phase::running && i.facts.start_at && now < *i.facts.start_at) {
+  const bool cleans_up = i.phase == phase::stopping && i.program->catches() && !i.program->has_ended();
+  const bool of_program = i.phase == phase::running || cleans_up;
+  if (i.paused || (!of_program && i.phase != phase::compensating)) return out;
+  if (i.phase == phase::running && i.facts.start_at && now < *i.facts.start_at && !i.program->catches()) {
     at(*i.facts.start_at);
     return out;
   }
@@ -309,10 +412,12 @@ outstanding_work outstanding(const instance& i, const allowance& a, time_point n
     if (!s) return;
     if (const auto d = deadline_of(i, *s)) at(*d);
   };
-  if (i.phase == phase::running) {
-    for (const auto& w : i.program->wants())
-      if (w.kind == want_kind::step)
-        if (const auto* s = i.find(w.step, false); is_open_want(s)) wait_for(s);
+  if (of_program) {
+    for (const auto& w : i.program->wants()) {
+      if (w.kind == want_kind::timer) at(w.due);
+      if (w.kind != want_kind::step) continue;
+      if (const auto* s = i.find(w.step, false); is_open_want(s)) wait_for(s);
+    }
     return out;
   }
   const auto* next = next_undo(i);

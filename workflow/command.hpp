@@ -14,9 +14,16 @@ namespace pawl::engine {
 /// What a start does when the workflow id has a closed run. (An open run is always a conflict.)
 enum class closed_id_policy : std::uint8_t { reject, allow_if_failed, allow };
 
+/// Something for the run's code; its payload is msgpack.
+struct signal_command {
+  std::string name;
+  std::string payload{};
+};
 struct start_command {
   start_facts facts;  ///< run, uid and digest are filled in by the partition
   std::string input;
+  /// Comes with the start: delivered in the same commit, and alone when the workflow runs already.
+  std::optional<signal_command> signal{};
 };
 struct cancel_command {
   std::string reason;
@@ -26,6 +33,7 @@ struct kill_command {
 };
 struct pause_command {
   std::string reason;
+  std::string_view cause = paused_requested;
 };
 /// Goes on after a pause; an exhausted step gets its attempts anew.
 struct resume_command {};
@@ -60,7 +68,7 @@ struct wake {};
 struct command {
   std::string id;  ///< command_id; empty for what the node says to itself
   std::variant<wake, start_command, cancel_command, kill_command, pause_command, resume_command, skip_command,
-               attempt_ended>
+               attempt_ended, signal_command>
       body;
 };
 

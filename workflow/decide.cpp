@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <pawl/registry.hpp>
+
 namespace pawl::engine {
 
 namespace {
@@ -42,7 +44,40 @@ std::string in_phase(const instance& i) {
   return "workflow '" + i.facts.workflow_id + "' is " + std::string(to_text(i.phase)) + (i.paused ? " and paused" : "");
 }
 
+event of_signal(const signal_command& s, std::string command_id) {
+  event e;
+  e.kind = event_kind::signal_received;
+  e.command_id = std::move(command_id);
+  e.name = s.name;
+  e.payload = s.payload.empty() ? std::string(1, '\xc0') : s.payload;  // msgpack nil
+  return e;
+}
+
+std::optional<decision> misfit_of_signal(bool code, const signal_command& s, const limits& l) {
+  if (!code) return refuse(command_result::invalid, "the workflow is a graph of steps, which takes no signals");
+  if (s.name.empty() || s.name.size() > max_name_length)
+    return refuse(command_result::invalid, "the name of a signal has 1 to 128 bytes");
+  if (s.payload.size() > l.payload)
+    return refuse(command_result::too_large, "the signal has " + std::to_string(s.payload.size()) +
+                                                 " bytes, limits.payload is " + std::to_string(l.payload));
+  return std::nullopt;
+}
+
+decision decide_signal(const instance& i, const signal_command& s, const command& c, const allowance& a) {
+  if (auto wrong = misfit_of_signal(i.facts.code, s, a.limits)) return std::move(*wrong);
+  if (i.phase == phase::compensating || (i.phase == phase::stopping && i.program && i.program->has_ended()))
+    return refuse(command_result::conflict, in_phase(i) + ": its code has ended, and reads no signal any more");
+  if (history_is_full(i, a.limits) || i.history_bytes + s.payload.size() > a.limits.history_bytes)
+    return refuse(command_result::too_large, "the history is full, " + in_phase(i));
+  if (i.program && same_definition(i))
+    if (auto why = i.program->refusal_of_signal(s.name, s.payload); !why.empty())
+      return refuse(command_result::invalid, "signal '" + s.name + "': " + why);
+  return apply(of_signal(s, c.id));
+}
+
 decision decide_start(const instance& i, const start_command& s, const command& c, const allowance& a) {
+  const bool runs = i.phase != phase::none && !is_closed(i.phase);
+  if (runs && s.signal && s.facts.type == i.facts.type) return decide_signal(i, *s.signal, c, a);
   if (i.phase != phase::none) return refuse(command_result::conflict, in_phase(i));
   const auto& id = s.facts.workflow_id;
   if (id.empty()) return refuse(command_result::invalid, "a workflow id is at least one character long");
@@ -56,10 +91,14 @@ decision decide_start(const instance& i, const start_command& s, const command& 
   if (s.input.size() > a.limits.payload)
     return refuse(command_result::too_large, "the input has " + std::to_string(s.input.size()) +
                                                  " bytes, limits.payload is " + std::to_string(a.limits.payload));
+  if (s.signal)
+    if (auto wrong = misfit_of_signal(s.facts.code, *s.signal, a.limits)) return std::move(*wrong);
   auto e = of_command(event_kind::run_started, c);
   e.payload = s.input;
   e.start = s.facts;
-  return apply(std::move(e));
+  auto d = apply(std::move(e));
+  if (s.signal) d.events.push_back(of_signal(*s.signal, {}));
+  return d;
 }
 
 decision decide_cancel(const instance& i, const cancel_command& b, const command& c) {
@@ -79,8 +118,8 @@ decision decide_pause(const instance& i, const pause_command& b, const command& 
   if (i.paused) return refuse(command_result::conflict, in_phase(i) + " already");
   if (history_is_full(i, a.limits)) return refuse(command_result::too_large, "the history is full, " + in_phase(i));
   auto e = of_command(event_kind::run_paused, c);
-  e.cause = paused_requested;
-  e.error = cut(failure{.code = "paused", .message = b.reason});
+  e.cause = b.cause;
+  e.error = cut(failure{.code = b.cause == paused_requested ? "paused" : std::string(b.cause), .message = b.reason});
   return apply(std::move(e));
 }
 
@@ -89,6 +128,10 @@ decision decide_resume(const instance& i, const command& c) {
   if (i.pause_cause == paused_mismatch && !same_definition(i))
     return refuse(command_result::conflict, "this node still has another definition of " + i.facts.type + " version " +
                                                 std::to_string(i.facts.version) + " than the run started with");
+  if (i.pause_cause == paused_diverged && is_broken(i))
+    return refuse(command_result::conflict,
+                  "the code that this node has still asks for something else than the history "
+                  "holds; start a binary that has the code that it was written with");
   auto e = of_command(event_kind::run_resumed, c);
   e.cause = resumed_requested;
   return apply(std::move(e));
@@ -103,15 +146,13 @@ decision decide_skip(const instance& i, const skip_command& b, const command& c,
                   "the history would pass limits.history_bytes, " + std::to_string(a.limits.history_bytes));
   if (!same_definition(i))
     return refuse(command_result::conflict, in_phase(i) + ", and this node does not have its code");
-  const auto& steps = i.definition->steps;
-  const auto at = std::find_if(steps.begin(), steps.end(), [&](const auto& s) { return s.name == b.step; });
-  if (at == steps.end())
-    return refuse(command_result::invalid, "workflow type " + i.facts.type + " has no step '" + b.step + "'");
-  const auto k = static_cast<std::uint32_t>(at - steps.begin());
+  const auto named = i.program->step_named(b.step);
+  if (!named) return refuse(command_result::invalid, "workflow type " + i.facts.type + " has no step '" + b.step + "'");
+  const auto k = *named;
   const auto* s = i.find(k, b.undo);
   const bool stopped_by = i.paused && i.pause_step == k && i.pause_undo == b.undo;
   const bool pending = s && (s->status == step_status::scheduled || s->status == step_status::waiting);
-  const bool of_phase = i.phase == (b.undo ? phase::compensating : phase::running);
+  const bool of_phase = b.undo ? i.phase == phase::compensating : s && is_wanted(i, *s);
   if (!s || !of_phase || !(s->status == step_status::spent || (stopped_by && pending)))
     return refuse(command_result::conflict, "step '" + b.step + "' of workflow '" + i.facts.workflow_id +
                                                 "' is not exhausted, so it cannot be skipped");
@@ -146,8 +187,8 @@ event_kind kind_of(attempt_end end) {
 void plan_retry(const instance& i, const step_state& s, event& e, const allowance& a, time_point now) {
   const auto failures = s.counted + 1;
   const bool ends_here = e.error && e.error->permanent;
-  const bool wanted = s.undo || i.phase == phase::running;  // a run that is stopping starts nothing again
-  if (ends_here || !wanted || failures >= s.policy.max_attempts || history_is_full(i, a.limits)) return;
+  // A run that is stopping starts nothing again, but for what its code cleans up with.
+  if (ends_here || !is_wanted(i, s) || failures >= s.policy.max_attempts || history_is_full(i, a.limits)) return;
   const auto seed = stable_hash(to_text(i.facts.uid),
                                 (std::uint64_t{s.step} << 33) + (std::uint64_t{s.attempt} << 1) + (s.undo ? 1 : 0));
   const auto due = now + retry_delay(s.policy, failures, seed, e.error ? e.error->retry_in : std::nullopt);
@@ -179,7 +220,7 @@ decision decide_attempt_ended(const instance& i, const attempt_ended& b, const a
   e.step = b.step;
   e.undo = b.undo;
   e.attempt = b.attempt;
-  if (same_definition(i)) e.name = i.definition->steps[b.step].name;
+  if (i.program && same_definition(i)) e.name = i.program->step(b.step).name;
   if (b.error) e.error = cut(*b.error);
   if (b.end == attempt_end::child_died) e.cause = lost_with_child;
   if (b.end == attempt_end::completed) {
@@ -196,6 +237,12 @@ decision decide_attempt_ended(const instance& i, const attempt_ended& b, const a
 }
 
 }  // namespace
+
+bool is_broken(const instance& i) {
+  if (!i.program || !same_definition(i)) return false;
+  const auto wants = i.program->wants();
+  return !wants.empty() && wants.front().kind == want_kind::broken;
+}
 
 bool history_is_full(const instance& i, const limits& l) {
   return i.last_seq >= l.history_events || i.history_bytes >= l.history_bytes;
@@ -222,6 +269,7 @@ decision decide(const instance& i, const command& c, const allowance& a, time_po
   if (i.command_ids && i.command_ids->size() >= a.limits.command_ids)
     return refuse(command_result::too_large,
                   "the run has had limits.command_ids commands, " + std::to_string(a.limits.command_ids));
+  if (const auto* s = std::get_if<signal_command>(&c.body)) return decide_signal(i, *s, c, a);
   if (const auto* s = std::get_if<pause_command>(&c.body)) return decide_pause(i, *s, c, a);
   if (const auto* s = std::get_if<skip_command>(&c.body)) return decide_skip(i, *s, c, a);
   return decide_resume(i, c);
@@ -230,6 +278,7 @@ decision decide(const instance& i, const command& c, const allowance& a, time_po
 carried carry_out(instance& i, const command& c, allowance& a, time_point now) {
   carried out;
   now = std::max(now, i.last_time);
+  if (i.program) i.program->go_live();
   std::size_t bytes = 0;
   // What evolve does not accept must not reach the journal: the run would be broken for ever.
   auto take = [&](std::vector<event>& events) {

@@ -60,6 +60,9 @@ struct carried {
 /// decide and evolve `c`, then advance and evolve until nothing follows. Event times are max(now, the last event's).
 carried carry_out(instance& i, const command& c, allowance& a, time_point now);
 
+/// Its program cannot follow its history.
+bool is_broken(const instance& i);
+
 /// Over its limits no step starts anew and no pause is accepted; what ends the run still is.
 bool history_is_full(const instance& i, const limits& l);
 

@@ -52,6 +52,22 @@ std::string_view to_text(event_kind kind) {
       return "run_cancelled";
     case event_kind::run_killed:
       return "run_killed";
+    case event_kind::step_failed:
+      return "step_failed";
+    case event_kind::step_abandoned:
+      return "step_abandoned";
+    case event_kind::code_failed:
+      return "code_failed";
+    case event_kind::timer_started:
+      return "timer_started";
+    case event_kind::timer_fired:
+      return "timer_fired";
+    case event_kind::timer_cancelled:
+      return "timer_cancelled";
+    case event_kind::signal_received:
+      return "signal_received";
+    case event_kind::status_published:
+      return "status_published";
   }
   return "unknown";
 }

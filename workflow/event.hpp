@@ -37,8 +37,17 @@ enum class event_kind : std::uint8_t {
   run_failed = 21,
   run_cancelled = 22,
   run_killed = 23,
+  // of durable code
+  step_failed = 24,
+  step_abandoned = 25,
+  code_failed = 26,
+  timer_started = 27,
+  timer_fired = 28,
+  timer_cancelled = 29,
+  signal_received = 30,
+  status_published = 31,
 };
-inline constexpr std::uint8_t last_event_kind = 23;
+inline constexpr std::uint8_t last_event_kind = 31;
 
 std::string_view to_text(event_kind kind);
 constexpr bool is_terminal(event_kind k) { return k >= event_kind::run_completed && k <= event_kind::run_killed; }
@@ -65,6 +74,7 @@ struct start_facts {
   run_uid uid;
   std::optional<time_point> start_at;  ///< no step before this
   milliseconds deadline{0};            ///< of the run, from its start (or start_at); 0: none
+  bool code = false;                   ///< its type is code, not a graph
   bool operator==(const start_facts&) const = default;
 };
 
@@ -86,6 +96,8 @@ inline constexpr std::string_view paused_undo_exhausted = "undo_exhausted";
 inline constexpr std::string_view paused_killer = "step_kills_process";
 inline constexpr std::string_view paused_broken = "broken";
 inline constexpr std::string_view paused_mismatch = "definition_changed";
+inline constexpr std::string_view paused_diverged = "code_diverged";  // the code asks for something else than before
+inline constexpr std::string_view paused_slow = "code_too_slow";
 inline constexpr std::string_view paused_requested = "requested";
 inline constexpr std::string_view resumed_requested = "requested";  // run_resumed
 inline constexpr std::string_view resumed_by_skip = "skipped";
@@ -101,12 +113,13 @@ struct event {
   time_point at{};
   std::uint32_t step = no_step;
   std::uint32_t attempt = 0;
-  std::string name;  ///< of the step
+  std::uint32_t number = 0;  ///< of the timer, within the run, from 1
+  std::string name;  ///< of the step; of the signal; what the timer is for
   std::string command_id;  ///< of the command that caused it
   std::string payload;  ///< msgpack: input, result, heartbeat details
   std::optional<failure> error{};
   std::string cause;  ///< a word: why paused, why resumed, why compensating
-  std::optional<time_point> due{};  ///< when the next attempt may start
+  std::optional<time_point> due{};  ///< when the next attempt may start; when the timer fires
   std::optional<start_facts> start{};
   std::optional<attempt_facts> begun{};
   std::vector<std::uint32_t> order{};  ///< compensation_started: steps in the order of their undoing

@@ -20,6 +20,7 @@ enum key : std::uint8_t {
   k_start = 7,
   k_begun = 8,
   k_order = 9,
+  k_number = 10,
 };
 
 void put_error(packer& p, const failure& f) {
@@ -34,7 +35,7 @@ void put_error(packer& p, const failure& f) {
 }
 
 void put_start(packer& p, const start_facts& s) {
-  p.pack_array(10);
+  p.pack_array(s.code ? 11 : 10);
   put_text(p, s.workflow_id);
   put_text(p, s.type);
   p.pack_uint32(s.version);
@@ -48,6 +49,7 @@ void put_start(packer& p, const start_facts& s) {
   else
     p.pack_nil();
   p.pack_int64(s.deadline.count());
+  if (s.code) p.pack_true();
 }
 
 void put_begun(packer& p, const attempt_facts& b) {
@@ -87,6 +89,7 @@ start_facts get_start(const msgpack::object& o) {
   s.uid.serial = get_uint(element(o, 7));
   if (!element(o, 8).is_nil()) s.start_at = get_time(element(o, 8));
   s.deadline = get_ms(element(o, 9));
+  if (size_of(o) > 10) s.code = get_bool(element(o, 10));
   return s;
 }
 
@@ -150,6 +153,9 @@ void get_member(std::uint64_t k, const msgpack::object& o, event& e) {
       if (o.type != msgpack::type::ARRAY) throw malformed{"an array was expected"};
       for (std::uint32_t n = 0; n < o.via.array.size; ++n) e.order.push_back(get_u32(o.via.array.ptr[n]));
       break;
+    case k_number:
+      e.number = get_u32(o);
+      break;
     default:
       break;
   }
@@ -161,7 +167,8 @@ void encode_body(const event& e, std::string& out) {
   const bool has_step = e.step != no_step;
   const std::uint32_t n = (has_step ? 1U : 0U) + (e.undo ? 1U : 0U) + (e.command_id.empty() ? 0U : 1U) +
                           (e.payload.empty() ? 0U : 1U) + (e.error ? 1U : 0U) + (e.cause.empty() ? 0U : 1U) +
-                          (e.due ? 1U : 0U) + (e.start ? 1U : 0U) + (e.begun ? 1U : 0U) + (e.order.empty() ? 0U : 1U);
+                          (e.due ? 1U : 0U) + (e.start ? 1U : 0U) + (e.begun ? 1U : 0U) + (e.order.empty() ? 0U : 1U) +
+                          (e.number != 0 ? 1U : 0U);
   if (n == 0) return;
   sink s{out};
   packer p{s};
@@ -180,6 +187,7 @@ void encode_body(const event& e, std::string& out) {
     p.pack_array(static_cast<std::uint32_t>(e.order.size()));
     for (const auto k : e.order) p.pack_uint32(k);
   }
+  if (e.number != 0) p.pack_uint8(k_number), p.pack_uint32(e.number);
 }
 
 std::string decode_body(std::string_view body, event& e) {

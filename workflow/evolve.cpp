@@ -2,6 +2,8 @@
 //
 //      none --run_started--> running --(step_exhausted | deadline_passed | cancel_requested)--> stopping
 //      running --run_completed--> completed          stopping --compensation_started--> compensating
+//      of code, which is told of failed steps and of cancelling: running --code_failed--> stopping, and while its code
+//      cleans up, steps and timers go on in stopping as they do in running
 //      stopping, compensating --run_failed | run_cancelled--> failed | cancelled      any --run_killed--> killed
 //
 // Paused lies across it: a flag that holds back new attempts in running and compensating.
@@ -50,6 +52,13 @@ void end_attempt(instance& i, step_state& s, const event& e) {
   s.ended_seq = e.seq;
 }
 
+// An attempt of a step that nobody waits for has ended without a completion: that was its last.
+void close_abandoned(step_state& s, const event& e) {
+  if (!s.abandoned) return;
+  s.status = step_status::abandoned;
+  s.closed_seq = e.seq;
+}
+
 void on_completed(instance& i, const event& e) {
   auto& s = state_of(i, e);
   end_attempt(i, s, e);
@@ -75,6 +84,7 @@ void on_counted_end(instance& i, const event& e) {
     s.status = step_status::spent;
     s.closed_seq = e.seq;
   }
+  close_abandoned(s, e);
 }
 
 void on_uncounted_end(instance& i, const event& e) {
@@ -82,6 +92,7 @@ void on_uncounted_end(instance& i, const event& e) {
   end_attempt(i, s, e);
   s.status = step_status::waiting;
   s.due = e.at;
+  close_abandoned(s, e);
   if (e.kind == event_kind::attempt_not_begun) return;
   s.outcome_unknown = true;
   if (e.kind != event_kind::attempt_lost) return;
@@ -101,6 +112,31 @@ void on_step_exhausted(instance& i, const event& e) {
   }
 }
 
+// As a step that is exhausted, but the code is told, and the run goes on as it says.
+void on_step_failed(instance& i, const event& e) {
+  auto& s = state_of(i, e);
+  s.status = step_status::exhausted;
+  if (s.closed_seq == 0) s.closed_seq = e.seq;
+  if (e.error) s.last_error = e.error;
+}
+
+void on_step_abandoned(instance& i, const event& e) {
+  auto& s = state_of(i, e);
+  s.abandoned = true;
+  if (s.status == step_status::running) return;
+  s.status = step_status::abandoned;
+  if (s.closed_seq == 0) s.closed_seq = e.seq;
+}
+
+void on_timer_started(instance& i, const event& e) {
+  i.timers.push_back({.number = e.number, .due = *e.due});
+  i.last_timer = e.number;
+}
+
+void on_timer_over(instance& i, const event& e) {
+  std::erase_if(i.timers, [&](const auto& t) { return t.number == e.number; });
+}
+
 void on_skipped(instance& i, const event& e) {
   auto& s = state_of(i, e);
   s.status = step_status::skipped;
@@ -116,7 +152,9 @@ void go_on(instance& i) {
 
 void on_stop(instance& i, const event& e, bool cancelled) {
   if (i.phase == phase::running) i.phase = phase::stopping;
-  i.stop = std::make_unique<stop_reason>(stop_reason{.cancelled = cancelled, .error = e.error.value_or(failure{})});
+  // Code that fails in its clean-up changes nothing about why the run ends.
+  if (!i.stop || e.kind != event_kind::code_failed)
+    i.stop = std::make_unique<stop_reason>(stop_reason{.cancelled = cancelled, .error = e.error.value_or(failure{})});
   go_on(i);
 }
 
@@ -200,6 +238,22 @@ void apply(instance& i, const event& e) {
     case event_kind::history_warning:
       i.warned = true;
       return;
+    case event_kind::step_failed:
+      return on_step_failed(i, e);
+    case event_kind::step_abandoned:
+      return on_step_abandoned(i, e);
+    case event_kind::code_failed:
+      return on_stop(i, e, false);
+    case event_kind::timer_started:
+      return on_timer_started(i, e);
+    case event_kind::timer_fired:
+    case event_kind::timer_cancelled:
+      return on_timer_over(i, e);
+    case event_kind::signal_received:
+      return;  // the program keeps it
+    case event_kind::status_published:
+      i.status = e.payload;
+      return;
     case event_kind::run_completed:
       return close(i, phase::completed);
     case event_kind::run_failed:
@@ -219,17 +273,34 @@ bool is_of_attempt(event_kind k) { return k >= event_kind::attempt_started && k 
 
 bool is_of_step(event_kind k) {
   return is_of_attempt(k) || k == event_kind::step_scheduled || k == event_kind::step_exhausted ||
-         k == event_kind::step_skipped;
+         k == event_kind::step_skipped || k == event_kind::step_failed || k == event_kind::step_abandoned;
+}
+
+bool is_of_timer(event_kind k) { return k >= event_kind::timer_started && k <= event_kind::timer_cancelled; }
+
+/// Where steps, timers and signals go on: code that is cancelled cleans up.
+bool is_code_phase(const instance& i) {
+  return i.phase == phase::running || (i.phase == phase::stopping && i.facts.code);
 }
 
 // A step is worked on while the run runs, its undo while the run compensates.
 bool is_step_phase(const instance& i, const event& e) {
-  return i.phase == (e.undo ? phase::compensating : phase::running);
+  return e.undo ? i.phase == phase::compensating : is_code_phase(i);
+}
+
+std::string misfit_of_timer(const instance& i, const event& e) {
+  if (!is_code_phase(i)) return at_event(e) + "in phase " + std::string(to_text(i.phase));
+  if (e.kind == event_kind::timer_started)
+    return e.due && e.number > i.last_timer ? ""
+                                            : at_event(e) + "starts timer " + std::to_string(e.number) +
+                                                  " after timer " + std::to_string(i.last_timer);
+  return i.find_timer(e.number) ? "" : at_event(e) + "ends timer " + std::to_string(e.number) + ", which does not run";
 }
 
 std::string misfit_of_step(const instance& i, const event& e) {
   // Without the right code any step up to the registry's bound may be meant.
-  const std::size_t bound = same_definition(i) ? i.definition->steps.size() : std::size_t{1} << 20;
+  const auto* graph = same_definition(i) ? i.definition->as_graph() : nullptr;
+  const std::size_t bound = graph ? graph->steps.size() : std::size_t{1} << 20;
   if (e.step >= bound) return at_event(e) + "names step " + std::to_string(e.step) + " of " + std::to_string(bound);
   const auto* s = i.find(e.step, e.undo);
   const bool pending = s && (s->status == step_status::scheduled || s->status == step_status::waiting);
@@ -241,6 +312,13 @@ std::string misfit_of_step(const instance& i, const event& e) {
       return (!s || pending || spent) && is_step_phase(i, e) && !e.undo
                  ? ""
                  : at_event(e) + "of a step that is not due to end";
+    case event_kind::step_failed:
+      return (!s || pending || spent) && is_code_phase(i) && !e.undo ? ""
+                                                                     : at_event(e) + "of a step that is not due to end";
+    case event_kind::step_abandoned:
+      return s && !is_closed(s->status) && !s->abandoned && is_code_phase(i) && !e.undo
+                 ? ""
+                 : at_event(e) + "of a step that is not open";
     case event_kind::step_skipped:
       return (pending || spent) && is_step_phase(i, e) ? "" : at_event(e) + "of a step that did not stop the run";
     case event_kind::attempt_started:
@@ -263,6 +341,10 @@ bool fits_run(const instance& i, const event& e) {
     case event_kind::cancel_requested:
     case event_kind::deadline_passed:
       return i.phase == phase::running;
+    case event_kind::code_failed:
+    case event_kind::signal_received:
+    case event_kind::status_published:
+      return is_code_phase(i);
     case event_kind::compensation_started:
       return i.phase == phase::stopping && still;
     case event_kind::run_completed:
@@ -297,6 +379,7 @@ std::string misfit(const instance& i, const event& e) {
   if (is_closed(i.phase)) return at_event(e) + "follows the end of the run";
   if (e.kind == event_kind::run_started) return e.start ? "" : at_event(e) + "without its facts";
   if (is_of_step(e.kind)) return misfit_of_step(i, e);
+  if (is_of_timer(e.kind)) return misfit_of_timer(i, e);
   if (!fits_run(i, e)) return at_event(e) + "in phase " + std::string(to_text(i.phase)) + (i.paused ? ", paused" : "");
   for (const auto k : e.order) {
     const auto* s = i.find(k, false);
@@ -313,6 +396,7 @@ void evolve(instance& i, const event& e) {
   i.broken = misfit(i, e);
   if (!i.broken.empty()) return;
   apply(i, e);
+  while (i.first_open < i.steps.size() && is_closed(i.steps[i.first_open].status)) ++i.first_open;
   i.last_seq = e.seq;
   i.last_time = e.at;
   i.history_bytes += size_of(e);

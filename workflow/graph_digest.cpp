@@ -11,6 +11,10 @@
 //   returns "-" when there is none, else source
 //   text    the number of bytes in decimal, ":", the bytes;    count, number: decimal, ","
 //
+// Of code, nothing but its types is seen:
+//
+//   code    "pawl-code-1\n" text(input type) text(result type)
+//
 // A void result is "nil". The names of the types are type_descriptor::name. Options are not in it: they may change
 // while runs are under way. Neither are the fields of the types: a new field with a default is no new graph.
 #include <pawl/registry.hpp>
@@ -67,6 +71,14 @@ std::uint64_t digest_of(const graph_definition& graph) {
   } else {
     hash.raw("-");
   }
+  return hash.value();
+}
+
+std::uint64_t digest_of(const code_definition& code) {
+  fnv1a hash;
+  hash.raw("pawl-code-1\n");
+  hash.text(code.input ? code.input->name : "nil");
+  hash.text(code.result ? code.result->name : "nil");
   return hash.value();
 }
 

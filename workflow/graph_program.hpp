@@ -17,11 +17,17 @@ class graph_program final : public program {
 
   void on(const event& e) noexcept override;
   std::span<const want> wants() const override { return wants_; }
-  std::string_view value_of(std::uint32_t step) const override { return results_[step]; }
+  step_info step(std::uint32_t step) const override;
+  std::optional<std::uint32_t> step_named(std::string_view name) const override;
+  step_call call(std::uint32_t step, bool undo, const std::string& input) const override;
+  std::string_view value_of(std::uint32_t step) const override {
+    return step < results_.size() ? std::string_view(results_[step]) : std::string_view{};
+  }
 
  private:
-  void start();
+  void start(const event& e);
   void close(const event& e);
+  want finish() const;
 
   std::shared_ptr<const pawl::detail::graph_definition> definition_;
   std::vector<want> wants_;
@@ -29,6 +35,8 @@ class graph_program final : public program {
   std::vector<std::string> results_;
   std::vector<bool> closed_;
   std::size_t open_ = 0;
+  std::string input_;  // kept only where it is the result
+  std::unique_ptr<failure> broken_;
 };
 
 /// Derives `successors` and `waits` of a graph from its edges. Called once, before the graph is used.

@@ -1,17 +1,26 @@
 #include "workflow/instance.hpp"
 
+#include <algorithm>
+
+#include "workflow/code_program.hpp"
 #include "workflow/graph_program.hpp"
 
 namespace pawl::engine {
 
-instance::instance(std::shared_ptr<const pawl::detail::graph_definition> d, std::unique_ptr<engine::program> p)
+instance::instance(std::shared_ptr<const pawl::detail::workflow_definition> d, std::unique_ptr<engine::program> p)
     : definition(std::move(d)),
       program(std::move(p)) {}
 
-std::unique_ptr<instance> make_instance(std::shared_ptr<const pawl::detail::graph_definition> definition) {
-  if (!definition) return std::make_unique<instance>(nullptr, nullptr);
-  auto p = std::make_unique<graph_program>(definition);
+std::unique_ptr<instance> make_instance(std::shared_ptr<const pawl::detail::workflow_definition> definition) {
+  std::unique_ptr<program> p;
+  if (auto graph = pawl::detail::as_graph(definition)) p = std::make_unique<graph_program>(std::move(graph));
+  if (auto code = pawl::detail::as_code(definition)) p = std::make_unique<code_program>(std::move(code));
   return std::make_unique<instance>(std::move(definition), std::move(p));
+}
+
+std::unique_ptr<instance> make_onlooker(std::shared_ptr<const pawl::detail::workflow_definition> definition) {
+  if (definition && definition->as_code()) return std::make_unique<instance>(std::move(definition), nullptr);
+  return make_instance(std::move(definition));
 }
 
 bool same_definition(const instance& i) { return i.definition && i.definition->digest == i.facts.digest; }
@@ -24,6 +33,22 @@ const step_state* instance::find(std::uint32_t step, bool undo) const {
 
 step_state* instance::find(std::uint32_t step, bool undo) {
   return const_cast<step_state*>(static_cast<const instance*>(this)->find(step, undo));
+}
+
+const timer_state* instance::find_timer(std::uint32_t number) const {
+  const auto at = std::find_if(timers.begin(), timers.end(), [&](const auto& t) { return t.number == number; });
+  return at == timers.end() ? nullptr : &*at;
+}
+
+bool is_over(const instance& i, const step_state& s) {
+  return is_closed(s.status) && (i.facts.code || s.status != step_status::exhausted);
+}
+
+bool is_wanted(const instance& i, const step_state& s) {
+  if (s.undo) return i.phase == phase::compensating;
+  if (s.abandoned) return false;
+  const auto cleans_up = [&] { return i.program && i.program->catches() && !i.program->has_ended(); };
+  return i.phase == phase::running || (i.phase == phase::stopping && cleans_up());
 }
 
 std::uint64_t instance::applied_at(std::string_view command_id) const {
@@ -57,6 +82,8 @@ std::string_view to_text(step_status s) {
       return "completed";
     case step_status::skipped:
       return "skipped";
+    case step_status::abandoned:
+      return "abandoned";
   }
   return "unknown";
 }

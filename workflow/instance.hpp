@@ -37,7 +37,9 @@ enum class step_status : std::uint8_t {
   exhausted,  ///< no attempt left, and that is recorded
   completed,
   skipped,
+  abandoned,  ///< its code did not wait for it any more, and no attempt is under way
 };
+constexpr bool is_closed(step_status s) { return s >= step_status::exhausted; }
 
 std::string_view to_text(step_status s);
 
@@ -49,6 +51,7 @@ struct step_state {
   bool outcome_unknown = false;      ///< an attempt ended without anybody knowing what it did
   bool suspect = false;              ///< an attempt was lost: the next ones run in a child process
   bool in_child = false;             ///< the attempt under way does
+  bool abandoned = false;            ///< its code does not wait for it any more: no other attempt follows
   std::uint8_t child_deaths = 0;     ///< in a row, by themselves
   std::uint32_t attempt = 0;         ///< number of the newest attempt
   std::uint32_t counted = 0;         ///< failures and time-outs since the attempts were last given anew
@@ -66,6 +69,12 @@ struct step_state {
   std::optional<failure> last_error{};
 };
 
+/// A timer of the run that has not fired.
+struct timer_state {
+  std::uint32_t number = 0;
+  time_point due{};
+};
+
 /// Why a run is on its way to an end that is not `completed`.
 struct stop_reason {
   bool cancelled = false;
@@ -75,9 +84,9 @@ struct stop_reason {
 /// Copying is not possible, as the program cannot be copied: whatever undoes speculation folds the history anew.
 struct instance {
   /// `p` is null when this binary does not have the run's type and version: then only commands that need no code work.
-  instance(std::shared_ptr<const pawl::detail::graph_definition> definition, std::unique_ptr<program> p);
+  instance(std::shared_ptr<const pawl::detail::workflow_definition> definition, std::unique_ptr<program> p);
 
-  std::shared_ptr<const pawl::detail::graph_definition> definition;
+  std::shared_ptr<const pawl::detail::workflow_definition> definition;
   std::unique_ptr<engine::program> program;
 
   start_facts facts;
@@ -90,7 +99,10 @@ struct instance {
   time_point started{};
   std::vector<step_state> steps;
   std::vector<std::int32_t> step_index;  ///< 2 * step + undo -> position in `steps`, -1: none
+  std::size_t first_open = 0;  ///< all of `steps` before it are closed
   std::uint32_t running_attempts = 0;
+  std::vector<timer_state> timers;  ///< that are running, by number
+  std::uint32_t last_timer = 0;  ///< highest number so far
   bool paused = false;
   std::string pause_cause;
   std::uint32_t pause_step = no_step;
@@ -101,19 +113,30 @@ struct instance {
   std::vector<std::uint32_t> undo_order;
   /// Applied commands and the events that they caused, the start not among them.
   std::unique_ptr<std::unordered_map<std::string, std::uint64_t>> command_ids;
+  std::string status;  ///< newest status_published, msgpack
   std::string broken;  ///< what made the history impossible to follow; empty: nothing
 
   step_state* find(std::uint32_t step, bool undo);
   const step_state* find(std::uint32_t step, bool undo) const;
   /// Seq of the event that this command caused; 0: it has not been applied to this run.
   std::uint64_t applied_at(std::string_view command_id) const;
+  const timer_state* find_timer(std::uint32_t number) const;
 };
 
 /// An instance for a run of `definition`; null for a run whose code this binary does not have.
-std::unique_ptr<instance> make_instance(std::shared_ptr<const pawl::detail::graph_definition> definition);
+std::unique_ptr<instance> make_instance(std::shared_ptr<const pawl::detail::workflow_definition> definition);
+/// One that follows a history without running code: for who only looks. A graph's program costs nothing and is there.
+std::unique_ptr<instance> make_onlooker(std::shared_ptr<const pawl::detail::workflow_definition> definition);
 
-/// Whether this binary has the graph that the run was started with. Without it nothing may be read from `definition`.
+/// Whether this binary has the definition that the run was started with. Without it nothing may be read from
+/// `definition`.
 bool same_definition(const instance& i);
+
+/// Whether nothing more is to be told of a step. (Of a graph, the one that is exhausted is what stops the run.)
+bool is_over(const instance& i, const step_state& s);
+
+/// Whether another attempt of this step may follow, as far as the state of the run goes.
+bool is_wanted(const instance& i, const step_state& s);
 
 /// The only code that changes state. A gap in seq, or an event that cannot follow, sets `broken` and changes nothing
 /// else; it never aborts.

@@ -1,24 +1,63 @@
 // What a workflow definition is to the engine: something that folds events and says what it wants next. Attempts,
-// retries, time-outs, compensation and limits are the engine's; a program only sees steps end.
+// retries, time-outs, compensation and limits are the engine's; a program only sees steps end, timers fire and signals
+// come. A graph is one kind (graph_program.hpp), code another (code_program.hpp).
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include <pawl/definition.hpp>
 
 #include "workflow/event.hpp"
 
 namespace pawl::engine {
 
-enum class want_kind : std::uint8_t { step, finish, fail, broken };
+enum class want_kind : std::uint8_t {
+  step,
+  finish,        ///< the run completes with `text`
+  fail,          ///< the code has thrown `error`
+  broken,        ///< the history cannot be followed: `error` says at which event, and what the code asks for instead
+  timer,         ///< `number` fires at `due`
+  signal,        ///< one of name `text` is awaited; nothing to do about it
+  drop_step,     ///< nobody waits for `step` any more
+  drop_timer,    ///< nobody waits for `number` any more
+  publish,       ///< `text` is the status that people see, in msgpack
+};
 
-/// What a program needs next. Order matters: earlier wants are served first.
+/// What a program needs next. Order matters: earlier wants are served first. Views are owned by the program.
 struct want {
   want_kind kind = want_kind::step;
   std::uint32_t step = no_step;
-  std::string_view result{};   ///< finish: msgpack, owned by the program; empty is nil
-  std::string_view message{};  ///< fail, broken: what happened; owned by the program
+  std::uint32_t number = 0;
+  time_point due{};
+  std::string_view text{};  ///< finish: msgpack, empty is nil; signal, timer: the name; publish: msgpack
+  const failure* error = nullptr;
+};
+
+/// What the engine reads of a step. Views are valid until the next on().
+struct step_info {
+  std::string_view name;
+  const step_options* options = nullptr;
+  const step_options* undo_options = nullptr;  ///< null: nothing to undo
+};
+
+/// What an attempt runs. It may outlive the program.
+struct step_call {
+  std::vector<std::string> arguments;  ///< msgpack
+  std::shared_ptr<const pawl::detail::invoke_function> invoke;
+  std::shared_ptr<const pawl::detail::undo_function> undo;
+  std::optional<std::string> result;  ///< of the step, for its undo
+};
+
+/// A line that code has logged.
+struct log_line {
+  std::uint8_t level = 0;  ///< pawl::log_level
+  std::string text;
 };
 
 class program {
@@ -28,8 +67,26 @@ class program {
   virtual void on(const event& e) noexcept = 0;
   /// Valid until the next on(). A program that cannot follow its history returns the single want `broken`.
   virtual std::span<const want> wants() const = 0;
-  /// msgpack of the n-th argument's source; the program keeps what its steps returned.
+
+  /// Of a step that the program has wanted; without a name when it never did.
+  virtual step_info step(std::uint32_t step) const = 0;
+  /// The step that people mean by this name; nothing when there is none.
+  virtual std::optional<std::uint32_t> step_named(std::string_view name) const = 0;
+  /// The function of a step or its undo. `input` is the run's.
+  virtual step_call call(std::uint32_t step, bool undo, const std::string& input) const = 0;
+  /// msgpack of what the step returned, as far as the program keeps it.
   virtual std::string_view value_of(std::uint32_t step) const = 0;
+
+  /// Whether it is told of failed steps and of cancelling, and decides itself what follows. Until it has ended, a run
+  /// that stops goes on doing what it wants.
+  virtual bool catches() const { return false; }
+  /// It wants nothing any more but finish or fail.
+  virtual bool has_ended() const { return false; }
+  /// Why a signal cannot be taken now; empty when it can.
+  virtual std::string refusal_of_signal(std::string_view, std::string_view) const { return {}; }
+  /// From now on what it logs is kept for take_log(); in a replay it is silent.
+  virtual void go_live() {}
+  virtual std::vector<log_line> take_log() { return {}; }
 };
 
 }  // namespace pawl::engine

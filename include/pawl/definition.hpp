@@ -16,6 +16,7 @@
 namespace pawl {
 
 class step_context;
+class workflow_context;
 struct type_descriptor;  // pawl/schema.hpp
 
 namespace detail {
@@ -50,19 +51,51 @@ struct step_definition {
   const type_descriptor* result = nullptr;  ///< nullptr: void
 };
 
-struct graph_definition {
+struct graph_definition;
+struct code_definition;
+
+/// What is registered under a type and version, whichever way it is defined.
+struct workflow_definition {
   std::string type;
   workflow_options options;
   const type_descriptor* input = nullptr;
+  /// Tells that a recorded run was made by this definition. Of a graph: over names, edges and type names; of code,
+  /// whose body nobody can hash: over the names of its types. Options are not in it.
+  std::uint64_t digest = 0;
+
+  workflow_definition() = default;
+  workflow_definition(const workflow_definition&) = default;
+  workflow_definition& operator=(const workflow_definition&) = default;
+  virtual ~workflow_definition() = default;
+  virtual const graph_definition* as_graph() const { return nullptr; }
+  virtual const code_definition* as_code() const { return nullptr; }
+};
+
+struct graph_definition final : workflow_definition {
+  const graph_definition* as_graph() const override { return this; }
+
   std::vector<step_definition> steps;  ///< in the order of definition: an argument's source has a lower index
   std::optional<source> returns;  ///< nothing: the run's result is nil
-  /// Hash over names, edges and type names (not over options): tells that a recorded run was made by this graph.
-  std::uint64_t digest = 0;
   /// Filled in by engine::plan_graph when the graph is registered: the steps that wait for step k, and for how many
   /// distinct steps k waits.
   std::vector<std::vector<std::uint32_t>> successors;
   std::vector<std::uint32_t> waits;
 };
+
+/// A coroutine that has been called and not begun: the frame, and what it comes to. pawl/task.hpp makes them.
+class root_task;
+
+struct code_definition final : workflow_definition {
+  const code_definition* as_code() const override { return this; }
+
+  const type_descriptor* result = nullptr;  ///< nullptr: void
+  /// Decodes the input and calls the coroutine. Throws codec_error, or what the parameters' constructors throw.
+  std::function<std::unique_ptr<root_task>(workflow_context&, std::string_view input)> call;
+};
+
+/// The definition as what it is; null when it is of the other kind.
+std::shared_ptr<const graph_definition> as_graph(const std::shared_ptr<const workflow_definition>& d);
+std::shared_ptr<const code_definition> as_code(const std::shared_ptr<const workflow_definition>& d);
 
 }  // namespace detail
 }  // namespace pawl

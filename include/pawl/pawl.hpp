@@ -1,6 +1,7 @@
 // All of the public API.
 #pragma once
 
+#include <pawl/code_errors.hpp>
 #include <pawl/codec.hpp>
 #include <pawl/errors.hpp>
 #include <pawl/fields.hpp>
@@ -10,3 +11,8 @@
 #include <pawl/schema.hpp>
 #include <pawl/step_context.hpp>
 #include <pawl/workflow.hpp>
+#if !defined(__GNUC__) || defined(__clang__)  // durable code: see pawl/task.hpp
+#include <pawl/combinators.hpp>
+#include <pawl/task.hpp>
+#include <pawl/workflow_context.hpp>
+#endif

@@ -15,6 +15,10 @@
 
 namespace pawl {
 
+template <class T>
+class task;
+class workflow_context;
+
 /// Most steps of one workflow.
 inline constexpr std::size_t max_steps = 10'000;
 /// Longest name of a workflow type or step, in bytes.
@@ -32,10 +36,14 @@ class registry {
     return add(definition.builder_.graph(), definition.builder_.problems());
   }
 
+  /// Durable code: the coroutine that a run of this type is, see pawl/task.hpp, which has this. Throws as above.
+  template <class R, class... A>
+  registry& add(std::string_view type, const workflow_options& options, task<R> (*code)(workflow_context&, A...));
+
   /// nullptr when there is no such type, or not in that version.
-  std::shared_ptr<const detail::graph_definition> find(std::string_view type, std::uint32_t version) const;
+  std::shared_ptr<const detail::workflow_definition> find(std::string_view type, std::uint32_t version) const;
   /// The highest version; nullptr when there is no such type.
-  std::shared_ptr<const detail::graph_definition> latest(std::string_view type) const;
+  std::shared_ptr<const detail::workflow_definition> latest(std::string_view type) const;
   /// All types, sorted.
   std::vector<std::string> types() const;
   /// The versions of a type, ascending.
@@ -43,19 +51,26 @@ class registry {
 
  private:
   registry& add(const detail::graph_definition& graph, std::span<const std::string> problems);
+  registry& add(const detail::code_definition& code);
+  registry& keep(std::shared_ptr<const detail::workflow_definition> definition,
+                 const std::vector<std::string>& problems);
 
-  using versions_of_type = std::map<std::uint32_t, std::shared_ptr<const detail::graph_definition>>;
-  std::map<std::string, versions_of_type, std::less<>> graphs_;
+  using versions_of_type = std::map<std::uint32_t, std::shared_ptr<const detail::workflow_definition>>;
+  std::map<std::string, versions_of_type, std::less<>> definitions_;
 };
 
 namespace detail {
 
+/// What is wrong with a type's name and options; empty when nothing is.
+std::vector<std::string> check_head(const workflow_definition& d);
 /// What is wrong with a graph, besides what its builder found; empty when nothing is.
 std::vector<std::string> check_graph(const graph_definition& graph);
 
 /// The structure of a graph in 64 bits: FNV-1a over its canonical text, which workflow/graph_digest.cpp describes.
 /// Equal on every machine and compiler, and kept for ever: recorded runs carry it.
 std::uint64_t digest_of(const graph_definition& graph);
+/// Of code, over the names of its types.
+std::uint64_t digest_of(const code_definition& code);
 
 }  // namespace detail
 }  // namespace pawl

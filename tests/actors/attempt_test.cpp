@@ -49,7 +49,9 @@ class attempts : public ::testing::Test {
   void TearDown() override { table->silence(); }  // attempts and their table hold each other
   std::shared_ptr<attempt> make(std::uint32_t number, engine::run_key key = 1) {
     actors::attempt_call call;
-    call.definition = types.find("w", 1);
+    const auto graph = pawl::detail::as_graph(types.find("w", 1));
+    call.definition = graph;
+    call.invoke = {graph, &graph->steps[0].invoke};
     call.arguments = {encode(5)};
     auto slot = ledger->try_take({});
     EXPECT_TRUE(slot);

@@ -62,7 +62,7 @@ TEST(registry, keeps_a_graph_that_outlives_its_builder) {
     w.step("s", one, w.input());
     registry.add(w);
     w.step("later", one, w.input());
-    graph = registry.latest("w");
+    graph = pawl::detail::as_graph(registry.latest("w"));
   }
   EXPECT_EQ(graph->steps.size(), 1U);
 }

@@ -59,7 +59,7 @@ class caller {
 std::shared_ptr<const pawl::detail::graph_definition> only_graph(const auto& workflow) {
   pawl::registry registry;
   registry.add(workflow);
-  return registry.latest(registry.types().front());
+  return pawl::detail::as_graph(registry.latest(registry.types().front()));
 }
 
 TEST(workflow, records_steps_and_edges) {

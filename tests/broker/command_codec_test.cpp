@@ -26,6 +26,12 @@ asked_command start() {
   return {.command = {.id = "c-1", .body = c}, .closed_id = engine::closed_id_policy::allow_if_failed};
 }
 
+asked_command with_signal() {
+  auto c = start();
+  std::get<engine::start_command>(c.command.body).signal = engine::signal_command{"approved", seven};
+  return c;
+}
+
 attempt_result ended() {
   return {.run = uid,
           .key = 99,
@@ -45,6 +51,8 @@ std::vector<node_command> all() {
           asked_command{.command = {.id = "p", .body = engine::pause_command{"r"}}},
           asked_command{.command = {.id = "r", .body = engine::resume_command{}}},
           asked_command{.command = {.id = "s", .body = engine::skip_command{"charge", seven, true}}},
+          asked_command{.command = {.id = "g", .body = engine::signal_command{"approved", seven}}},
+          with_signal(),
           ended(),
           attempt_result{.run = uid, .key = 1, .incarnation = 2, .end = {.attempt = 1}},
           attempt_result{.run = uid, .key = 1, .incarnation = 2, .end = {.attempt = 1}, .details = seven},
@@ -89,9 +97,9 @@ TEST(command_codec, what_is_newer_is_told_from_what_is_broken) {
   node_command out;
   std::string wrong;
   auto bytes = encode_command(resync_command{3});
-  bytes[2] = 10;
+  bytes[2] = 11;
   EXPECT_EQ(decode_command(bytes, out, wrong), command_readable::newer);
-  EXPECT_THAT(wrong, HasSubstr("kind 10"));
+  EXPECT_THAT(wrong, HasSubstr("kind 11"));
   bytes[1] = 2;
   EXPECT_EQ(decode_command(bytes, out, wrong), command_readable::newer);
   for (const std::string& broken :

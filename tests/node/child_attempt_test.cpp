@@ -31,10 +31,11 @@ class child_test {
 
   void begin(const std::string& what, attempt::watch limits = {.timeout = 30s, .heartbeat = std::nullopt},
              std::vector<std::string> arguments = {}, bool undo = false) {
-    const auto graph = child_types().latest("child");
+    const auto graph = pawl::detail::as_graph(child_types().latest("child"));
     if (arguments.empty()) arguments = {encode(child_job{what, file()})};
-    actors::attempt_call call{
-        .definition = graph, .facts = {}, .arguments = std::move(arguments), .result = std::nullopt};
+    actors::attempt_call call;
+    call.definition = graph;
+    call.arguments = std::move(arguments);
     call.facts.workflow_id = "w";
     call.facts.step = "perform";
     call.facts.attempt = 2;

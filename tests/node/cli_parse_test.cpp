@@ -137,6 +137,10 @@ TEST(cli_parse, commands_to_workflows) {
   EXPECT_TRUE(skip.has_result && skip.undo);
   EXPECT_FALSE(args_of<command_args>({"skip", "o-17", "--step", "charge"}).has_result);
   EXPECT_THAT(refusal({"skip", "o-17"}), HasSubstr("--step"));
+  const auto signal = args_of<command_args>({"signal", "o-17", "approved", "--input", "true"});
+  EXPECT_EQ(std::tie(signal.id, signal.signal, signal.result), std::make_tuple("o-17", "approved", "true"));
+  EXPECT_TRUE(signal.has_result);
+  EXPECT_THAT(refusal({"signal", "o-17"}), HasSubstr("NAME"));
 }
 
 TEST(cli_parse, config) {

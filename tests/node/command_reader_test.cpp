@@ -73,6 +73,10 @@ TEST_F(command_messages, the_others_too) {
   EXPECT_EQ(skip->step, "bad");
   EXPECT_TRUE(skip->undo);
   EXPECT_EQ(skip->result["id"], "x");
+  const auto signal = std::get<engine::signal_command>(
+      read(R"({"command": "signal", "name": "approved", "input": {"by": "ada"}})").command.body);
+  EXPECT_EQ(signal.name, "approved");
+  EXPECT_EQ(to_json(signal.payload), json({{"by", "ada"}}));
 }
 
 TEST_F(command_messages, without_a_command_id_the_place_is_the_id) {
@@ -224,7 +228,7 @@ TEST_F(command_messages, are_what_the_schema_says) {
   const auto parsed = parse_json(text);
   ASSERT_TRUE(parsed) << parsed.error().text();
   const auto& schema = parsed.value();
-  ASSERT_EQ(schema["anyOf"].size(), 4U);
+  ASSERT_EQ(schema["anyOf"].size(), 5U);
   std::set<std::string> verbs;
   for (const auto& [name, part] : schema["$defs"].items()) {
     if (!part.contains("properties")) continue;
@@ -237,16 +241,18 @@ TEST_F(command_messages, are_what_the_schema_says) {
         json value{{"command", verb}};
         if (verb == "start") value["type"] = "order";
         if (verb == "skip") value["step"] = "bad";
+        if (verb == "signal") value["name"] = "approved";
         value[member] = json::array();
         EXPECT_THAT(mistake(to_text(value)), HasSubstr("invalid: body." + member + ": expected")) << to_text(value);
       }
       json value{{"command", verb}, {"no_such_member", 1}};
       if (verb == "start") value["type"] = "order";
       if (verb == "skip") value["step"] = "bad";
+      if (verb == "signal") value["name"] = "approved";
       EXPECT_THAT(mistake(to_text(value)), HasSubstr("invalid: body")) << to_text(value);
     }
   }
-  EXPECT_EQ(verbs, (std::set<std::string>{"start", "cancel", "kill", "pause", "resume", "skip"}));
+  EXPECT_EQ(verbs, (std::set<std::string>{"start", "cancel", "kill", "pause", "resume", "skip", "signal"}));
 }
 
 TEST(command_verdicts, follow_from_the_replies) {

@@ -115,7 +115,8 @@ TEST(crash_after_every_event, comes_to_the_same_end) {
   }
   std::cout << cuts << " cuts\n";
   EXPECT_GE(cuts, 300U);
-  for (std::uint8_t k = 1; k <= engine::last_event_kind; ++k)
+  // The rest is written by code only (tests/code).
+  for (auto k = std::uint8_t{1}; k <= static_cast<std::uint8_t>(engine::event_kind::run_killed); ++k)
     EXPECT_TRUE(kinds.contains(static_cast<engine::event_kind>(k))) << to_text(static_cast<engine::event_kind>(k));
 }
 

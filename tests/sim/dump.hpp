@@ -34,8 +34,8 @@ inline void put(std::ostream& out, const engine::start_facts& f) {
 inline void put(std::ostream& out, const engine::step_state& s) {
   out << "\n step " << s.step << (s.undo ? " undo" : "") << " status=" << static_cast<int>(s.status)
       << " unknown=" << s.outcome_unknown << " suspect=" << s.suspect << " child=" << s.in_child
-      << " deaths=" << static_cast<int>(s.child_deaths) << " attempt=" << s.attempt << " counted=" << s.counted
-      << " token=" << s.token << " closed=" << s.closed_seq << " ended_seq=" << s.ended_seq
+      << " abandoned=" << s.abandoned << " deaths=" << static_cast<int>(s.child_deaths) << " attempt=" << s.attempt
+      << " counted=" << s.counted << " token=" << s.token << " closed=" << s.closed_seq << " ended_seq=" << s.ended_seq
       << " incarnation=" << s.incarnation << " scheduled=" << engine::to_micros(s.first_scheduled)
       << " began=" << engine::to_micros(s.began) << " ended=" << engine::to_micros(s.ended)
       << " due=" << engine::to_micros(s.due) << " details=" << s.details;
@@ -45,7 +45,8 @@ inline void put(std::ostream& out, const engine::step_state& s) {
 
 inline void put(std::ostream& out, const engine::program& p, std::size_t steps) {
   for (const auto& w : p.wants())
-    out << "\n want " << static_cast<int>(w.kind) << ' ' << w.step << ' ' << w.result << ' ' << w.message;
+    out << "\n want " << static_cast<int>(w.kind) << ' ' << w.step << ' ' << w.number << ' ' << engine::to_micros(w.due)
+        << ' ' << w.text << ' ' << (w.error ? w.error->message : "");
   for (std::uint32_t k = 0; k < steps; ++k) out << "\n value " << k << ' ' << p.value_of(k);
 }
 
@@ -58,7 +59,9 @@ inline std::string dump(const engine::instance& i) {
       << " seq=" << i.last_seq << " bytes=" << i.history_bytes << " time=" << engine::to_micros(i.last_time)
       << " started=" << engine::to_micros(i.started) << " running=" << i.running_attempts << " paused=" << i.paused
       << ' ' << i.pause_cause << ' ' << i.pause_step << ' ' << i.pause_undo << " lacks=" << i.lacks_code
-      << " warned=" << i.warned << " broken=" << i.broken;
+      << " warned=" << i.warned << " broken=" << i.broken << " first_open=" << i.first_open
+      << " last_timer=" << i.last_timer << " status=" << i.status;
+  for (const auto& t : i.timers) out << "\n timer " << t.number << " due=" << engine::to_micros(t.due);
   if (i.stop) {
     out << " stop=" << i.stop->cancelled;
     detail::put(out, i.stop->error);
@@ -71,7 +74,7 @@ inline std::string dump(const engine::instance& i) {
   for (std::size_t n = 0; n < i.step_index.size(); ++n)
     if (i.step_index[n] >= 0) out << "\n index " << n << ' ' << i.step_index[n];
   if (i.program && same_definition(i) && i.phase != engine::phase::none)
-    detail::put(out, *i.program, i.definition->steps.size());
+    detail::put(out, *i.program, i.step_index.size() / 2 + 1);
   return out.str();
 }
 
@@ -80,6 +83,7 @@ inline std::string dump(const engine::event& e) {
   out << e.seq << ' ' << engine::to_micros(e.at) << ' ' << to_text(e.kind);
   if (e.step != engine::no_step)
     out << (e.undo ? " undo of " : " step ") << e.step << " '" << e.name << "' #" << e.attempt;
+  if (e.number != 0) out << " number " << e.number << " '" << e.name << '\'';
   if (!e.command_id.empty()) out << " by " << e.command_id;
   if (!e.cause.empty()) out << " because " << e.cause;
   if (!e.payload.empty()) out << " payload " << e.payload;

@@ -143,7 +143,7 @@ class random_world {
       engine::command c{.id = "nurse-" + std::to_string(++commands_), .body = engine::resume_command{}};
       if (i->pause_step != engine::no_step && round < 5 && random_.chance(40))
         c.body = engine::skip_command{
-            .step = i->definition->steps[i->pause_step].name, .result = "skipped", .undo = i->pause_undo};
+            .step = std::string(i->program->step(i->pause_step).name), .result = "skipped", .undo = i->pause_undo};
       world_.send(key, c);
     }
     world_.after(milliseconds(2'000), [this, round] { nurse(round + 1); });

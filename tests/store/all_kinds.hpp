@@ -106,6 +106,38 @@ void append_all_kinds(const Append& append) {
                             .at = now});
   append(beats);
   commit(sleeping.add(tick(), {r::failed(0, 1, now + 3'600'000'000)}, now + 3'600'000'000));
+
+  // Durable code: a limit that passes and one that does not, a signal, a step that fails and one that is given up.
+  const auto timer = [&](event_kind kind, std::uint32_t number, std::int64_t due = 0) {
+    auto e = r::of(kind);
+    e.number = number;
+    if (due > 0) e.due = engine::from_micros(due);
+    if (due > 0) e.name = "within";
+    return e;
+  };
+  auto code = make(8, "o-code");
+  auto begun = code.started();
+  begun.start->code = true;
+  auto status = r::of(event_kind::status_published);
+  status.payload =
+      "\x82\xa4text\xa4"
+      "asks\xaa"
+      "attributes\x80";
+  commit(code.add(tick(), {begun, status, timer(event_kind::timer_started, 1, now + 1'000'000)}));
+  commit(code.add(tick(), {timer(event_kind::timer_fired, 1), timer(event_kind::timer_started, 3, now + 9'000'000)}));
+  auto signal = told(event_kind::signal_received, "signal-1");
+  signal.error.reset();
+  signal.name = "approved";
+  signal.payload = "\xc3";
+  commit(code.add(tick(), {signal, timer(event_kind::timer_cancelled, 3), r::of_step(event_kind::attempt_started, 0, 1),
+                           r::of_step(event_kind::attempt_started, 1, 1)}));
+  auto failed = r::of_step(event_kind::step_failed, 0, 1);
+  failed.error = engine::failure{.code = "http_402", .message = "declined", .permanent = true};
+  commit(code.add(tick(), {r::failed(0, 1, {}), failed, r::of_step(event_kind::step_abandoned, 1, 1)}));
+  auto thrown = r::of(event_kind::code_failed);
+  thrown.error = failed.error;
+  commit(
+      code.add(tick(), {r::of_step(event_kind::attempt_interrupted, 1, 1), thrown, told(event_kind::run_failed, "")}));
 }
 
 }  // namespace pawl::store

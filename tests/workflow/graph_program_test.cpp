@@ -27,7 +27,7 @@ std::string wanted(const graph_program& p) {
   std::string out;
   for (const auto& w : p.wants())
     out += w.kind == want_kind::step     ? std::to_string(w.step) + " "
-           : w.kind == want_kind::finish ? "finish:" + std::string(w.result)
+           : w.kind == want_kind::finish ? "finish:" + std::string(w.text)
                                          : "broken";
   return out;
 }

@@ -20,6 +20,7 @@ namespace pawl::engine {
 using namespace std::chrono_literals;
 using sim::definition_ptr;
 using sim::hand_built_graph;
+using any_definition = std::shared_ptr<const pawl::detail::workflow_definition>;
 
 inline event recoded(const event& e) {
   std::string body;
@@ -35,15 +36,15 @@ inline event recoded(const event& e) {
   return back;
 }
 
-inline std::unique_ptr<instance> fold(const definition_ptr& d, const std::vector<event>& history) {
+inline std::unique_ptr<instance> fold(const any_definition& d, const std::vector<event>& history) {
   auto i = make_instance(d);
   for (const auto& e : history) evolve(*i, e);
   return i;
 }
 
-class rig final : public allowance {
+class rig : public allowance {
  public:
-  explicit rig(definition_ptr d) : definition(std::move(d)), state(make_instance(definition)) { incarnation = 9; }
+  explicit rig(any_definition d) : definition(std::move(d)), state(make_instance(definition)) { incarnation = 9; }
 
   bool take_slot(const slot_request& r) override {
     requests.push_back(r);
@@ -76,6 +77,7 @@ class rig final : public allowance {
     s.facts.workflow_id = "w";
     s.facts.type = definition ? definition->type : "graph";
     if (s.facts.digest == 0 && definition) s.facts.digest = definition->digest;
+    s.facts.code = definition && definition->as_code();
     s.facts.uid = {.reign = {1, 2}, .serial = 3};
     s.input = std::move(input);
     return s;
@@ -110,7 +112,7 @@ class rig final : public allowance {
   }
   outcome is_lost(std::uint32_t step, bool undo = false) { return ends(attempt_end::lost, step, undo); }
   /// The process is replaced by one with this definition.
-  void reload(definition_ptr d) {
+  void reload(any_definition d) {
     definition = std::move(d);
     state = fold(definition, history);
     EXPECT_EQ(state->broken, "");
@@ -137,7 +139,7 @@ class rig final : public allowance {
   const step_state& step(std::uint32_t k, bool undo = false) const { return *state->find(k, undo); }
   outstanding_work work() const { return outstanding(*state, *this, now); }
 
-  definition_ptr definition;
+  any_definition definition;
   std::unique_ptr<instance> state;
   std::vector<event> history;
   std::vector<slot_request> requests;
