@@ -32,7 +32,8 @@ std::string partition_state::door_check(const command_request& r) const {
            std::to_string(limit);
   const auto* start = std::get_if<engine::start_command>(&r.command.body);
   if (!start) return {};
-  if (!node_.types.find(start->facts.type, start->facts.version))
+  // One that another node has checked against the type waits for its code here.
+  if (start->facts.digest == 0 && !node_.types.find(start->facts.type, start->facts.version))
     return "this node has no workflow type '" + start->facts.type + "' version " + std::to_string(start->facts.version);
   // What decide would refuse: a run whose start is refused would be in memory without being on record.
   if (start->facts.deadline < engine::milliseconds{0} || start->facts.deadline > engine::longest_duration)
@@ -96,10 +97,12 @@ void partition_state::begin_run(std::shared_ptr<command_request>& r, std::uint32
   start.facts.workflow_id = r->workflow_id;
   start.facts.run = run;
   start.facts.uid = {journal_.reign(), next_serial_++};
-  start.facts.digest = definition->digest;
-  start.facts.code = definition->as_code() != nullptr;
-  if (start.facts.deadline.count() == 0 && definition->options.deadline)
-    start.facts.deadline = *definition->options.deadline;
+  if (definition) {
+    start.facts.digest = definition->digest;
+    start.facts.code = definition->as_code() != nullptr;
+    if (start.facts.deadline.count() == 0 && definition->options.deadline)
+      start.facts.deadline = *definition->options.deadline;
+  }
   const auto key = next_key_++;
   if (r->on_result) {
     waiters_[key].push_back(std::exchange(r->on_result, nullptr));

@@ -36,9 +36,9 @@ void put_uid(packer& p, const engine::run_uid& uid) {
 }
 
 void put_head(packer& p, kind k, std::string_view id, const std::optional<engine::run_uid>& target,
-              std::uint32_t arguments) {
+              std::uint32_t arguments, std::uint32_t format = 1) {
   p.pack_array(5);
-  p.pack_uint32(command_format);
+  p.pack_uint32(format);
   p.pack_uint8(static_cast<std::uint8_t>(k));
   put_text(p, id);
   if (target)
@@ -58,6 +58,9 @@ void put_start(packer& p, const engine::start_command& c, engine::closed_id_poli
     p.pack_nil();
   p.pack_int64(c.facts.deadline.count());
   p.pack_uint8(static_cast<std::uint8_t>(closed_id));
+  if (c.facts.digest == 0 && !c.signal) return;
+  p.pack_uint64(c.facts.digest);
+  p.pack(c.facts.code);
   if (!c.signal) return;
   put_text(p, c.signal->name);
   put_bin(p, c.signal->payload);
@@ -73,7 +76,9 @@ struct asked_writer {
   }
 
   void operator()(const engine::start_command& c) const {
-    head(kind::start, c.signal ? 8 : 6);
+    const bool checked = c.facts.digest != 0;
+    put_head(p, kind::start, of.command.id, of.target, c.signal ? 10 : checked ? 8 : 6,
+             checked ? checked_start_format : 1);
     put_start(p, c, of.closed_id);
   }
   void operator()(const engine::cancel_command& c) const { reason(kind::cancel, c.reason); }
@@ -165,7 +170,7 @@ std::string get_value(const msgpack::object& o, const char* what) {
   return bytes;
 }
 
-engine::start_command get_start(const msgpack::object& o, engine::closed_id_policy& closed_id) {
+engine::start_command get_start(const msgpack::object& o, std::uint32_t format, engine::closed_id_policy& closed_id) {
   engine::start_command c;
   c.facts.type = get_text(element(o, 0));
   c.facts.version = get_u32(element(o, 1));
@@ -174,9 +179,13 @@ engine::start_command get_start(const msgpack::object& o, engine::closed_id_poli
   c.facts.deadline = get_ms(element(o, 4));
   closed_id = static_cast<engine::closed_id_policy>(
       get_uint(element(o, 5), static_cast<std::uint64_t>(engine::closed_id_policy::allow)));
-  if (size_of(o) > 7)
+  if (format >= checked_start_format) {
+    c.facts.digest = get_uint(element(o, 6));
+    c.facts.code = get_bool(element(o, 7));
+  }
+  if (size_of(o) > 9)
     c.signal =
-        engine::signal_command{.name = get_text(element(o, 6)), .payload = get_value(element(o, 7), "the signal")};
+        engine::signal_command{.name = get_text(element(o, 8)), .payload = get_value(element(o, 9), "the signal")};
   return c;
 }
 
@@ -232,7 +241,7 @@ asked_command get_asked(kind k, const msgpack::object& whole) {
   const auto& o = element(whole, 4);
   switch (k) {
     case kind::start:
-      c.command.body = get_start(o, c.closed_id);
+      c.command.body = get_start(o, get_u32(element(whole, 0)), c.closed_id);
       break;
     case kind::cancel:
       c.command.body = engine::cancel_command{get_text(element(o, 0))};
@@ -262,9 +271,9 @@ command_readable get(const msgpack::object& o, node_command& out, std::string& w
   const auto format = get_u32(element(o, 0));
   const auto number = get_uint(element(o, 1), 255);
   if (format == 0 || number == 0) throw malformed{"format and kind are not 0"};
-  if (format != command_format || number > last_kind) {
+  if (format > command_format || number > last_kind) {
     wrong = "a command of format " + std::to_string(format) + " and kind " + std::to_string(number) +
-            "; this version reads format " + std::to_string(command_format) + " and kinds up to " +
+            "; this version reads formats up to " + std::to_string(command_format) + " and kinds up to " +
             std::to_string(last_kind);
     return command_readable::newer;
   }

@@ -13,7 +13,10 @@
 
 namespace pawl::broker {
 
-inline constexpr std::uint32_t command_format = 1;
+/// The newest that this version reads. What older nodes read too is written in format 1; a start that was checked by
+/// another node than the one that takes it (its facts have a digest) is of format 2.
+inline constexpr std::uint32_t command_format = 2;
+inline constexpr std::uint32_t checked_start_format = 2;
 inline constexpr std::string_view json_type = "application/json";
 inline constexpr std::string_view msgpack_type = "application/msgpack";
 /// More attempts than a node has threads.
@@ -59,6 +62,7 @@ struct resync_command {
 
 using node_command = std::variant<asked_command, attempt_result, held_attempts, resync_command>;
 
+/// In the oldest format that can say it.
 std::string encode_command(const node_command& c);
 
 enum class command_readable : std::uint8_t { yes, malformed, newer };

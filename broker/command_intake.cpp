@@ -164,7 +164,10 @@ bool command_intake::state::route(const incoming_command& m, under_way& c) {
       warn("what partition " + std::to_string(r.to) + " sends is taken again (resync)");
       return false;
     case kind::dead:
-      if (r.cause == "outbox_diverged") ++counts.diverged;
+      if (r.cause == "outbox_diverged") {
+        ++counts.diverged;
+        tell_diverged(m);
+      }
       c.verdict = {.what = command_verdict::kind::dead, .cause = std::move(r.cause), .detail = std::move(r.detail)};
       c.at = under_way::stage::dying;
       return true;
@@ -175,6 +178,23 @@ bool command_intake::state::route(const incoming_command& m, under_way& c) {
       break;
   }
   return true;
+}
+
+// When it begins, and again and again while more of it comes.
+void command_intake::state::tell_diverged(const incoming_command& m) {
+  const auto* header = find_header(m.headers, outbox_header);
+  const auto place = header != nullptr ? place_from_text(*header) : std::nullopt;
+  if (!place || !options.alarm) return;
+  const auto now = steady::now();
+  const auto [told_at, first] = diverged_told.try_emplace(place->from, now);
+  if (!first && now - told_at->second < between_alarms) return;
+  told_at->second = now;
+  const auto from = std::to_string(place->from);
+  const auto to = std::to_string(options.partition);
+  options.alarm("outbox_diverged: nothing of partition " + from + " is taken by partition " + to +
+                " any more, since message " + std::to_string(place->number) + " came under another reign: the journal of " +
+                from + " has lost its tail. Look at `dlq list` and `journal check --partition " + from +
+                "`, then `partitions resync " + from + " " + to + "`");
 }
 
 // First of its key: pausing, until it is handed in.

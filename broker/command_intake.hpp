@@ -36,6 +36,8 @@ inline constexpr std::size_t most_commands_of_a_key = 32;
 /// Offsets that are remembered to be read again; beyond it reading stops.
 inline constexpr std::size_t most_parked_commands = 100'000;
 inline constexpr std::chrono::milliseconds first_command_delay{50};
+/// Of a pair of partitions that has diverged, while more of it comes.
+inline constexpr std::chrono::minutes between_alarms{1};
 inline constexpr std::chrono::milliseconds longest_command_delay{2'000};
 
 struct command_verdict {
@@ -63,6 +65,7 @@ struct command_intake_options {
   /// Something waits for a batch that nothing else may cause; the intake's thread. Empty: it waits for the next one.
   std::function<void()> want_batch{};
   std::function<void(const std::string& event)> warn{};  ///< what a person should know; the intake's thread
+  std::function<void(const std::string& event)> alarm{};  ///< what a person has to mend; the intake's thread
 };
 
 struct command_intake_stats {

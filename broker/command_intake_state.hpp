@@ -114,6 +114,7 @@ struct command_intake::state {
   void show();
   void last_words();
   void warn_seldom(const std::string& text);
+  void tell_diverged(const incoming_command& m);
   bool full() const {
     return commands.size() - parked >= most_commands_under_way || bytes >= most_bytes_under_way ||
            parked >= most_parked_commands || steady::now() < leader_full_until;
@@ -145,6 +146,7 @@ struct command_intake::state {
   milliseconds trouble_delay{0};
   steady::time_point told = steady::now() - between_warnings;
   std::uint64_t untold = 0;
+  std::map<std::int32_t, steady::time_point> diverged_told;  // by the partition that sends
 
   std::atomic<bool> stopping{false};
   std::atomic<std::uint64_t> marks{0};

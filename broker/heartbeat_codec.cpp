@@ -30,11 +30,16 @@ heartbeat get_heartbeat(const msgpack::object& o) {
   const auto health = get_uint(element(o, 8), static_cast<std::uint64_t>(node_health::leaving));
   if (health == 0) throw malformed{"a health is out of range"};
   h.health = static_cast<node_health>(health);
-  h.reads_format = get_u32(element(o, 9));
+  h.reads.journal = get_u32(element(o, 9));
   const auto& runs = element(o, 10);
   for (std::uint32_t k = 0; k < size_of(runs); ++k) h.runs.push_back(get_text(runs.via.array.ptr[k]));
   const auto& reports = element(o, 11);
   for (std::uint32_t k = 0; k < size_of(reports); ++k) h.partitions.push_back(get_report(reports.via.array.ptr[k]));
+  // Of a version that did not say so: the first.
+  if (size_of(o) > 12) {
+    h.reads.commands = get_u32(element(element(o, 12), 0));
+    h.reads.snapshots = get_u32(element(element(o, 12), 1));
+  }
   return h;
 }
 
@@ -44,7 +49,7 @@ std::string encode(const heartbeat& h) {
   std::string out;
   sink to{out};
   packer p{to};
-  p.pack_array(12);
+  p.pack_array(13);
   p.pack_uint32(heartbeat_format);
   put_text(p, h.node);
   p.pack_uint64(h.incarnation);
@@ -54,7 +59,7 @@ std::string encode(const heartbeat& h) {
   put_text(p, h.name);
   put_text(p, h.address);
   p.pack_uint8(static_cast<std::uint8_t>(h.health));
-  p.pack_uint32(h.reads_format);
+  p.pack_uint32(h.reads.journal);
   std::size_t bytes = 0;
   std::uint32_t types = 0;
   for (const auto& t : h.runs) {
@@ -71,6 +76,9 @@ std::string encode(const heartbeat& h) {
     p.pack_uint8(static_cast<std::uint8_t>(r.role));
     p.pack_int64(r.position);
   }
+  p.pack_array(2);
+  p.pack_uint32(h.reads.commands);
+  p.pack_uint32(h.reads.snapshots);
   return out;
 }
 

@@ -15,7 +15,7 @@ std::uint32_t crc_of(std::string_view bytes) {
       ::crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(bytes.size())));
 }
 
-std::string sealed(const stamp& s, std::string_view body, std::uint32_t* crc = nullptr) {
+std::string sealed(const stamp& s, std::string_view body, std::uint32_t format, std::uint32_t* crc = nullptr) {
   const auto sum = crc_of(body);
   if (crc != nullptr) *crc = sum;
   std::string out;
@@ -23,7 +23,7 @@ std::string sealed(const stamp& s, std::string_view body, std::uint32_t* crc = n
   sink to{out};
   packer p{to};
   p.pack_array(8);
-  p.pack_uint32(journal_format);
+  p.pack_uint32(format);
   p.pack_uint8(static_cast<std::uint8_t>(s.kind));
   p.pack_uint64(s.epoch);
   p.pack_uint64(s.reign.high);
@@ -306,7 +306,7 @@ readable guarded(std::string_view bytes, journal_record& out, std::string& wrong
 
 }  // namespace
 
-std::string encode(const stamp& s, const announcer& who) {
+std::string encode(const stamp& s, const announcer& who, std::uint32_t format) {
   std::string body;
   sink to{body};
   packer p{to};
@@ -314,10 +314,10 @@ std::string encode(const stamp& s, const announcer& who) {
   put_text(p, who.node_id);
   p.pack_uint64(who.incarnation);
   p.pack_uint32(who.reads_format);
-  return sealed(s, body);
+  return sealed(s, body, format);
 }
 
-std::string encode(const stamp& s, const batch& what, std::uint32_t* crc) {
+std::string encode(const stamp& s, const batch& what, std::uint32_t* crc, std::uint32_t format) {
   std::string body;
   sink to{body};
   packer p{to};
@@ -330,10 +330,10 @@ std::string encode(const stamp& s, const batch& what, std::uint32_t* crc) {
   put_all(p, what.changes.outbox.messages, put_message);
   put_all(p, what.changes.outbox.acknowledged, put_ack);
   put_all(p, what.changes.outbox.received, put_mark);
-  return sealed(s, body, crc);
+  return sealed(s, body, format, crc);
 }
 
-std::string encode(const stamp& s, std::uint32_t* crc) { return sealed(s, {}, crc); }
+std::string encode(const stamp& s, std::uint32_t* crc, std::uint32_t format) { return sealed(s, {}, format, crc); }
 
 readable decode(std::string_view bytes, journal_record& out, std::string& wrong) {
   return guarded(bytes, out, wrong, [&](std::string_view body) {

@@ -1,6 +1,7 @@
 // The bytes of the journal's records; docs/journal.md describes them for every reader, keep both in step.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -27,11 +28,18 @@ struct batch {
   store::log_point feed{};     ///< the events of the records up to there are published
 };
 
-std::string encode(const stamp& s, const announcer& who);
+/// What to write, of a binary that knows formats up to `newest`, where every living node reads `all_read`.
+constexpr std::uint32_t format_to_write(std::uint32_t newest, std::uint32_t all_read) {
+  return std::clamp<std::uint32_t>(all_read, 1, newest);
+}
+
+/// `format` is one of this binary's. (So far there is one, and it changes nothing else.)
+std::string encode(const stamp& s, const announcer& who, std::uint32_t format = journal_format);
 /// `crc`, where it is asked for, is set to the record's.
-std::string encode(const stamp& s, const batch& what, std::uint32_t* crc = nullptr);
+std::string encode(const stamp& s, const batch& what, std::uint32_t* crc = nullptr,
+                   std::uint32_t format = journal_format);
 /// A release or a barrier.
-std::string encode(const stamp& s, std::uint32_t* crc = nullptr);
+std::string encode(const stamp& s, std::uint32_t* crc = nullptr, std::uint32_t format = journal_format);
 
 struct journal_record {
   broker::stamp stamp;

@@ -33,7 +33,7 @@ bool kafka_journal::state::announce() {
     producer = std::make_unique<kafka_producer>(options.client,
                                                 kafka_producer::options{.give_up_after = options.append_timeout});
   const auto s = fence.announce(draw_reign());
-  const auto d = deliver(encode(s, options.who));
+  const auto d = deliver(encode(s, options.who, format()));
   if (d.code != 0 && !d.unknown) {
     fence.lost();
     throw make_kafka_error("announcing on " + name, d.code);
@@ -71,7 +71,7 @@ void kafka_journal::state::begin_to_lead() {
 }
 
 append_result kafka_journal::state::reopen() {
-  if (const auto r = view.reopen(); r.status != append_status::committed) return r;
+  if (const auto r = of_view(view.reopen()); r.status != append_status::committed) return r;
   begun = false;
   catch_up();
   if (!other.empty()) return {append_status::deposed, name + ": " + other};
@@ -129,7 +129,7 @@ append_result kafka_journal::state::write(const store::record& r) {
     *b = {.changes = r, .position = commands, .feed = feed};
     b->changes.outbox = std::move(others);
   }
-  const auto bytes = barrier ? encode(s, &crc) : encode(s, *b, &crc);
+  const auto bytes = barrier ? encode(s, &crc, format()) : encode(s, *b, &crc, format());
   if (bytes.size() > largest_record) {
     outbox.end();
     fence.lost();  // nothing was written, but the stamp is used up
@@ -168,7 +168,15 @@ append_result kafka_journal::state::write(const store::record& r) {
   if (barrier) return {};
   auto done = view.append(*changes, position);
   if (done.status == append_status::committed) outbox.committed(changes->outbox);
-  return done;
+  return of_view(std::move(done));
+}
+
+// The record is in the log, where every reader counts it; only this node cannot go on with it.
+append_result kafka_journal::state::of_view(append_result r) const {
+  if (r.status != append_status::no_space) return r;
+  if (options.view_full) options.view_full(r.message);
+  r.status = append_status::deposed;
+  return r;
 }
 
 // What other threads have dealt with since rides in the batch. False: nothing new.
@@ -275,10 +283,11 @@ void kafka_journal::fed(const store::log_point& upto) {
 bool kafka_journal::release() {
   auto& s = *state_;
   if (s.fence.now() != fence::standing::leading) return false;
-  // So that who comes next does not publish and read again what has been.
-  if (append({}).status != append_status::committed) return false;
+  // So that who comes next does not publish and read again what has been. A view that cannot take it is no matter.
+  static_cast<void>(append({}));
+  if (s.fence.now() != fence::standing::leading) return false;
   const auto stamp = s.fence.next(record_kind::release);
-  const auto d = s.deliver(encode(stamp));
+  const auto d = s.deliver(encode(stamp, nullptr, s.format()));
   const bool done = d.code == 0 && s.fence.acknowledged(d.offset, stamp) == fence::ack::in_place;
   s.fence.lost();
   s.outbox.end();

@@ -27,13 +27,6 @@ namespace pawl::broker {
 class outbox_desk;
 class recent_records;
 
-/// It is the view that has failed: nothing can be read into it until it is opened again.
-class view_failed : public store::store_error {
- public:
-  view_failed(const std::string& what, bool is_damaged) : store_error(what), damaged(is_damaged) {}
-  const bool damaged;  ///< it will fail again: it is to be built anew
-};
-
 /// A view is being read from the log.
 struct catch_up_progress {
   std::int64_t offset = 0;
@@ -62,24 +55,29 @@ struct kafka_journal_options {
   store::snapshot_store* snapshots = nullptr;
   std::function<void(const std::string& event)> warn{};  ///< what a person should know; any thread
   std::function<void(const std::string& event)> told{};  ///< what is worth a line in the log
+  /// The newest record format that every living node reads; asked for each record. Empty: this binary's.
+  std::function<std::uint32_t()> all_read{};
+  /// There is no room for the view. Appends are `deposed` then, whatever is in the log: others have room. The appending
+  /// thread.
+  std::function<void(const std::string& why)> view_full{};
   std::function<void(const catch_up_progress&)> progress{};  ///< about every 100 ms while there is much to read
 };
 
 struct kafka_journal_stats {
   std::uint64_t epoch = 0;
-  std::int64_t position = 0;         ///< the view has what is below
-  std::int64_t end = 0;              ///< leading: behind our newest record; following: of the log, as last heard
-  bool released = false;             ///< the newest leader has given the partition up
-  std::int64_t read_back = 0;        ///< how far the tail has been seen
+  std::int64_t position = 0;  ///< the view has what is below
+  std::int64_t end = 0;  ///< leading: behind our newest record; following: of the log, as last heard
+  bool released = false;  ///< the newest leader has given the partition up
+  std::int64_t read_back = 0;  ///< how far the tail has been seen
   std::uint64_t appended = 0;
   std::uint64_t appended_bytes = 0;
-  std::uint64_t skipped = 0;         ///< records of others that no reader counts
-  std::uint64_t garbage = 0;         ///< messages that are no records
+  std::uint64_t skipped = 0;  ///< records of others that no reader counts
+  std::uint64_t garbage = 0;  ///< messages that are no records
   std::uint64_t gaps = 0;
-  std::uint64_t announced = 0;       ///< how often we began to lead
+  std::uint64_t announced = 0;  ///< how often we began to lead
   std::uint64_t stepped_down = 0;
-  std::uint64_t rebuilt = 0;         ///< how often the view did not fit the log
-  std::uint64_t restored = 0;        ///< how often it was filled with a snapshot
+  std::uint64_t rebuilt = 0;  ///< how often the view did not fit the log
+  std::uint64_t restored = 0;  ///< how often it was filled with a snapshot
   bool leading = false;
   std::string doubt{};  ///< leading: why the next append will step down, as what is read back says; empty: nothing does
   std::chrono::steady_clock::time_point at_end{};  ///< when the view was last known to have all of the log
@@ -95,7 +93,8 @@ class kafka_journal final : public store::journal {
   /// Brings the view along: waits at most `wait` for something to read, reads what is there for some 200 ms, and
   /// returns; true: something was read. A view that does not fit the log is read anew, from a snapshot where there is
   /// one that fits: then it takes as long as that takes. After having led, and after an
-  /// exception, it goes on from where the view stands. Throws kafka_error, view_failed and store::store_error.
+  /// exception, it goes on from where the view stands. Throws kafka_error, store::write_error, where it is the
+  /// view that has failed, and store::store_error.
   bool follow(std::chrono::milliseconds wait);
   /// Appends an announcement and reads on until it is there. False: another one was accepted before ours, or instead.
   /// Throws as follow(), which is to be called next then.

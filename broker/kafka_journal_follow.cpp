@@ -52,8 +52,7 @@ bool kafka_journal::state::follow(std::chrono::milliseconds wait) {
       const std::lock_guard lock(mutex);
       ++counts.rebuilt;
     }
-    if (const auto r = view.clear(); r.status != append_status::committed)
-      throw view_failed(r.message, r.status == append_status::broken);
+    if (const auto r = view.clear(); r.status != append_status::committed) throw store::write_error(r);
     if (++rebuilds > most_rebuilds) throw store::store_error(name + ": the log changes while it is read");
     return true;
   } catch (const to_read_again& again) {
@@ -265,7 +264,7 @@ void kafka_journal::state::hand_to_view() {
   if (r.status == append_status::refused)
     throw diverged("the records up to offset " + std::to_string(pending_position->at.offset) +
                    " contradict it: " + r.message);
-  if (r.status != append_status::committed) throw view_failed(r.message, r.status == append_status::broken);
+  if (r.status != append_status::committed) throw store::write_error(r);
   pending = {};
   pending_position.reset();
 }

@@ -44,6 +44,10 @@ struct kafka_journal::state {
   store::append_result reopen();
   store::append_result write(const store::record& r);
   store::append_result step_down(std::string why);
+  store::append_result of_view(store::append_result r) const;
+  std::uint32_t format() const {
+    return format_to_write(journal_format, options.all_read ? options.all_read() : journal_format);
+  }
   kafka_producer::delivery deliver(const std::string& bytes);
   bool read_gap(std::int64_t below);
   bool take_marks(store::outbox_changes& into);

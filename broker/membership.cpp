@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
+#include <optional>
 #include <thread>
 
 #include "broker/heartbeat_codec.hpp"
@@ -42,6 +44,7 @@ struct membership::state {
   void last_words();
   void read(const kafka_message& m);
   void warn_seldom(const std::string& text);
+  void watch_clock(milliseconds offset, clock_state found);
   bool pause(milliseconds time);
 
   const membership_options options;
@@ -54,6 +57,8 @@ struct membership::state {
   steady::time_point last_read{};
   steady::time_point told = steady::now() - between_warnings;
   bool told_replaced = false;
+  clock_state told_clock = clock_state::right;
+  steady::time_point clock_told_at{};
 
   std::atomic<bool> now{false};
   std::atomic<std::uint64_t> sent{0}, unsent{0}, heard{0}, garbage{0};
@@ -133,7 +138,7 @@ void membership::state::beat() {
     producer =
         std::make_unique<kafka_producer>(options.client, kafka_producer::options{.give_up_after = useless_after});
   auto h = options.report();
-  h.sent_ms = wall_ms();
+  h.sent_ms = options.wall_ms ? options.wall_ms() : wall_ms();
   {
     const std::lock_guard lock(owner.mutex_);
     h = owner.ownership_->sign(std::move(h));
@@ -159,9 +164,13 @@ void membership::state::read(const kafka_message& m) {
     return warn_seldom(options.topic + " at offset " + std::to_string(m.offset) + " is no heartbeat: " + wrong);
   }
   std::string clash;
+  std::optional<clock_offset> clock;
   {
     const std::lock_guard lock(owner.mutex_);
-    owner.ownership_->read(m.offset, m.timestamp_ms, h);
+    const bool counted = owner.ownership_->read(m.offset, m.timestamp_ms, h);
+    const auto* self = owner.ownership_->fold().find(options.node);
+    if (counted && self != nullptr && h.node == options.node && self->incarnation == options.incarnation)
+      clock = self->clock;
     const auto& by = owner.ownership_->replaced_by();
     if (by && !told_replaced) {
       told_replaced = true;
@@ -171,6 +180,30 @@ void membership::state::read(const kafka_message& m) {
     }
   }
   if (!clash.empty() && options.replaced) options.replaced(clash);
+  if (clock) watch_clock(clock->value(), clock->state());
+}
+
+// How far this node's clock is from the log's, which is what all nodes go by.
+void membership::state::watch_clock(milliseconds offset, clock_state found) {
+  const auto time = steady::now();
+  const bool changed = found != told_clock;
+  if (!changed && (found == clock_state::right || time - clock_told_at < between_clock_warnings)) return;
+  told_clock = found;
+  clock_told_at = time;
+  if (!options.warn) return;
+  const auto far = std::to_string(std::abs(offset.count())) + " ms " + (offset.count() > 0 ? "ahead of" : "behind") +
+                   " the brokers'";
+  switch (found) {
+    case clock_state::right:
+      return options.warn("this node's clock is right again: " + far);
+    case clock_state::warns:
+      return options.warn("this node's clock is " + far + ": timers here are off by as much, and above " +
+                          std::to_string(clock_forbids.count() / 1000) +
+                          " s it leads nothing; see to the machine's time service");
+    case clock_state::forbids:
+      return options.warn("this node's clock is " + far + ": it leads nothing until that is less than " +
+                          std::to_string(clock_forbids.count() / 1000) + " s; see to the machine's time service");
+  }
 }
 
 void membership::state::warn_seldom(const std::string& text) {

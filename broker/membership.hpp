@@ -27,7 +27,12 @@ struct membership_options {
   /// Another process lives under this node's id: it must end. Membership's thread, once.
   std::function<void(const std::string& why)> replaced{};
   std::function<void(const std::string& event)> warn{};  ///< what a person should know; membership's thread
+  /// This node's wall clock, milliseconds since 1970. Empty: the machine's.
+  std::function<std::int64_t()> wall_ms{};
 };
+
+/// A clock that stays wrong is told again after this; one that gets better or worse, at once.
+inline constexpr std::chrono::minutes between_clock_warnings{5};
 
 struct membership_stats {
   std::uint64_t sent = 0;

@@ -246,6 +246,14 @@ outbox_stats outbox_desk::stats() const {
   return s;
 }
 
+std::vector<std::int32_t> outbox_desk::diverged() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::int32_t> out;
+  for (const auto& [from, s] : received_)
+    if (s.what == store::receive_mark::state::diverged) out.push_back(from);
+  return out;
+}
+
 void outbox_desk::count_stub() {
   const std::lock_guard lock(mutex_);
   ++counts_.stubs;

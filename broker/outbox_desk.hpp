@@ -102,6 +102,8 @@ class outbox_desk {
   void wake();
 
   outbox_stats stats() const;
+  /// The partitions whose messages are not taken any more (outbox_diverged), as far as it is in a batch.
+  std::vector<std::int32_t> diverged() const;
   void count_stub();
 
  private:

@@ -131,7 +131,7 @@ bool ownership_fold::hear(std::int64_t offset, std::int64_t append_ms, const hea
   n->address = h.address;
   n->health = h.health;
   n->runs = h.runs;
-  n->reads_format = h.reads_format;
+  n->reads = h.reads;
   n->heard = log_time_;
   n->clock.measured(log_time_, h.sent_ms, append_ms);
   auto before = std::exchange(n->partitions, std::vector<partition_standing>(places_.size()));
@@ -305,11 +305,16 @@ partition_status ownership_fold::explain(std::int32_t partition, const journal_e
   return s;
 }
 
-std::uint32_t ownership_fold::record_format() const {
-  std::optional<std::uint32_t> lowest;
-  for (const auto& [id, n] : nodes_)
-    if (n.live) lowest = std::min(lowest.value_or(n.reads_format), n.reads_format);
-  return lowest.value_or(0);
+read_formats ownership_fold::formats() const {
+  std::optional<read_formats> lowest;
+  for (const auto& [id, n] : nodes_) {
+    if (!n.live) continue;
+    if (!lowest) lowest = n.reads;
+    lowest->journal = std::min(lowest->journal, n.reads.journal);
+    lowest->commands = std::min(lowest->commands, n.reads.commands);
+    lowest->snapshots = std::min(lowest->snapshots, n.reads.snapshots);
+  }
+  return lowest.value_or(read_formats{});
 }
 
 std::vector<std::string> ownership_fold::runners(std::string_view type) const {

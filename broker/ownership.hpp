@@ -79,6 +79,14 @@ enum class partition_role : std::uint8_t {
 };
 enum class node_health : std::uint8_t { ok = 1, sick = 2, leaving = 3 };
 
+/// The newest format of each kind of bytes that a node reads. A writer writes none that a living node does not read.
+struct read_formats {
+  std::uint32_t journal = 1;
+  std::uint32_t commands = 1;
+  std::uint32_t snapshots = 1;
+  bool operator==(const read_formats&) const = default;
+};
+
 struct partition_report {
   std::int32_t partition = 0;
   partition_role role = partition_role::standby;
@@ -96,7 +104,7 @@ struct heartbeat {
   std::string address{};
   node_health health = node_health::ok;
   std::vector<std::string> runs{};  ///< workflow types, opaque
-  std::uint32_t reads_format = 1;  ///< the newest record format that it reads
+  read_formats reads{};
   std::vector<partition_report> partitions{};
   bool operator==(const heartbeat&) const = default;
 };
@@ -147,7 +155,7 @@ struct node_state {
   std::string address{};
   node_health health = node_health::ok;
   std::vector<std::string> runs{};
-  std::uint32_t reads_format = 0;
+  read_formats reads{};
   std::vector<partition_standing> partitions{};  ///< by number
   clock_offset clock{};
   bool live = false;
@@ -222,8 +230,8 @@ class ownership_fold {
   std::string_view announcer(std::int32_t partition, const journal_end& end, std::string_view asking = {}) const;
   partition_status explain(std::int32_t partition, const journal_end& end) const;
 
-  /// The newest record format that every living node reads, 0 when none lives: a leader writes no newer one.
-  std::uint32_t record_format() const;
+  /// What every living node reads; the oldest of all when none lives.
+  read_formats formats() const;
   /// The living nodes that run a type.
   std::vector<std::string> runners(std::string_view type) const;
 

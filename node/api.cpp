@@ -17,16 +17,16 @@ struct route : route_description {
 
 // The one list of what there is. docs/openapi.json and docs/http.md have the same, which a test checks.
 constexpr route routes[] = {
-    {{"GET", "/v1/status", ""}, &api::state::get_status},
+    {{"GET", "/v1/status", "scope"}, &api::state::get_status},
     {{"GET", "/v1/types", ""}, &api::state::get_types},
     {{"GET", "/v1/config", ""}, &api::state::get_config},
     {{"GET", "/v1/nodes", ""}, &api::state::get_no_cluster},
-    {{"GET", "/v1/partitions", ""}, &api::state::get_no_cluster},
+    {{"GET", "/v1/partitions", "scope"}, &api::state::get_no_cluster},
     {{"POST", "/v1/workflows", "wait_ms"}, &api::state::start_workflow},
-    {{"GET", "/v1/workflows", "type prefix state limit cursor"}, &api::state::list_workflows},
-    {{"GET", "/v1/workflows/{id}", "run"}, &api::state::get_workflow},
-    {{"GET", "/v1/workflows/{id}/history", "run from limit follow"}, &api::state::get_history},
-    {{"GET", "/v1/workflows/{id}/result", "run wait_ms"}, &api::state::get_result},
+    {{"GET", "/v1/workflows", "type prefix state limit cursor stale_ok"}, &api::state::list_workflows},
+    {{"GET", "/v1/workflows/{id}", "run stale_ok"}, &api::state::get_workflow},
+    {{"GET", "/v1/workflows/{id}/history", "run from limit follow stale_ok"}, &api::state::get_history},
+    {{"GET", "/v1/workflows/{id}/result", "run wait_ms stale_ok"}, &api::state::get_result},
     {{"POST", "/v1/workflows/{id}/cancel", ""}, &api::state::cancel},
     {{"POST", "/v1/workflows/{id}/kill", ""}, &api::state::kill},
     {{"POST", "/v1/workflows/{id}/pause", ""}, &api::state::pause},

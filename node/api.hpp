@@ -50,6 +50,16 @@ struct api_response {
   std::function<void(line_sink, std::function<void()> end)> stream{};
 };
 
+/// How many workflows a cluster has, as its leaders say.
+struct cluster_counts {
+  store::view_counts all{};
+  store::view_counts own{};  ///< of the partitions that this node leads
+  std::size_t partitions = 0;
+  std::size_t led = 0;  ///< ... so many of them
+  std::vector<std::int32_t> missing{};  ///< partitions that are not counted: nobody leads them, or gave no answer
+  std::string trouble{};  ///< what this node as a whole suffers from
+};
+
 struct api_options {
   std::string version;   ///< of this binary
   std::string data_dir;  ///< for people
@@ -62,8 +72,13 @@ struct api_options {
   std::size_t followers = 1'000;     ///< histories being followed
   /// Asked first, where there is one: true, it has taken the request and answers it.
   std::function<bool(api_request&, std::function<void(api_response)>&)> front{};
-  /// Of a node that leads some partitions and not all: what its counts are of.
-  std::function<std::vector<std::unique_ptr<store::view>>()> led_views{};
+  /// Of a node of a cluster: what there is in all partitions, or (false) in those that it leads. Called on a reader's
+  /// thread; calls back once, on any.
+  std::function<void(bool whole, std::function<void(const cluster_counts&)>)> count_cluster{};
+  /// Of a partition of a cluster: whether this node leads it. Empty: it always does.
+  std::function<bool()> leads{};
+  /// ... asks the journal, and calls back once, on any thread: what is read now is current. Empty: it always is.
+  std::function<void(std::function<void(bool)>)> prove{};
 };
 
 /// Longest wait_ms of one request; who wants to wait longer asks again.

@@ -66,6 +66,10 @@ class query_reader {
   std::optional<problem> wrong_;
 };
 
+/// A start that another node has checked against its type: format 2 of docs/commands.md, with the id in this header,
+/// percent-encoded.
+inline constexpr const char* checked_key_header = "pawl-key";
+
 /// False: a "%" that is not followed by two hex digits. `plus`: "+" is a blank, as in queries.
 bool percent_decode(std::string_view text, bool plus, std::string& out);
 
@@ -77,6 +81,7 @@ struct api::state : std::enable_shared_from_this<api::state> {
 
   // One a route; each answers its call, now or later.
   void get_status(const call_ptr& call);
+  void finish_status(const call_ptr& call, json body);
   void get_types(const call_ptr& call);
   void get_config(const call_ptr& call);
   /// What the door of a cluster answers; here there is none.

@@ -11,7 +11,40 @@ constexpr int most_failures = 300;  // turns in a row in which the view could no
 constexpr std::chrono::milliseconds pause{100};
 constexpr std::chrono::milliseconds pause_when_full{10};
 
+problem not_leader() {
+  return {.status = 503,
+          .code = "not_leader",
+          .detail = "this node is no longer the leader of the workflow's partition",
+          .mend = "follow again from the event behind the last one that came: any node knows who leads now",
+          .retry_after = std::chrono::milliseconds(500)};
+}
+
+problem unreadable() {
+  return {.status = 503,
+          .code = "unavailable",
+          .detail = "the view of this workflow could not be read for half a minute",
+          .mend = "look at the node's log, and follow again",
+          .retry_after = std::chrono::seconds(1)};
+}
+
+problem stops() {
+  return {.status = 503,
+          .code = "unavailable",
+          .detail = "the node is stopping",
+          .mend = "follow again when it runs again",
+          .retry_after = std::chrono::seconds(1)};
+}
+
 }  // namespace
+
+std::string last_line(const problem& why) { return to_response(why).body; }
+
+bool is_last_line(std::string_view line) {
+  // Most lines are events: they are not parsed for this.
+  if (line.find("urn:pawl:problem:") == std::string_view::npos) return false;
+  const auto body = json::parse(line, nullptr, false);
+  return body.is_object() && !body.contains("seq") && body.contains("type") && body.contains("status");
+}
 
 bool history_followers::add(followed_run f) {
   {
@@ -29,6 +62,10 @@ bool history_followers::add(followed_run f) {
 history_followers::step history_followers::advance(store::view& view, followed_run& f) {
   f.full = false;
   while (true) {
+    if (f.leads && !f.leads()) {
+      f.sink(last_line(not_leader()));
+      return step::ended;
+    }
     const auto row = view.get(f.key);
     if (!row) return step::ended;
     if (row->last_seq < f.next_seq) {
@@ -62,7 +99,13 @@ void history_followers::run() {
         it->failures = 0;
       } catch (const store::view_error&) {
         // The file may be shut for a moment, while the journal is opened anew.
-        if (++it->failures >= most_failures) result = step::ended;
+        if (it->leads && !it->leads()) {
+          it->sink(last_line(not_leader()));
+          result = step::ended;
+        } else if (++it->failures >= most_failures) {
+          it->sink(last_line(unreadable()));
+          result = step::ended;
+        }
       }
       full = full || it->full;
       if (result == step::ended) ended.splice(ended.end(), runs, it);
@@ -81,7 +124,10 @@ void history_followers::run() {
   runs.splice(runs.end(), added_);
   count_ = 0;
   lock.unlock();
-  for (auto& f : runs) f.end();
+  for (auto& f : runs) {
+    f.sink(last_line(stops()));
+    f.end();
+  }
 }
 
 void history_followers::send_once(store::view& view, followed_run f) {

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "node/api.hpp"
+#include "node/problem.hpp"
 #include "store/view.hpp"
 #include "workflow/event.hpp"
 
@@ -23,9 +24,15 @@ struct followed_run {
   std::function<std::string(const engine::event&)> line;
   line_sink sink;
   std::function<void()> end;
+  std::function<bool()> leads{};  ///< false: what is read here is not current any more; empty: it is
   int failures = 0;
   bool full = false;
 };
+
+/// What a stream says last when it ends although the run is open: a problem document in one line.
+std::string last_line(const problem& why);
+/// Whether a line is that, and no event.
+bool is_last_line(std::string_view line);
 
 /// Thread-safe. There is no way to hear of new events, so it asks the view: a point query a run, ten times a second.
 class history_followers {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "config/nearest_name.hpp"
+#include "node/answer.hpp"
 #include "node/api_call.hpp"
 #include "node/present.hpp"
 #include "workflow/instance.hpp"
@@ -74,35 +75,46 @@ void api::state::get_no_cluster(const call_ptr& call) {
 }
 
 void api::state::get_status(const call_ptr& call) {
-  post(call, [self = shared_from_this(), call] {
+  query_reader query(*call);
+  const auto scope = query.text("scope");
+  if (query.has("scope") && scope != "node" && scope != "cluster")
+    query.refuse("the parameter 'scope' is '" + scope.substr(0, 80) + "'", "give node or cluster");
+  if (query.wrong()) return call->answer->send(*query.wrong());
+  post(call, [self = shared_from_this(), call, whole = scope != "node"] {
     json body{{"running", self->system != nullptr}};
-    json node{{"version", self->options.version}, {"data_dir", self->options.data_dir}};
-    body["node"] = node;
-    store::view_counts counts;
-    if (self->options.led_views) {
-      for (const auto& view : self->options.led_views()) {
-        const auto c = view->counts();
-        counts.open += c.open, counts.paused += c.paused, counts.closed += c.closed;
-      }
-    } else {
-      counts = self->views.borrow()->counts();
+    body["node"] = {{"version", self->options.version}, {"data_dir", self->options.data_dir}};
+    if (!self->options.count_cluster) {
+      body["runs"] = present_counts(self->views.borrow()->counts());
+      return self->finish_status(call, std::move(body));
     }
-    body["runs"] = present_counts(counts);
-    if (self->system == nullptr) return call->answer->send(200, body);
-    self->system->status([self, call, body = std::move(body)](const actors::node_status& s) mutable {
-      auto& of_node = body["node"];
-      of_node["pid"] = ::getpid();
-      of_node["incarnation"] = s.incarnation;
-      const auto up = std::chrono::steady_clock::now() - self->began;
-      of_node["uptime_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(up).count();
-      of_node["draining"] = s.draining;
-      of_node["journal_available"] = s.journal_available;
-      of_node["trouble"] = s.partition.trouble.empty() ? s.commits.trouble : s.partition.trouble;
-      of_node["waiting_requests"] = self->waiters.waiting();
-      of_node["followers"] = self->followers.following();
-      body.update(present_status(s));
-      call->answer->send(200, body);
+    self->options.count_cluster(whole, [self, call, body = std::move(body), whole](const cluster_counts& c) mutable {
+      body["runs"] = present_counts(whole ? c.all : c.own);
+      body["node_runs"] = present_counts(c.own);
+      body["cluster"] = {{"partitions", c.partitions}, {"led", c.led}};
+      body["cluster"]["missing_partitions"] = whole ? json(c.missing) : json(nullptr);
+      body["node"]["trouble"] = c.trouble;
+      self->finish_status(call, std::move(body));
     });
+  });
+}
+
+// What this process does; the counts of workflows are in `body`.
+void api::state::finish_status(const call_ptr& call, json body) {
+  if (system == nullptr) return call->answer->send(200, body);
+  system->status([self = shared_from_this(), call, body = std::move(body)](const actors::node_status& s) mutable {
+    auto& of_node = body["node"];
+    of_node["pid"] = ::getpid();
+    of_node["incarnation"] = s.incarnation;
+    const auto up = std::chrono::steady_clock::now() - self->began;
+    of_node["uptime_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(up).count();
+    of_node["draining"] = s.draining;
+    of_node["journal_available"] = s.journal_available;
+    if (text_at(of_node, "trouble").empty())
+      of_node["trouble"] = s.partition.trouble.empty() ? s.commits.trouble : s.partition.trouble;
+    of_node["waiting_requests"] = self->waiters.waiting();
+    of_node["followers"] = self->followers.following();
+    body.update(present_status(s));
+    call->answer->send(200, body);
   });
 }
 
@@ -113,6 +125,7 @@ void api::state::list_workflows(const call_ptr& call) {
   filter.id_prefix = query.text("prefix");
   const auto limit = query.number("limit", 100, 1, most_listed);
   filter.below = static_cast<engine::run_key>(query.number("cursor", INT64_MAX, 1, INT64_MAX));
+  query.flag("stale_ok");  // of a cluster, whose door has seen it
   const auto state = query.text("state");
   if (query.has("state") && !set_state(filter, state)) {
     const auto nearest = config::nearest_name(state, state_names());
@@ -142,6 +155,7 @@ void api::state::list_workflows(const call_ptr& call) {
 void api::state::get_workflow(const call_ptr& call) {
   query_reader query(*call);
   const auto run = query.number("run", 0, 1, UINT32_MAX);
+  query.flag("stale_ok");
   if (query.wrong()) return call->answer->send(*query.wrong());
   read(call, [self = shared_from_this(), call, run](store::view& view) {
     auto row = self->find_run(*call, view, run);
@@ -190,6 +204,14 @@ json history_page(store::view& view, const store::run_row& row, const definition
   return out;
 }
 
+problem too_many_followed() {
+  return {.status = 429,
+          .code = "busy",
+          .detail = "too many histories are being followed",
+          .mend = "try again later",
+          .retry_after = std::chrono::seconds(1)};
+}
+
 }  // namespace
 
 void api::state::get_history(const call_ptr& call) {
@@ -198,22 +220,19 @@ void api::state::get_history(const call_ptr& call) {
   const auto from = query.number("from", 1, 1, INT64_MAX);
   const auto limit = query.number("limit", most_events, 1, most_events);
   const bool follow = query.flag("follow");
+  const bool stale_ok = query.flag("stale_ok");
   if (follow && query.has("limit")) query.refuse("limit and follow=true are both there", "leave one of them out");
   if (query.wrong()) return call->answer->send(*query.wrong());
-  read(call, [self = shared_from_this(), call, run, from, limit, follow](store::view& view) {
+  read(call, [self = shared_from_this(), call, run, from, limit, follow, stale_ok](store::view& view) {
     const auto row = self->find_run(*call, view, run);
     if (!row) return;
     const auto graph = definition_of(self->types, *row, view);
     if (!follow) return call->answer->send(200, history_page(view, *row, graph, from, limit));
-    if (self->followers.following() >= self->options.followers)
-      return call->answer->send({.status = 429,
-                                 .code = "busy",
-                                 .detail = "too many histories are being followed",
-                                 .mend = "try again later",
-                                 .retry_after = std::chrono::seconds(1)});
+    if (self->followers.following() >= self->options.followers) return call->answer->send(too_many_followed());
     api_response r{.status = 200, .content_type = "application/x-ndjson"};
-    r.stream = [self, key = row->key, from, graph](line_sink sink, std::function<void()> end) {
+    r.stream = [self, key = row->key, from, graph, stale_ok](line_sink sink, std::function<void()> end) {
       followed_run f{.key = key, .next_seq = from, .line = {}, .sink = std::move(sink), .end = std::move(end)};
+      if (!stale_ok) f.leads = self->options.leads;
       f.line = [graph](const engine::event& e) { return to_text(present_event(e, graph.get())); };
       self->follow(std::move(f));
     };
@@ -231,8 +250,11 @@ void api::state::follow(followed_run f) {
       return end();
     }
   }
-  auto end = f.end;
-  if (!followers.add(std::move(f))) end();
+  const auto sink = f.sink;
+  const auto end = f.end;
+  if (followers.add(std::move(f))) return;
+  sink(last_line(stopping ? stopping_problem() : too_many_followed()));
+  end();
 }
 
 }  // namespace pawl::node

@@ -1,6 +1,7 @@
 // POST /v1/workflows, and waiting for a result.
 #include <mutex>
 
+#include "broker/command_codec.hpp"
 #include "node/api_call.hpp"
 #include "node/command_body.hpp"
 #include "node/present.hpp"
@@ -17,12 +18,46 @@ problem too_many_wait() {
           .retry_after = std::chrono::seconds(1)};
 }
 
+problem deposed_problem(const std::string& workflow_id) {
+  return {.status = 503,
+          .code = "unavailable",
+          .detail =
+              "this node does not lead the partition any more, or its journal is away, so it cannot tell whether "
+              "the workflow has ended",
+          .mend = "ask for the result again",
+          .workflow_id = workflow_id,
+          .retry_after = std::chrono::milliseconds(500)};
+}
+
+/// What another node has checked against the type.
+std::optional<problem> read_checked_start(const api_call& call, const engine::limits& limits, start_request& out) {
+  const auto malformed = [](std::string detail) {
+    return problem{.status = 400, .code = "bad_request", .detail = std::move(detail), .mend = "send JSON"};
+  };
+  if (!percent_decode(call.request.headers.at(checked_key_header), false, out.workflow_id))
+    return malformed("the header pawl-key is not percent-encoded");
+  if (auto wrong = check_workflow_id(out.workflow_id, limits.id_length)) return wrong;
+  broker::node_command read;
+  std::string wrong;
+  if (broker::decode_command(call.request.body, read, wrong) != broker::command_readable::yes)
+    return malformed("a start of another node cannot be read: " + wrong);
+  auto* asked = std::get_if<broker::asked_command>(&read);
+  auto* start = asked != nullptr ? std::get_if<engine::start_command>(&asked->command.body) : nullptr;
+  if (start == nullptr || start->facts.digest == 0) return malformed("it is no start that another node has checked");
+  if (start->input.size() > limits.payload) return too_long("input", start->input.size(), limits.payload);
+  out.command = std::move(*start);
+  out.command.facts.workflow_id = out.workflow_id;
+  out.closed_id = asked->closed_id;
+  return std::nullopt;
+}
+
 /// A start that waits: answered when the command's outcome and the result are there, or the outcome and no more time.
 struct started_wait {
   std::mutex mutex;
   std::optional<actors::command_reply> reply;
   std::optional<actors::run_result> result;
   bool over = false;  ///< the wait has ended, with or without the result
+  bool answered = false;
 };
 
 }  // namespace
@@ -31,10 +66,14 @@ void api::state::start_workflow(const call_ptr& call) {
   query_reader query(*call);
   const auto wait = query.wait();
   if (query.wrong()) return call->answer->send(*query.wrong());
-  auto body = body_of(*call);
-  if (!body) return;
   auto start = std::make_shared<start_request>();
-  if (auto wrong = read_start(std::move(*body), types, options.limits, *start)) return call->answer->send(*wrong);
+  if (call->request.headers.contains(checked_key_header)) {
+    if (auto wrong = read_checked_start(*call, options.limits, *start)) return call->answer->send(*wrong);
+  } else {
+    auto body = body_of(*call);
+    if (!body) return;
+    if (auto wrong = read_start(std::move(*body), types, options.limits, *start)) return call->answer->send(*wrong);
+  }
   call->workflow_id = start->workflow_id;
   const auto closed_policy = start->closed_id;
   engine::command command{.id = {}, .body = std::move(start->command)};
@@ -48,13 +87,23 @@ void api::state::start_workflow(const call_ptr& call) {
   }
 
   const auto both = std::make_shared<started_wait>();
-  auto answer = [call, start, both] {
+  auto answer = [self = shared_from_this(), call, start, both] {
     std::unique_lock lock(both->mutex);
-    if (!both->reply || !both->over) return;
+    if (!both->reply || !both->over || std::exchange(both->answered, true)) return;
     const auto& r = *both->reply;
     const auto* result = both->result ? &*both->result : nullptr;
     const int status = r.outcome.result == engine::command_result::applied ? 201 : 200;
-    call->answer->send(status, present_started(call->workflow_id, start->command.facts, r, call->command_id, result));
+    auto body = present_started(call->workflow_id, start->command.facts, r, call->command_id, result);
+    lock.unlock();
+    if (result != nullptr || !self->options.prove) return call->answer->send(status, body);
+    // That it has not ended is as of now.
+    self->options.prove([call, status, body = std::move(body)](bool leads) {
+      if (leads) return call->answer->send(status, body);
+      auto p = deposed_problem(call->workflow_id);
+      p.detail = "the start is on record, and " + p.detail;
+      p.command_id = call->command_id;
+      call->answer->send(p);
+    });
   };
   const auto w = waiters.begin(wait, [both, answer, self = shared_from_this()](const actors::run_result* r) {
     {
@@ -101,6 +150,8 @@ void api::state::get_result(const call_ptr& call) {
   query_reader query(*call);
   const auto run = query.number("run", 0, 1, UINT32_MAX);
   const auto wait = query.wait();
+  if (query.flag("stale_ok") && wait.count() > 0)
+    query.refuse("wait_ms and stale_ok=true are both there", "leave one of them out");
   if (query.wrong()) return call->answer->send(*query.wrong());
   read(call, [self = shared_from_this(), call, run, wait](store::view& view) {
     if (wait.count() == 0 || self->system == nullptr) return self->answer_result(call, view, run);
@@ -129,9 +180,15 @@ void api::state::await_result(const call_ptr& call, std::uint32_t run, std::chro
                                  .mend = "ask again later, or without wait_ms",
                                  .setting = "limits.waiters",
                                  .retry_after = std::chrono::seconds(1)});
-    self->read(
-        call, [self, call, run](store::view& view) { self->answer_result(call, view, run); },
-        api_readers::room::reserved);
+    auto tell = [self, call, run] {
+      self->read(
+          call, [self, call, run](store::view& view) { self->answer_result(call, view, run); },
+          api_readers::room::reserved);
+    };
+    // An end is for ever; that there is none yet is as of now.
+    if (r != nullptr || !self->options.prove) return tell();
+    self->options.prove(
+        [call, tell](bool leads) { leads ? tell() : call->answer->send(deposed_problem(call->workflow_id)); });
   };
   const auto w = waiters.begin(wait, std::move(over));
   if (!w) return call->answer->send(stopping ? stopping_problem() : too_many_wait());

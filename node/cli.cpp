@@ -1,6 +1,7 @@
 #include "node/cli.hpp"
 
 #include "config/setting.hpp"
+#include "node/answer.hpp"
 #include "node/cli_config.hpp"
 
 #include <sys/ioctl.h>
@@ -175,6 +176,19 @@ void say_json(const json& document) {
 void note(const cli_context& c, std::string_view text) {
   const auto line = c.global.program + ": " + std::string(text) + "\n";
   std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+void note_age(const cli_context& c, const std::optional<std::chrono::milliseconds>& stale, json& body) {
+  if (!stale) return;
+  if (body.is_object()) body["stale_ms"] = stale->count();
+  if (!c.wants_json())
+    note(c, "as of " + elapsed_text(*stale) + " ago, as the node that was asked knows it by itself (--stale-ok)");
+}
+
+bool is_leader_change(const cli_context& c, const cli_error& e) {
+  if ((c.settings().kafka.brokers.empty() && !c.remote) || e.code != exit_code::unavailable) return false;
+  const auto code = text_at(json::parse(e.json, nullptr, false), "code");
+  return code == "not_leader" || code == "unavailable";
 }
 
 exit_code tell_error(const cli_context& c, const cli_error& e) {

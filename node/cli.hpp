@@ -35,6 +35,15 @@ void say_json(const json& document);
 /// To standard error, for people: progress, and what happened beside the answer.
 void note(const cli_context& c, std::string_view text);
 
+/// Of an answer that may be stale: says so, to people and, in `body`, to programs.
+void note_age(const cli_context& c, const std::optional<std::chrono::milliseconds>& stale, json& body);
+
+/// A cluster is between two leaders for a moment: what is waited for or followed is asked for again so long.
+inline constexpr std::chrono::milliseconds leader_change_patience{60'000};
+inline constexpr std::chrono::milliseconds leader_change_pause{250};
+/// Whether asking again may help: a node of a cluster has answered that it cannot say now.
+bool is_leader_change(const cli_context& c, const cli_error& e);
+
 /// To standard error: the error, as the output format says. Returns its code.
 exit_code tell_error(const cli_context& c, const cli_error& e);
 

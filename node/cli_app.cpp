@@ -27,6 +27,11 @@ void add_run(CLI::App* command, std::uint32_t& run) {
   command->add_option("--run", run, "Which run of the workflow; without it the newest")->type_name("N");
 }
 
+void add_stale_ok(CLI::App* command, bool& stale_ok) {
+  command->add_flag("--stale-ok", stale_ok,
+                    "Of a cluster: take what the asked node knows by itself, leader or not; it says how old that is");
+}
+
 void add_start(cli_app& c, const std::string& name, const std::string& about, start_args& into, std::string& delay,
                std::string& deadline) {
   auto* s = add_command(c, name, about);
@@ -91,10 +96,12 @@ void add_readers(cli_app& c) {
       ->type_name("STATE");
   list->add_option("--limit", c.list.limit, "At most so many, 1 to 1000 (50)")->type_name("N");
   list->add_option("--cursor", c.list.cursor, "Where the page before said that the next begins")->type_name("CURSOR");
+  add_stale_ok(list, c.list.stale_ok);
 
   auto* show = add_command(c, "show", "Show a workflow: its state, what it waits for, its steps as bars in time");
   add_id(show, c.show.id);
   add_run(show, c.show.run);
+  add_stale_ok(show, c.show.stale_ok);
 
   auto* history = add_command(c, "history", "Print the events of a workflow");
   add_id(history, c.history.id);
@@ -102,17 +109,27 @@ void add_readers(cli_app& c) {
   history->add_flag("--follow,-f", c.history.follow, "Go on with new events until the workflow ends");
   history->add_option("--from", c.history.from, "Begin at this event")->type_name("SEQ");
   history->add_option("--limit", c.history.limit, "At most so many")->type_name("N");
+  add_stale_ok(history, c.history.stale_ok);
 
   auto* result = add_command(c, "result", "Print the result of a workflow; exits 1 if it failed");
   add_id(result, c.result.id);
   add_run(result, c.result.run);
   result->add_flag("--wait", c.result.wait, "Wait for the end");
+  add_stale_ok(result, c.result.stale_ok);
 }
 
 void add_housekeeping(cli_app& c) {
   add_command(c, "status", "Show how the node is doing");
   add_command(c, "nodes", "The nodes of the cluster");
-  add_command(c, "partitions", "The partitions of the cluster: who leads each, and how far behind it is");
+  auto* partitions =
+      add_command(c, "partitions", "The partitions of the cluster: who leads each, and how far behind it is")
+          ->require_subcommand(0, 1);
+  auto* resync =
+      partitions
+          ->add_subcommand("resync", "Let partition TO take again what partition FROM sends, after outbox_diverged")
+          ->fallthrough();
+  resync->add_option("from", c.cluster.from, "The partition whose messages are not taken")->required()->type_name("");
+  resync->add_option("to", c.cluster.to, "The partition that does not take them")->required()->type_name("");
   auto* types = add_command(c, "types", "List workflow types, their steps and inputs");
   types->add_option("type", c.types.type, "Only this one, with all about it")->type_name("");
   add_command(c, "verify", "Check the database and every history against the laws of the engine, beside a node too");
@@ -298,7 +315,11 @@ cli_result<command_line> finish(cli_app& c) {
   }
   if (name == "show") return as(c.show);
   if (name == "history") return as(c.history);
-  if (name == "result") return as(c.result);
+  if (name == "result") {
+    if (c.result.wait && c.result.stale_ok)
+      return usage_error("--wait and --stale-ok do not go together", "Leave one of them out");
+    return as(c.result);
+  }
   for (auto* verb : {&c.cancel, &c.kill, &c.pause, &c.resume, &c.skip, &c.signal})
     if (name == verb->verb) {
       verb->has_result =
@@ -307,7 +328,13 @@ cli_result<command_line> finish(cli_app& c) {
     }
   if (name == "status") return as(status_args{});
   if (name == "nodes") return as(cluster_args{cluster_args::action::nodes});
-  if (name == "partitions") return as(cluster_args{cluster_args::action::partitions});
+  if (name == "partitions") {
+    const bool resync = command.got_subcommand("resync");
+    c.cluster.what = resync ? cluster_args::action::resync : cluster_args::action::partitions;
+    if (resync && (c.cluster.from < 0 || c.cluster.to < 0 || c.cluster.from == c.cluster.to))
+      return usage_error("FROM and TO are the numbers of two partitions", "`partitions` names the pair");
+    return as(c.cluster);
+  }
   if (name == "types") return as(c.types);
   if (name == "verify") return as(verify_args{});
   if (name == "config") {

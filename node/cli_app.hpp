@@ -26,6 +26,7 @@ struct cli_app {
   show_args show;
   history_args history;
   result_args result;
+  cluster_args cluster;
   command_args cancel, kill, pause, resume, skip, signal;
   types_args types;
   config_args config;

@@ -49,11 +49,13 @@ struct list_args {
   std::string state{};
   std::uint32_t limit = 50;
   std::string cursor{};
+  bool stale_ok = false;  ///< what the node that is asked knows by itself, with how old that is
 };
 
 struct show_args {
   std::string id{};
   std::uint32_t run = 0;  ///< 0: the newest
+  bool stale_ok = false;
 };
 
 struct history_args {
@@ -62,12 +64,14 @@ struct history_args {
   bool follow = false;
   std::uint64_t from = 1;
   std::uint32_t limit = 0;  ///< 0: all
+  bool stale_ok = false;
 };
 
 struct result_args {
   std::string id{};
   std::uint32_t run = 0;
   bool wait = false;
+  bool stale_ok = false;
 };
 
 /// cancel, kill, pause, resume, skip and signal.
@@ -86,7 +90,9 @@ struct command_args {
 struct status_args {};
 /// What a cluster says of itself.
 struct cluster_args {
-  enum class action : std::uint8_t { nodes, partitions } what = action::nodes;
+  enum class action : std::uint8_t { nodes, partitions, resync } what = action::nodes;
+  std::int32_t from = 0;  ///< of a resync
+  std::int32_t to = 0;
 };
 struct types_args {
   std::string type{};

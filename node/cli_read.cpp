@@ -8,12 +8,16 @@
 #include "node/render_lists.hpp"
 #include "node/render_run.hpp"
 
+#include <algorithm>
 #include <cstdio>
+#include <thread>
 
 namespace pawl::node {
 namespace {
 
 std::string number_or_nothing(std::uint64_t n) { return n > 0 ? std::to_string(n) : std::string(); }
+
+std::string flag_text(bool flag) { return flag ? "true" : std::string(); }
 
 /// Asks the node, or the data where none runs.
 cli_result<json> ask(const cli_context& c, const question& q) {
@@ -21,7 +25,9 @@ cli_result<json> ask(const cli_context& c, const question& q) {
   if (!target) return std::move(target).error();
   auto answer = target.value()->ask(q);
   if (!answer) return std::move(answer).error();
-  return std::move(answer.value().body);
+  auto& [status, body, stale] = answer.value();
+  note_age(c, stale, body);
+  return std::move(body);
 }
 
 bool is_terminal(const std::string& kind) {
@@ -46,15 +52,54 @@ class event_printer {
   bool ended_ = false;
 };
 
-command_result follow_history(const cli_context& c, cli_target& target, const history_args& args, question q) {
-  event_printer out(c);
-  q.query.emplace_back("follow", "true");
+/// What a stream says last when it ends before the run; none: it was not said.
+std::optional<cli_error> last_words(std::string_view line, const std::string& workflow_id) {
+  const auto body = json::parse(line, nullptr, false);
+  if (!body.is_object() || body.contains("seq") || text_at(body, "type").empty()) return std::nullopt;
+  return to_cli_error({.status = static_cast<int>(number_at(body, "status")), .body = std::string(line)}, workflow_id);
+}
+
+/// One stream, printed. An error: it has ended before the run, and why.
+cli_result<done> follow_once(cli_target& target, const question& q, event_printer& out) {
+  std::optional<cli_error> ended;
   const auto followed = target.follow(q, [&](std::string_view line) {
+    ended = last_words(line, q.workflow_id);
+    if (ended) return false;
     if (const auto event = json::parse(line, nullptr, false); event.is_object()) out.print(event);
     std::fflush(stdout);
     return std::ferror(stdout) == 0;
   });
   if (!followed) return followed.error();
+  if (ended) return std::move(*ended);
+  return done{};
+}
+
+/// Over changes of the leader: each time from the event behind the last one on.
+command_result follow_history(const cli_context& c, cli_target& target, const history_args& args, question q) {
+  event_printer out(c);
+  q.query.emplace_back("follow", "true");
+  q.query.emplace_back("from", "");
+  auto& from = q.query.back().second;
+  auto give_up = std::chrono::steady_clock::now() + leader_change_patience;
+  bool told = false;
+  for (;;) {
+    const auto before = out.newest();
+    if (const auto next = std::max(args.from, before + 1); next > 1) from = std::to_string(next);
+    const auto followed = follow_once(target, q, out);
+    if (followed || out.ended() || std::ferror(stdout) != 0) break;
+    const auto& why = followed.error();
+    if (out.newest() > before) {
+      give_up = std::chrono::steady_clock::now() + leader_change_patience;
+      told = false;
+    }
+    if (!is_leader_change(c, why) || std::chrono::steady_clock::now() > give_up) {
+      // What the node has said itself is told below, with what is known of the run.
+      if (why.json.empty() || out.newest() == 0) return why;
+      break;
+    }
+    if (!std::exchange(told, true)) note(c, why.what + "; following on with the next leader");
+    std::this_thread::sleep_for(leader_change_pause);
+  }
   if (out.ended() || std::ferror(stdout) != 0) return exit_code::ok;
   // It may have been closed before the event that was asked for, too.
   const auto result = target.ask({.path = {"workflows", args.id, "result"},
@@ -81,7 +126,8 @@ command_result show_list(const cli_context& c, const list_args& args) {
                                         {"prefix", args.prefix},
                                         {"state", args.state},
                                         {"limit", std::to_string(args.limit)},
-                                        {"cursor", args.cursor}}});
+                                        {"cursor", args.cursor},
+                                        {"stale_ok", flag_text(args.stale_ok)}}});
   if (!answer) return answer.error();
   if (c.wants_json()) {
     say_json(answer.value());
@@ -97,8 +143,9 @@ command_result show_list(const cli_context& c, const list_args& args) {
 }
 
 command_result show_run(const cli_context& c, const show_args& args) {
-  const auto answer =
-      ask(c, {.path = {"workflows", args.id}, .query = {{"run", number_or_nothing(args.run)}}, .workflow_id = args.id});
+  const auto answer = ask(c, {.path = {"workflows", args.id},
+                              .query = {{"run", number_or_nothing(args.run)}, {"stale_ok", flag_text(args.stale_ok)}},
+                              .workflow_id = args.id});
   if (!answer) return answer.error();
   if (c.wants_json())
     say_json(answer.value());
@@ -111,22 +158,23 @@ command_result show_history(const cli_context& c, const history_args& args) {
   auto target = c.target(false);
   if (!target) return std::move(target).error();
   question q{.path = {"workflows", args.id, "history"},
-             .query = {{"run", number_or_nothing(args.run)}},
+             .query = {{"run", number_or_nothing(args.run)}, {"stale_ok", flag_text(args.stale_ok)}},
              .workflow_id = args.id};
   if (args.follow) {
     if (args.limit > 0) return usage_error("--limit and --follow do not go together", "Leave one of them out");
-    if (args.from > 1) q.query.emplace_back("from", std::to_string(args.from));
     return follow_history(c, *target.value(), args, std::move(q));
   }
   event_printer out(c);
+  bool told_age = false;
   std::uint64_t from = args.from, left = args.limit > 0 ? args.limit : UINT64_MAX;
   while (from > 0 && left > 0) {
     auto page = q;
     page.query.emplace_back("from", std::to_string(from));
     page.query.emplace_back("limit", std::to_string(std::min<std::uint64_t>(left, 1000)));
-    const auto answer = target.value()->ask(page);
+    auto answer = target.value()->ask(page);
     if (!answer) return answer.error();
-    const auto& body = answer.value().body;
+    auto& body = answer.value().body;
+    if (!std::exchange(told_age, true)) note_age(c, answer.value().stale, body);
     for (const auto& event : part_at(body, "events")) {
       out.print(event);
       --left;

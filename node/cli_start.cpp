@@ -7,6 +7,7 @@
 #include "node/random_id.hpp"
 
 #include <algorithm>
+#include <thread>
 
 namespace pawl::node {
 namespace {
@@ -59,8 +60,14 @@ question result_question(const std::string& id, std::uint64_t run, std::chrono::
 
 cli_result<json> await_end(const cli_context& c, cli_target& target, const std::string& id, std::uint64_t run) {
   bool told = false;
+  auto give_up = std::chrono::steady_clock::now() + leader_change_patience;
   for (auto wait = first_wait;; wait = one_wait) {
     auto answer = target.ask(result_question(id, run, wait));
+    if (!answer && is_leader_change(c, answer.error()) && std::chrono::steady_clock::now() < give_up) {
+      std::this_thread::sleep_for(leader_change_pause);
+      continue;
+    }
+    give_up = std::chrono::steady_clock::now() + leader_change_patience;
     if (!answer) {
       auto e = std::move(answer).error();
       if (e.code == exit_code::unavailable && !e.json.empty())
@@ -156,8 +163,11 @@ command_result start_workflow(const cli_context& c, const start_args& args) {
 command_result show_result(const cli_context& c, const result_args& args) {
   auto target = c.target(false);
   if (!target) return std::move(target).error();
-  auto answer = target.value()->ask(result_question(args.id, args.run, no_wait));
+  auto q = result_question(args.id, args.run, no_wait);
+  if (args.stale_ok) q.query.emplace_back("stale_ok", "true");
+  auto answer = target.value()->ask(q);
   if (!answer) return std::move(answer).error();
+  note_age(c, answer.value().stale, answer.value().body);
   if (answer.value().status == 200) return say_end(c, args.id, answer.value().body);
   if (args.wait && target.value()->has_node()) {
     const auto run = number_at(answer.value().body, "run");

@@ -61,6 +61,13 @@ api_request to_request(const question& q) {
   return r;
 }
 
+std::optional<std::chrono::milliseconds> stale_of(const api_response& r) {
+  for (const auto* name : {"pawl-stale-ms", "Pawl-Stale-Ms"})  // over a connection, and in this process
+    if (const auto it = r.headers.find(name); it != r.headers.end())
+      return std::chrono::milliseconds(std::strtoll(it->second.c_str(), nullptr, 10));
+  return std::nullopt;
+}
+
 /// A word that a shell takes as one.
 std::string shell_word(const std::string& text) {
   if (!text.empty() &&
@@ -240,7 +247,8 @@ cli_result<std::unique_ptr<cli_target>> cli_target::open(const registry& types, 
     return std::unique_ptr<cli_target>(new cli_target(std::move(s)));
   }
   if (auto wrong = check_openable(settings)) return std::move(*wrong);
-  const auto found = s->client.call(to_request({.path = {"status"}}), std::chrono::seconds(30));
+  const auto found =
+      s->client.call(to_request({.path = {"status"}, .query = {{"scope", "node"}}}), std::chrono::seconds(30));
   if (!found && found.error().what != transport_error::kind::no_node) return s->to_error(found.error(), {});
   if (!found) {
     if (const auto pid = needs_node ? store::data_directory::holder(settings.data.dir) : std::nullopt)
@@ -280,7 +288,7 @@ cli_result<cli_target::answer> cli_target::ask(const question& q) {
   auto body = json::parse(response.body, nullptr, false);
   if (body.is_discarded())
     return cli_error{exit_code::failed, "the node's answer is not JSON", "Use a binary of the node's own version", {}};
-  return answer{response.status, std::move(body)};
+  return answer{response.status, std::move(body), stale_of(response)};
 }
 
 cli_result<done> cli_target::follow(const question& q, const std::function<bool(std::string_view)>& on_line) {

@@ -48,6 +48,7 @@ class cli_target {
   struct answer {
     int status = 200;
     json body;
+    std::optional<std::chrono::milliseconds> stale{};  ///< how old it may be; none: it is current
   };
   /// What was answered; refusals are errors. A command whose connection broke is sent once more under its command_id.
   cli_result<answer> ask(const question& q);

@@ -36,6 +36,9 @@ class cluster_door {
   /// Takes what is about workflows, partitions and nodes, and answers it once; false: what is about this node alone is
   /// left to the caller, and neither argument is touched.
   bool take(api_request& request, std::function<void(api_response)>& respond);
+  /// How many workflows there are: in all partitions, or in those that this node leads. Reads views; calls back once,
+  /// on any thread.
+  void count(bool whole, std::function<void(const cluster_counts&)> then) const;
   /// Who waits is answered with `unavailable`, and later ones too.
   void stop();
 

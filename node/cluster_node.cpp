@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <thread>
 
+#include "broker/command_codec.hpp"
 #include "broker/partitioner.hpp"
 #include "broker/topics.hpp"
 #include "node/data_layout.hpp"
 #include "node/settings_map.hpp"
 #include "store/errors.hpp"
+#include "store/oldest_open.hpp"
+#include "store/snapshot_codec.hpp"
 
 namespace pawl::node {
 
@@ -35,7 +38,8 @@ store::embedded_options view_options(const config::settings& s, const std::strin
 
 cluster_node::cluster_node(cluster_node_options o)
     : options_(std::move(o)),
-      client_(to_kafka_options(options_.settings, kafka_log())) {
+      client_(to_kafka_options(options_.settings, kafka_log())),
+      disk_(options_.directory, [this](bool sick, const std::string& why) { on_disk(sick, why); }) {
   ensure_topics();
   partitions_ = broker::partitions_of(client_, options_.settings.kafka.name_space, topics_wait);
   snapshots_ = open_snapshots(options_.settings);
@@ -48,6 +52,17 @@ std::function<void(int, std::string_view)> cluster_node::kafka_log() const {
     constexpr int warning = 4;  // of syslog
     log.write(severity <= warning ? log_level::warn : log_level::debug, "kafka", {{"text", std::string(text)}});
   };
+}
+
+// On the thread of a partition, all of which end before the membership.
+void cluster_node::on_disk(bool sick, const std::string& why) {
+  if (sick)
+    options_.log.write(log_level::error,
+                       "the disk of the data directory is sick: this node leads nothing until it is well again",
+                       {{"data", options_.directory}, {"error", why}});
+  else
+    options_.log.write(log_level::info, "the disk is well again: this node takes part", {{"data", options_.directory}});
+  members_->beat_now();
 }
 
 // First of all: on topics that are set up otherwise the journal would lose what it has acknowledged.
@@ -83,24 +98,27 @@ void cluster_node::join(actors::node_system& system) {
       .warn =
           [log = options_.log](const std::string& text) { log.write(log_level::warn, "attempts", {{"text", text}}); }});
   for (std::int32_t p = 0; p < partitions_; ++p)
-    hosts_.push_back(std::make_unique<partition_host>(
-        partition_host_options{.number = p,
-                               .partitions = partitions_,
-                               .name_space = s.kafka.name_space,
-                               .client = client_,
-                               .view = view_options(s, options_.directory, p),
-                               .who = {.node_id = options_.node_id,
-                                       .incarnation = options_.incarnation,
-                                       .reads_format = broker::journal_format},
-                               .append_timeout = s.kafka.append_timeout,
-                               .snapshots = snapshots_.get(),
-                               .snapshot_rules = to_snapshot_rules(s),
-                               .commands = {.engine = to_limits(s), .value = largest_body(s)},
-                               .types = options_.types,
-                               .members = *members_,
-                               .system = system,
-                               .courier = *courier_,
-                               .log = options_.log}));
+    hosts_.push_back(std::make_unique<partition_host>(partition_host_options{
+        .number = p,
+        .partitions = partitions_,
+        .name_space = s.kafka.name_space,
+        .client = client_,
+        .view = view_options(s, options_.directory, p),
+        .who = {.node_id = options_.node_id,
+                .incarnation = options_.incarnation,
+                .reads_format = broker::journal_format},
+        .append_timeout = s.kafka.append_timeout,
+        .snapshots = snapshots_.get(),
+        .snapshot_rules = to_snapshot_rules(s),
+        .commands = {.engine = to_limits(s), .value = largest_body(s)},
+        .runs_elsewhere = [this](std::string_view type,
+                                 std::uint32_t version) { return !runner(type, version).node.empty(); },
+        .types = options_.types,
+        .members = *members_,
+        .disk = disk_,
+        .system = system,
+        .courier = *courier_,
+        .log = options_.log}));
   joined_ = true;
 }
 
@@ -108,10 +126,13 @@ broker::heartbeat cluster_node::report() const {
   broker::heartbeat h;
   h.name = options_.settings.node.name;
   h.address = options_.address ? options_.address() : "";
-  h.health = leaving_ ? broker::node_health::leaving : broker::node_health::ok;
+  h.health = leaving_       ? broker::node_health::leaving
+             : disk_.sick() ? broker::node_health::sick
+                            : broker::node_health::ok;
   for (const auto& type : options_.types.types())
     for (const auto version : options_.types.versions(type)) h.runs.push_back(type + "/" + std::to_string(version));
-  h.reads_format = broker::journal_format;
+  h.reads = {
+      .journal = broker::journal_format, .commands = broker::command_format, .snapshots = store::snapshot_format};
   if (!joined_) return h;
   for (const auto& host : hosts_)
     if (const auto r = host->report()) h.partitions.push_back(*r);
@@ -176,6 +197,10 @@ std::unique_ptr<store::view> cluster_node::open_view(std::int32_t partition) con
   return hosts_[static_cast<std::size_t>(partition)]->open_view();
 }
 
+std::vector<engine::run_key> cluster_node::oldest_open(std::int32_t partition, std::size_t limit) const {
+  return store::oldest_open(partition_directory(options_.directory, partition), limit);
+}
+
 std::uint64_t cluster_node::view_life(std::int32_t partition) const {
   if (!joined_ || partition < 0 || partition >= partitions_) return 0;
   return hosts_[static_cast<std::size_t>(partition)]->status().views_opened;
@@ -190,6 +215,23 @@ std::optional<std::chrono::milliseconds> cluster_node::staleness(std::int32_t pa
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - s.journal.at_end);
 }
 
+namespace {
+
+std::vector<partition_follower> followers_of(const broker::ownership_fold& fold, std::int32_t partition,
+                                             std::int64_t journal_end, const std::string& leader) {
+  std::vector<partition_follower> out;
+  for (const auto& [id, n] : fold.nodes()) {
+    const auto& s = n.partitions[static_cast<std::size_t>(partition)];
+    if (!n.live || !s.role || id == leader) continue;
+    partition_follower f{.node = id, .name = n.name, .state = std::string(broker::text(*s.role))};
+    if (journal_end >= 0) f.lag = std::max<std::int64_t>(0, journal_end - s.position);
+    out.push_back(std::move(f));
+  }
+  return out;
+}
+
+}  // namespace
+
 std::vector<partition_report_row> cluster_node::partition_rows() const {
   std::vector<partition_report_row> rows;
   if (!joined_) return rows;
@@ -203,7 +245,12 @@ std::vector<partition_report_row> cluster_node::partition_rows() const {
       row.view_lag = std::max<std::int64_t>(0, s.journal.end - s.journal.position);
     }
     if (s.engine) row.feed_lag = std::max<std::int64_t>(0, s.journal.end - s.fed - 1);
+    if (s.engine && s.commands) row.command_lag = s.commands->lag();
+    row.outbox_waiting = s.outbox_waiting;
+    row.diverged_from = s.diverged_from;
+    row.trouble = s.trouble;
     members_->look([&](const broker::ownership& o) {
+      row.followers = followers_of(o.fold(), p, row.journal_end, row.place.node);
       const auto status = o.fold().explain(p, {.offset = s.journal.end, .released = s.journal.released});
       row.since = status.lasted;
       for (const auto& n : o.fold().standbys(p)) row.standbys.push_back(n);
@@ -218,6 +265,42 @@ std::vector<partition_report_row> cluster_node::partition_rows() const {
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+namespace {
+
+/// "order/2" of ("order", 2); of ("order", 0) any version of it.
+bool names(const std::string& entry, std::string_view type, std::uint32_t version) {
+  if (entry.size() <= type.size() + 1 || !entry.starts_with(type) || entry[type.size()] != '/') return false;
+  return version == 0 || std::string_view(entry).substr(type.size() + 1) == std::to_string(version);
+}
+
+bool runs_on(const broker::node_state& n, std::string_view type, std::uint32_t version) {
+  return n.live && std::any_of(n.runs.begin(), n.runs.end(), [&](const auto& r) { return names(r, type, version); });
+}
+
+}  // namespace
+
+bool cluster_node::runs(const std::string& node, std::string_view type, std::uint32_t version) const {
+  if (!members_) return false;
+  return members_->look([&](const broker::ownership& o) {
+    const auto* n = o.fold().find(node);
+    return n != nullptr && runs_on(*n, type, version);
+  });
+}
+
+partition_place cluster_node::runner(std::string_view type, std::uint32_t version) const {
+  if (!members_) return {};
+  return members_->look([&](const broker::ownership& o) {
+    for (const auto& [id, n] : o.fold().nodes())
+      if (id != options_.node_id && !n.address.empty() && runs_on(n, type, version))
+        return partition_place{.partition = -1, .node = id, .name = n.name, .address = n.address};
+    return partition_place{};
+  });
+}
+
+std::uint32_t cluster_node::commands_read() const {
+  return members_ ? members_->look([](const broker::ownership& o) { return o.fold().formats().commands; }) : 1;
 }
 
 std::vector<node_report_row> cluster_node::node_rows() const {
@@ -240,7 +323,9 @@ std::vector<node_report_row> cluster_node::node_rows() const {
         row.stands_by += n.live && p.role && p.role != broker::partition_role::leading ? 1 : 0;
       }
       row.types = n.runs;
-      row.reads_format = n.reads_format;
+      row.reads_format = n.reads.journal;
+      row.reads_commands = n.reads.commands;
+      row.reads_snapshots = n.reads.snapshots;
       rows.push_back(std::move(row));
     }
   });

@@ -54,15 +54,21 @@ class cluster_node final : public cluster {
   std::int32_t partition_of(std::string_view workflow_id) const override;
   partition_place place(std::int32_t partition) const override;
   std::unique_ptr<store::view> open_view(std::int32_t partition) const override;
+  std::vector<engine::run_key> oldest_open(std::int32_t partition, std::size_t limit) const override;
   std::uint64_t view_life(std::int32_t partition) const override;
   std::optional<std::chrono::milliseconds> staleness(std::int32_t partition) const override;
   std::vector<partition_report_row> partition_rows() const override;
   std::vector<node_report_row> node_rows() const override;
+  bool runs(const std::string& node, std::string_view type, std::uint32_t version) const override;
+  partition_place runner(std::string_view type, std::uint32_t version) const override;
+  std::uint32_t commands_read() const override;
+  std::string trouble() const override { return disk_.why(); }
 
  private:
   broker::heartbeat report() const;
   std::function<void(int, std::string_view)> kafka_log() const;
   void ensure_topics();
+  void on_disk(bool sick, const std::string& why);
 
   const cluster_node_options options_;
   const broker::kafka_options client_;
@@ -70,6 +76,7 @@ class cluster_node final : public cluster {
   std::atomic<bool> leaving_{false};
   std::atomic<bool> joined_{false};
   std::unique_ptr<store::snapshot_store> snapshots_;  // null: none
+  disk_watch disk_;
   std::unique_ptr<broker::membership> members_;
   std::unique_ptr<attempt_courier> courier_;
   std::vector<std::unique_ptr<partition_host>> hosts_;  // after the membership and the courier, which they ask

@@ -192,9 +192,12 @@ std::optional<problem> read_start(json body, const registry& types, const engine
   facts.workflow_id = out.workflow_id;
   facts.type = b.type;
   facts.version = definition->options.version;
+  facts.digest = definition->digest;
+  facts.code = definition->as_code() != nullptr;
   if (auto wrong = read_times(b, facts)) return wrong;
+  if (facts.deadline.count() == 0 && definition->options.deadline) facts.deadline = *definition->options.deadline;
   if (b.signal) {
-    if (!definition->as_code())
+    if (!facts.code)
       return invalid("workflow type '" + facts.type + "' is a graph of steps, which takes no signals", "leave it out");
     if (auto wrong = take_signal(*b.signal, limits, out.command.signal.emplace())) return wrong;
   }

@@ -24,6 +24,7 @@ struct start_request {
 
 // Each returns what is wrong, or nullopt.
 
+/// Of what is not there, `problem::code` is no_such_type or no_such_version.
 std::optional<problem> read_start(json body, const registry& types, const engine::limits& limits, start_request& out);
 /// Of cancel, kill and pause.
 std::optional<problem> read_reason(const json& body, std::string& reason);

@@ -6,6 +6,7 @@
 
 #include "config/nearest_name.hpp"
 #include "config/setting.hpp"
+#include "node/answer.hpp"
 
 namespace pawl::node {
 namespace {
@@ -77,7 +78,13 @@ mistake take_command_id(const broker::incoming_command& m, std::optional<std::st
 mistake read_start_of(json body, const registry& types, const command_limits& limits, message_command& out) {
   body["id"] = out.workflow_id;
   start_request start;
-  if (const auto wrong = read_start(std::move(body), types, limits.engine, start)) return mistake_of(*wrong);
+  const auto type = text_at(body, "type");
+  const auto version = static_cast<std::uint32_t>(number_at(body, "version"));
+  if (const auto wrong = read_start(std::move(body), types, limits.engine, start)) {
+    auto m = mistake_of(*wrong);
+    if (wrong->code == "no_such_type" || wrong->code == "no_such_version") m.type = type, m.version = version;
+    return m;
+  }
   out.command.body = std::move(start.command);
   out.closed_id = start.closed_id;
   return std::nullopt;
@@ -217,15 +224,20 @@ broker::command_verdict verdict_on(const actors::command_reply& r) {
 }
 
 broker::command_handler make_command_handler(const registry& types, actors::node_system& system, command_limits limits,
-                                             attempt_sinks attempts) {
-  return [&types, &system, limits, attempts = std::move(attempts)](const broker::incoming_command& m,
-                                                                   broker::command_done done) {
+                                             attempt_sinks attempts, runs_elsewhere_function runs_elsewhere) {
+  return [&types, &system, limits, attempts = std::move(attempts), elsewhere = std::move(runs_elsewhere)](
+             const broker::incoming_command& m, broker::command_done done) {
     const auto dead = [&](const message_mistake& wrong) {
       done({.what = kind::dead, .cause = wrong.cause, .detail = config::printable(wrong.detail, 900)});
     };
     message_command read;
     try {
-      if (const auto wrong = read_message(m, types, limits, read)) return dead(*wrong);
+      if (const auto wrong = read_message(m, types, limits, read)) {
+        // Binaries are being replaced: it waits in its key's line until this partition is led by one that has the type.
+        if (!wrong->type.empty() && elsewhere && elsewhere(wrong->type, wrong->version))
+          return done({.what = kind::again});
+        return dead(*wrong);
+      }
     } catch (const std::bad_alloc&) {
       throw;  // tried again
     } catch (const std::exception& e) {

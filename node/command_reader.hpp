@@ -37,6 +37,9 @@ struct message_command {
 struct message_mistake {
   std::string cause;
   std::string detail;
+  // Of a start whose type or version this binary does not have.
+  std::string type{};
+  std::uint32_t version = 0;
 };
 
 /// Never throws but for memory, whatever the bytes are.
@@ -52,8 +55,11 @@ struct attempt_sinks {
   std::function<void(broker::held_attempts, broker::command_done)> held{};
 };
 
+/// Whether another living node runs a type that this binary lacks (version 0: any).
+using runs_elsewhere_function = std::function<bool(std::string_view type, std::uint32_t version)>;
+
 /// Reads, submits, and says what became of it. `types` and `system` must outlive the intake that calls it.
 broker::command_handler make_command_handler(const registry& types, actors::node_system& system, command_limits limits,
-                                             attempt_sinks attempts = {});
+                                             attempt_sinks attempts = {}, runs_elsewhere_function runs_elsewhere = {});
 
 }  // namespace pawl::node

@@ -113,7 +113,7 @@ void http_exchange::prepare(const api_request& r, std::chrono::milliseconds time
     set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(r.body.size()));
     set(CURLOPT_COPYPOSTFIELDS, r.body.c_str());
     set(CURLOPT_CUSTOMREQUEST, r.method.c_str());
-    add_header("Content-Type: application/json");
+    if (!r.headers.contains("content-type")) add_header("Content-Type: application/json");
   }
   for (const auto& [header, value] : r.headers) {
     auto line = header + ": " + value;

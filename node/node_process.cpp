@@ -121,12 +121,8 @@ struct node_process::state {
     of_door.front = [f = front.get()](api_request& r, std::function<void(api_response)>& respond) {
       return f->take(r, respond);
     };
-    of_door.led_views = [c = cluster.get()] {
-      std::vector<std::unique_ptr<store::view>> out;
-      for (std::int32_t p = 0; p < c->partitions(); ++p)
-        if (c->place(p).here)
-          if (auto v = c->open_view(p)) out.push_back(std::move(v));
-      return out;
+    of_door.count_cluster = [f = front.get()](bool whole, std::function<void(const cluster_counts&)> then) {
+      f->count(whole, std::move(then));
     };
     const auto no_view = []() -> std::unique_ptr<store::view> {
       throw store::view_error("what is about workflows is answered by the partitions");

@@ -76,6 +76,10 @@ partition_host_status partition_host::status() const {
   if (journal_) {
     s.journal = journal_->stats();
     s.fed = journal_->fed().offset;
+    if (engine_) {
+      s.outbox_waiting = static_cast<std::int64_t>(journal_->outbox().stats().waiting);
+      s.diverged_from = journal_->outbox().diverged();
+    }
   }
   if (commands_) s.commands = commands_->stats();
   if (feed_) s.feed = feed_->stats();
@@ -85,6 +89,9 @@ partition_host_status partition_host::status() const {
 
 std::optional<broker::partition_report> partition_host::report() const {
   const std::lock_guard lock(mutex_);
+  // Passed over, until it is read anew.
+  if (std::chrono::steady_clock::now() < rests_until_)
+    return broker::partition_report{.partition = options_.number, .role = partition_role::diverged};
   if (!journal_) return std::nullopt;
   return broker::partition_report{.partition = options_.number, .role = role_, .position = journal_->stats().position};
 }
@@ -125,7 +132,8 @@ void partition_host::run() {
   for (;;) {
     try {
       if (wait(0ms)) break;
-      if (is_releasing() || !options_.members.should_follow(options_.number)) {
+      options_.disk.look();
+      if (is_releasing() || options_.disk.sick() || is_resting() || !options_.members.should_follow(options_.number)) {
         close();
         if (wait(look_wait)) break;
         continue;
@@ -135,11 +143,8 @@ void partition_host::run() {
       pause = first_pause;
       const std::lock_guard lock(mutex_);
       trouble_.clear();
-    } catch (const broker::view_failed& e) {
-      if (e.damaged)
-        set_aside(e.what());
-      else
-        close();
+    } catch (const store::write_error& e) {
+      on_view_failed(e);
       if (trying_again(e.what(), pause)) break;
     } catch (const std::exception& e) {
       if (trying_again(e.what(), pause)) break;
@@ -163,10 +168,40 @@ void partition_host::follow() {
   const bool any = journal_->follow(follow_wait);
   const auto s = journal_->stats();
   const bool near = s.end - s.position <= broker::close_enough;
-  set_role(near ? partition_role::standby : partition_role::catching_up);
+  if (diverges_again_and_again()) return;
+  const bool anew = s.rebuilt > 0 && role_now() == partition_role::diverged;
+  set_role(near ? partition_role::standby : anew ? partition_role::diverged : partition_role::catching_up);
   if (any && !near) return;
   if (is_releasing()) return;
   if (options_.members.consider(options_.number, end()) == broker::verdict::announce) lead();
+}
+
+// True: too often; others are to have it for a while.
+bool partition_host::diverges_again_and_again() {
+  const auto rebuilt = journal_->stats().rebuilt;
+  if (rebuilt == rebuilt_) return false;
+  rebuilt_ = rebuilt;
+  set_role(partition_role::diverged);
+  if (!divergences_.hit()) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    rests_until_ = std::chrono::steady_clock::now() + divergence_rest;
+    trouble_ = "its journal has diverged " + std::to_string(most_divergences) + " times within " +
+               std::to_string(divergence_window.count()) + " min: this node leaves it to others for a while";
+  }
+  options_.log.write(log_level::error, "a journal diverges again and again; the partition is left to others",
+                     {{"partition", name_}, {"seconds", std::to_string(divergence_rest.count() / 1000)}});
+  return true;
+}
+
+bool partition_host::is_resting() const {
+  const std::lock_guard lock(mutex_);
+  return std::chrono::steady_clock::now() < rests_until_;
+}
+
+partition_role partition_host::role_now() const {
+  const std::lock_guard lock(mutex_);
+  return role_;
 }
 
 broker::journal_end partition_host::end() const {
@@ -240,9 +275,16 @@ void partition_host::serve() {
     // Where nothing is appended, somebody else's announcement is heard of only so.
     if (!journal_->stats().doubt.empty()) options_.system.barrier(options_.number, [](bool) {});
     const auto v = options_.members.consider(options_.number, end());
-    if (v != broker::verdict::unfit && v != broker::verdict::replaced) continue;
+    std::string why;
+    if (options_.disk.sick())
+      why = "the disk is sick: " + options_.disk.why();
+    else if (v == broker::verdict::unfit || v == broker::verdict::replaced)
+      why = "this node may not lead: " + std::string(broker::text(v));
+    else if (journal_->stats().rebuilt != rebuilt_ && diverges_again_and_again())
+      why = "its journal has diverged again and again";
+    if (why.empty()) continue;
     const std::lock_guard lock(mutex_);
-    lost_ = "this node may not lead: " + std::string(broker::text(v));
+    lost_ = why;
     return;
   }
 }
@@ -300,7 +342,7 @@ void partition_host::give_up_leading() {
   options_.courier.tell_held(options_.number, epoch, options_.system.held(options_.number));
   if (feed_ && lost.empty() && broken.empty())
     feed_->stop(options_.members.has_others() ? feed_grace_for_others : feed_grace_alone);
-  const bool released = broken.empty() && journal_->release();
+  const bool released = journal_->release();
   options_.log.write(lost.empty() && broken.empty() ? log_level::info : log_level::warn, "partition given up",
                      {{"partition", name_},
                       {"why", lost.empty() ? (broken.empty() ? "asked to" : broken) : lost},
@@ -346,6 +388,10 @@ bool partition_host::open() {
   o.who = options_.who;
   o.append_timeout = options_.append_timeout;
   o.lead_again = [this] { return lead_again(); };
+  o.all_read = [m = &options_.members] {
+    return m->look([](const broker::ownership& own) { return own.fold().formats().journal; });
+  };
+  o.view_full = [this](const std::string& why) { options_.disk.failed(why); };
   o.snapshots = options_.snapshots;
   o.warn = warner("journal");
   o.told = [log = options_.log, name = name_](const std::string& text) {
@@ -360,6 +406,7 @@ bool partition_host::open() {
                {"percent", std::to_string((p.offset - p.from) * 100 / all)}});
   };
   auto opened = broker::follow_kafka_journal(std::move(o), *view_);
+  rebuilt_ = 0;
   const std::lock_guard lock(mutex_);
   journal_ = std::move(opened);
   return true;
@@ -367,11 +414,15 @@ bool partition_host::open() {
 
 // A file that is damaged is set aside, once; what fails then is told by the exception.
 bool partition_host::open_view_file() {
-  std::filesystem::create_directories(options_.view.directory);
   std::unique_ptr<store::embedded_journal> opened;
   try {
+    std::filesystem::create_directories(options_.view.directory);
     opened = store::open_embedded(options_.view);
-  } catch (const store::store_error& e) {
+  } catch (const std::filesystem::filesystem_error& e) {
+    options_.disk.failed(e.what());
+    throw;
+  } catch (const store::write_error& e) {
+    if (e.status() != store::append_status::broken) throw;
     set_aside(e.what());
     opened = store::open_embedded(options_.view);
   }
@@ -379,6 +430,14 @@ bool partition_host::open_view_file() {
   view_ = std::move(opened);
   ++views_opened_;
   return true;
+}
+
+// What is open is of no use any more. A full disk is nobody's damage; a file that is damaged may be one bad spot, but
+// not again and again.
+void partition_host::on_view_failed(const store::write_error& e) {
+  close();
+  if (e.status() == store::append_status::no_space) return options_.disk.failed(e.what());
+  if (e.status() == store::append_status::broken) set_aside(e.what());
 }
 
 void partition_host::close() {
@@ -402,6 +461,7 @@ void partition_host::set_aside(const std::string& why) {
     const std::lock_guard lock(mutex_);
     ++views_set_aside_;
   }
+  if (damages_.hit()) options_.disk.failed("views are damaged again and again, at last: " + why);
   options_.log.write(log_level::error, "the view of a partition cannot be used and is built anew from the journal",
                      {{"partition", name_}, {"error", why}, {"kept", file + ".damaged"}});
 }
@@ -431,9 +491,13 @@ void partition_host::start_commands() {
   o.partitions = options_.partitions;
   o.want_batch = [system = &options_.system, number = options_.number] { system->barrier(number, [](bool) {}); };
   o.warn = warner("commands");
+  o.alarm = [log = options_.log, name = name_](const std::string& text) {
+    log.write(log_level::error, "commands", {{"partition", name}, {"text", text}});
+  };
   auto commands = std::make_unique<broker::command_intake>(
       std::move(o), *journal_,
-      make_command_handler(options_.types, options_.system, options_.commands, attempt_messages()));
+      make_command_handler(options_.types, options_.system, options_.commands, attempt_messages(),
+                           options_.runs_elsewhere));
   auto outbox =
       std::make_unique<broker::outbox_sender>(broker::outbox_sender_options{.client = options_.client,
                                                                             .topic = options_.name_space + ".commands",

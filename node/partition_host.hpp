@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <pawl/registry.hpp>
 
@@ -30,10 +31,20 @@
 #include "broker/snapshotter.hpp"
 #include "node/attempt_courier.hpp"
 #include "node/command_reader.hpp"
+#include "node/disk_watch.hpp"
 #include "node/logging.hpp"
+#include "node/strikes.hpp"
 #include "store/embedded_journal.hpp"
 
 namespace pawl::node {
+
+/// A view that has to be set aside so often in that time says that the disk is sick.
+inline constexpr std::size_t most_damages = 3;
+inline constexpr std::chrono::minutes damage_window{10};
+/// A journal that diverges so often in that time is left to others for a while.
+inline constexpr std::size_t most_divergences = 3;
+inline constexpr std::chrono::minutes divergence_window{10};
+inline constexpr std::chrono::milliseconds divergence_rest{60'000};
 
 struct partition_host_options {
   std::int32_t number = 0;
@@ -46,8 +57,10 @@ struct partition_host_options {
   store::snapshot_store* snapshots = nullptr;  ///< null: none are written, and nothing is trimmed
   broker::snapshot_rules snapshot_rules{};
   command_limits commands;
+  runs_elsewhere_function runs_elsewhere{};
   const registry& types;
   broker::membership& members;
+  disk_watch& disk;  ///< while it is sick this node holds nothing
   actors::node_system& system;
   attempt_courier& courier;
   node_log log;
@@ -62,6 +75,8 @@ struct partition_host_status {
   std::optional<broker::command_intake_stats> commands{};
   std::optional<broker::feed_stats> feed{};
   std::optional<broker::snapshotter_stats> snapshots{};
+  std::int64_t outbox_waiting = -1;           ///< leading: messages to other partitions
+  std::vector<std::int32_t> diverged_from{};  ///< leading: partitions whose messages are not taken any more
   std::int64_t fed = -1;  ///< offset of the journal up to which the feed is published
   std::uint64_t views_opened = 0;
   std::uint64_t views_set_aside = 0;
@@ -101,6 +116,10 @@ class partition_host {
   void close();
   bool open_view_file();
   void set_aside(const std::string& why);
+  void on_view_failed(const store::write_error& e);
+  bool diverges_again_and_again();
+  bool is_resting() const;
+  broker::partition_role role_now() const;
   void set_role(broker::partition_role role);
   void start_feed();
   void start_commands();
@@ -138,6 +157,12 @@ class partition_host {
   std::uint64_t views_opened_ = 0;
   std::uint64_t views_set_aside_ = 0;
   std::string trouble_;
+  std::chrono::steady_clock::time_point rests_until_{};  // its journal has diverged again and again
+  // The thread's own.
+  strikes damages_{most_damages, damage_window};
+  strikes divergences_{most_divergences, divergence_window};
+  std::uint64_t rebuilt_ = 0;  // of the journal, as last seen
+  // Under the mutex again.
   std::unique_ptr<store::embedded_journal> view_;
   std::unique_ptr<broker::kafka_journal> journal_;
   std::unique_ptr<broker::feed_publisher> feed_;

@@ -108,8 +108,20 @@ std::string draw_status(const canvas& c, const json& answer, bool wide) {
     if (const auto trouble = text_at(node, "trouble"); !trouble.empty())
       out.emplace_back("trouble", cell(trouble, paint::bad));
   }
-  out.emplace_back("workflows", cell(count(runs, "open") + " open, " + count(runs, "paused") + " of them paused; " +
-                                     count(runs, "closed") + " closed"));
+  const auto counted = [](const json& r) {
+    return count(r, "open") + " open, " + count(r, "paused") + " of them paused; " + count(r, "closed") + " closed";
+  };
+  const auto& cluster = part_at(answer, "cluster");
+  const auto& missing = part_at(cluster, "missing_partitions");
+  out.emplace_back("workflows", cell(counted(runs) + (cluster.is_object() ? " in the cluster" : "")));
+  if (!missing.empty()) {
+    std::string names;
+    for (const auto& p : missing) names += (names.empty() ? "" : ", ") + p.dump();
+    out.emplace_back("not counted", cell("partitions " + names + ", whose leaders do not answer", paint::warn));
+  }
+  if (cluster.is_object())
+    out.emplace_back("led here", cell(count(cluster, "led") + " of " + count(cluster, "partitions") +
+                                      " partitions: " + counted(part_at(answer, "node_runs"))));
   if (!running) return draw_pairs(c, out);
   const auto& p = part_at(answer, "partition");
   const auto& a = part_at(answer, "attempts");

@@ -466,7 +466,7 @@ journal_stats embedded_journal::stats() const {
 
 std::unique_ptr<embedded_journal> open_embedded(const embedded_options& options) {
   auto s = std::make_unique<embedded_journal::state>(options);
-  if (auto r = s->try_open(); r.status != append_status::committed) throw store_error(r.message);
+  if (auto r = s->try_open(); r.status != append_status::committed) throw write_error(r);
   return std::unique_ptr<embedded_journal>(new embedded_journal(std::move(s)));
 }
 

@@ -29,6 +29,16 @@ namespace pawl::store {
 
 class view_loader;
 
+/// The file cannot be opened or written; `status` as of an append.
+class write_error : public store_error {
+ public:
+  explicit write_error(const append_result& r) : store_error(r.message), status_(r.status) {}
+  append_status status() const { return status_; }
+
+ private:
+  append_status status_;
+};
+
 struct embedded_options {
   std::string directory{};
   /// The WAL is copied into the database file from a quarter of this on, and cut above it.
@@ -112,7 +122,7 @@ class embedded_journal final : public journal {
 };
 
 /// Makes the store in an existing directory, or opens it, migrates it, and checks its integrity when pawl.check asks
-/// for it. The directory's lock is the caller's business (data_directory.hpp). Throws store_error.
+/// for it. The directory's lock is the caller's business (data_directory.hpp). Throws write_error.
 std::unique_ptr<embedded_journal> open_embedded(const embedded_options& options);
 
 }  // namespace pawl::store

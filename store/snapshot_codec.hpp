@@ -18,6 +18,8 @@
 
 namespace pawl::store {
 
+/// The newest that this version reads, and writes.
+inline constexpr std::uint32_t snapshot_format = 1;
 inline constexpr std::size_t largest_frame = std::size_t{64} << 20;
 
 /// Thrown where a snapshot or a segment cannot be used: what is wrong with which blob.

@@ -172,7 +172,7 @@ std::optional<log_position> restore_view(snapshot_store& from, const snapshot_so
       r = view.fill([&](view_loader& to) { return *(end = restorer(from, *head, to, progress).run()); });
       return end;
     });
-    if (r.status != append_status::committed) throw store_error(r.message);
+    if (r.status != append_status::committed) throw write_error(r);
     if (at) return at;
   }
   return std::nullopt;

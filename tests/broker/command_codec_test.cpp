@@ -86,6 +86,27 @@ TEST(command_codec, what_is_written_is_read) {
   EXPECT_EQ(std::get<attempt_result>(out).end.error->retry_in, 5s);
 }
 
+asked_command checked_start() {
+  auto c = start();
+  std::get<engine::start_command>(c.command.body).facts.digest = 0xfedcba9876543210;
+  return c;
+}
+
+// What nodes of the version before read too is written as they know it.
+TEST(command_codec, only_a_start_that_was_checked_is_of_format_2) {
+  node_command out;
+  std::string wrong;
+  for (const auto& c : all())
+    EXPECT_EQ(encode_command(c)[1], 1);
+  const auto bytes = encode_command(checked_start());
+  EXPECT_EQ(bytes[1], 2);
+  ASSERT_EQ(decode_command(bytes, out, wrong), command_readable::yes) << wrong;
+  const auto& facts = std::get<engine::start_command>(std::get<asked_command>(out).command.body).facts;
+  EXPECT_EQ(facts.digest, 0xfedcba9876543210);
+  EXPECT_EQ(facts.type, "fulfil-order");
+  EXPECT_EQ(encode_command(out), bytes);
+}
+
 // The bytes are in docs/commands.md: another implementation reads them.
 TEST(command_codec, the_bytes_are_these) {
   const asked_command cancel{.command = {.id = "c", .body = engine::cancel_command{"x"}}, .target = std::nullopt};
@@ -100,8 +121,9 @@ TEST(command_codec, what_is_newer_is_told_from_what_is_broken) {
   bytes[2] = 11;
   EXPECT_EQ(decode_command(bytes, out, wrong), command_readable::newer);
   EXPECT_THAT(wrong, HasSubstr("kind 11"));
-  bytes[1] = 2;
+  bytes[1] = 3;
   EXPECT_EQ(decode_command(bytes, out, wrong), command_readable::newer);
+  EXPECT_THAT(wrong, HasSubstr("format 3"));
   for (const std::string& broken :
        {std::string(), std::string("\xc1"), std::string("\x90"), std::string("{\"command\""), bytes + "\x01",
         encode_command(resync_command{3}).substr(0, 4)})

@@ -19,7 +19,7 @@ heartbeat whole() {
           .address = "127.0.0.1:7300",
           .health = node_health::leaving,
           .runs = {"order/1", "hello/2"},
-          .reads_format = 3,
+          .reads = {.journal = 3, .commands = 2, .snapshots = 4},
           .partitions = {{.partition = 0, .role = partition_role::leading, .position = 9},
                          {.partition = 7, .role = partition_role::diverged, .position = -1}}};
 }
@@ -36,8 +36,18 @@ TEST(heartbeat_codec, the_bytes_stay_as_they_are) {
   heartbeat h{.node = "n", .incarnation = 1, .beat = 2, .born = -1, .sent_ms = 3};
   h.runs = {"t/1"};
   h.partitions = {{.partition = 1, .role = partition_role::standby, .position = 5}};
-  const std::string expected("\x9c\x01\xa1n\x01\x02\xff\x03\xa0\xa0\x01\x01\x91\xa3t/1\x91\x93\x01\x01\x05", 22);
+  const std::string expected("\x9d\x01\xa1n\x01\x02\xff\x03\xa0\xa0\x01\x01\x91\xa3t/1\x91\x93\x01\x01\x05\x92\x01\x01",
+                             25);
   EXPECT_EQ(encode(h), expected);
+}
+
+TEST(heartbeat_codec, of_a_version_that_says_less_the_first_formats_are_assumed) {
+  const std::string before("\x9c\x01\xa1n\x01\x02\xff\x03\xa0\xa0\x01\x01\x91\xa3t/1\x91\x93\x01\x01\x05", 22);
+  heartbeat out;
+  std::string wrong;
+  ASSERT_TRUE(decode(before, out, wrong)) << wrong;
+  EXPECT_EQ(out.reads, read_formats{});
+  EXPECT_EQ(out.partitions.size(), 1U);
 }
 
 TEST(heartbeat_codec, whatever_else_comes_is_refused) {

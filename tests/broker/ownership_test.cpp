@@ -558,22 +558,23 @@ TEST(clock, that_is_slow_is_seen_and_forgiven_within_the_window) {
   EXPECT_EQ(run(0, clock_window + milliseconds{300}), clock_state::right);
 }
 
-TEST(record_format, is_what_all_living_nodes_read) {
+TEST(formats, are_what_all_living_nodes_read) {
   log_reader log;
-  EXPECT_EQ(log.fold.record_format(), 0U);
+  EXPECT_EQ(log.fold.formats(), read_formats{});
   auto h = log.make("a");
-  h.reads_format = 3;
+  h.reads = {.journal = 3, .commands = 2, .snapshots = 5};
   log.append(h);
-  EXPECT_EQ(log.fold.record_format(), 3U);
+  EXPECT_EQ(log.fold.formats(), h.reads);
   h = log.make("b");
-  h.reads_format = 2;
+  h.reads = {.journal = 2, .commands = 4, .snapshots = 4};
   h.health = node_health::leaving;
   log.append(h);
-  EXPECT_EQ(log.fold.record_format(), 2U) << "it may still lead";
+  const read_formats both{.journal = 2, .commands = 2, .snapshots = 4};
+  EXPECT_EQ(log.fold.formats(), both) << "it may still lead";
   h = log.make("a");
-  h.reads_format = 3;
+  h.reads = {.journal = 3, .commands = 2, .snapshots = 5};
   for (int k = 0; k < 3; ++k) log.now += 1'000, log.append(h);
-  EXPECT_EQ(log.fold.record_format(), 3U);
+  EXPECT_EQ(log.fold.formats(), h.reads) << "the other is gone";
 }
 
 TEST(runners, are_the_living_nodes_with_the_type) {

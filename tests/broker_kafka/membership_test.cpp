@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include "tests/broker_kafka/kafka_fixture.hpp"
@@ -20,10 +21,16 @@ class members : public on_kafka {
     std::string replaced;
     std::atomic<bool> leads{false};
     std::atomic<node_health> health{node_health::ok};
+    std::atomic<std::int64_t> clock_ms{0};  // ahead of the machine's
+    std::string warned;
     std::unique_ptr<membership> m;
     std::string told() {
       const std::lock_guard lock(mutex);
       return replaced;
+    }
+    std::string warnings() {
+      const std::lock_guard lock(mutex);
+      return warned;
     }
     bool announces() const { return m->consider(0, {}) == verdict::announce; }
   };
@@ -51,7 +58,16 @@ class members : public on_kafka {
                                  const std::lock_guard lock(n->mutex);
                                  n->replaced = why;
                                },
-                           .warn = {}});
+                           .warn =
+                               [n = n.get()](const std::string& text) {
+                                 const std::lock_guard lock(n->mutex);
+                                 n->warned += text + "\n";
+                               },
+                           .wall_ms =
+                               [n = n.get()] {
+                                 const auto now = std::chrono::system_clock::now().time_since_epoch();
+                                 return std::chrono::duration_cast<milliseconds>(now).count() + n->clock_ms;
+                               }});
     return n;
   }
   static std::size_t live(const node& n) {
@@ -110,6 +126,34 @@ TEST_F(members, who_ends_says_once_more_what_it_leads) {
   first.leads = false;  // and ends before the next heartbeat is due
   first.m.reset();
   EXPECT_TRUE(eventually([&] { return leader().empty(); }, 1s)) << "not only after a session";
+}
+
+// By the brokers' clock, which all go by. The one with the wrong clock says so in its own log, once.
+TEST_F(members, a_clock_that_is_off_is_told_and_one_that_is_far_off_does_not_lead) {
+  auto a = join("a", 11);
+  auto b = join("b", 22);
+  ASSERT_TRUE(eventually([&] { return live(*a) == 2 && live(*b) == 2 && a->announces() != b->announces(); }));
+  auto& first = a->announces() ? *a : *b;
+  auto& second = a->announces() ? *b : *a;
+  first.clock_ms = 3'000;
+  ASSERT_TRUE(eventually([&] { return first.warnings().find("ahead of the brokers'") != std::string::npos; }));
+  EXPECT_TRUE(first.announces()) << "it may lead";
+  const auto offset = second.m->look([&](const ownership& o) {
+    return o.fold().find(&first == a.get() ? "a" : "b")->clock.value().count();
+  });
+  EXPECT_GT(offset, 2'000);
+  EXPECT_LT(offset, 4'000);
+  first.clock_ms = 300'000;
+  ASSERT_TRUE(eventually([&] { return second.announces() && first.m->consider(0, {}) == verdict::unfit; }));
+  EXPECT_THAT(first.warnings(), HasSubstr("it leads nothing until that is less than 10 s"));
+  EXPECT_FALSE(second.m->has_others());
+  const auto told = first.warnings();
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 2) << told;
+  first.clock_ms = 0;
+  EXPECT_TRUE(eventually([&] { return second.m->has_others() && !second.announces(); }))
+      << "once the window of the last measurements has passed it leads again";
+  EXPECT_THAT(first.warnings(), HasSubstr("right again"));
+  EXPECT_EQ(second.warnings(), "");
 }
 
 TEST_F(members, a_copied_node_id_ends_the_older_process_and_names_the_clash) {

@@ -64,7 +64,8 @@ TEST(api_document, every_code_of_a_problem_is_on_the_page) {
                            "not_found",        "no_such_type", "no_such_version", "method_not_allowed",
                            "conflict",         "too_large",    "invalid",         "busy",
                            "header_too_large", "damaged",      "internal",        "unavailable",
-                           "no_node",          "unknown",      "unauthorized",    "no_cluster"})
+                           "no_node",          "unknown",      "unauthorized",    "no_cluster",
+                           "not_leader"})
     EXPECT_NE(page.find("`" + std::string(code) + "`"), std::string::npos) << code;
 }
 

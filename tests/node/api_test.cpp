@@ -315,6 +315,34 @@ TEST(api_reads, status_types_and_config) {
   EXPECT_EQ(node.ask("GET /v1/config").body["settings"][0]["value"], "./x");
 }
 
+// That a run has not ended is as of now: who cannot prove that it leads does not say it.
+TEST(api_waits, a_wait_that_ends_without_a_result_is_proved_current) {
+  std::atomic<bool> leads{true};
+  api_options o;
+  o.prove = [&](std::function<void(bool)> done) { std::thread([&leads, done] { done(leads); }).detach(); };
+  api_node node(std::nullopt, std::move(o));
+  const std::string gated = R"({"type":"gated","id":"g","input":1})";
+  const auto begun = node.ask("POST /v1/workflows?wait_ms=10", gated, {{"idempotency-key", "c-1"}});
+  EXPECT_EQ(begun.status, 201);
+  EXPECT_FALSE(begun.body.contains("state"));
+  EXPECT_EQ(node.ask("GET /v1/workflows/g/result?wait_ms=10").status, 202);
+  leads = false;
+  const auto again = node.ask("POST /v1/workflows?wait_ms=10", gated, {{"idempotency-key", "c-1"}});
+  EXPECT_EQ(again.status, 503);
+  EXPECT_EQ(again.body["code"], "unavailable");
+  EXPECT_EQ(again.body["command_id"], "c-1");
+  const auto r = node.ask("GET /v1/workflows/g/result?wait_ms=10");
+  EXPECT_EQ(r.status, 503);
+  EXPECT_EQ(r.body["code"], "unavailable");
+  EXPECT_EQ(r.body["workflow_id"], "g");
+  // What has ended has ended, whoever leads.
+  auto last = node.send(*node.asked, api_node::request("GET /v1/workflows/g/result?wait_ms=30000"));
+  ASSERT_TRUE(eventually([&] { return node.ask("GET /v1/status").body["node"]["waiting_requests"] == 1; }));
+  node.doors.open();
+  EXPECT_EQ(api_node::read(api_node::get(std::move(last))).body["state"], "completed");
+  EXPECT_EQ(node.ask("GET /v1/workflows/g/result?wait_ms=10&stale_ok=true").status, 400);
+}
+
 TEST(api_reads, without_a_node_reading_goes_on_and_commands_are_refused) {
   api_node node;
   ASSERT_EQ(node.ask("POST /v1/workflows?wait_ms=30000", good_order).status, 201);

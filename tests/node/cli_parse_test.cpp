@@ -63,6 +63,30 @@ TEST(cli_parse, start_has_all_its_flags) {
   EXPECT_EQ(a.command_id, "c-1");
 }
 
+TEST(cli_parse, what_may_be_stale_is_asked_for) {
+  EXPECT_TRUE(args_of<show_args>({"show", "o-1", "--stale-ok"}).stale_ok);
+  EXPECT_TRUE(args_of<list_args>({"list", "--stale-ok"}).stale_ok);
+  EXPECT_TRUE(args_of<history_args>({"history", "o-1", "-f", "--stale-ok"}).stale_ok);
+  EXPECT_TRUE(args_of<result_args>({"result", "o-1", "--stale-ok"}).stale_ok);
+  EXPECT_FALSE(args_of<show_args>({"show", "o-1"}).stale_ok);
+  const char* both[] = {"pawl", "result", "o-1", "--stale-ok", "--wait"};
+  EXPECT_FALSE(parse_command_line(5, both));
+}
+
+TEST(cli_parse, partitions_are_shown_or_mended) {
+  using action = cluster_args::action;
+  EXPECT_EQ(args_of<cluster_args>({"partitions"}).what, action::partitions);
+  EXPECT_EQ(args_of<cluster_args>({"nodes"}).what, action::nodes);
+  const auto a = args_of<cluster_args>({"partitions", "resync", "2", "5"});
+  EXPECT_EQ(a.what, action::resync);
+  EXPECT_EQ(a.from, 2);
+  EXPECT_EQ(a.to, 5);
+  const char* alone[] = {"pawl", "partitions", "resync", "2"};
+  EXPECT_FALSE(parse_command_line(4, alone));
+  const char* same[] = {"pawl", "partitions", "resync", "2", "2"};
+  EXPECT_FALSE(parse_command_line(5, same));
+}
+
 TEST(cli_parse, start_needs_its_type_only) {
   const auto a = args_of<start_args>({"start", "hello"});
   EXPECT_FALSE(a.has_input);

@@ -8,10 +8,14 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
 #include <map>
+#include <set>
 
 #include "node/http_server.hpp"
+#include "store/oldest_open.hpp"
 #include "tests/node/api_fixture.hpp"
+#include "tests/node/json_schema_check.hpp"
 
 namespace pawl::node {
 namespace {
@@ -50,6 +54,11 @@ class told_cluster final : public cluster {
     const auto it = views_.find(partition);
     return it == views_.end() ? nullptr : it->second->open_view();
   }
+  std::vector<engine::run_key> oldest_open(std::int32_t partition, std::size_t limit) const override {
+    const std::lock_guard lock(mutex_);
+    const auto it = views_.find(partition);
+    return it == views_.end() ? std::vector<engine::run_key>() : store::oldest_open(it->second->directory(), limit);
+  }
   std::uint64_t view_life(std::int32_t) const override { return 1; }
   std::optional<std::chrono::milliseconds> staleness(std::int32_t partition) const override {
     const std::lock_guard lock(mutex_);
@@ -60,18 +69,40 @@ class told_cluster final : public cluster {
     for (std::int32_t p = 0; p < node::partitions; ++p) rows.push_back({.place = place(p), .state = "leading"});
     return rows;
   }
-  std::vector<node_report_row> node_rows() const override { return {{.id = "a", .health = "ok", .self = true}}; }
+  bool runs(const std::string& node, std::string_view type, std::uint32_t) const override {
+    const std::lock_guard lock(mutex_);
+    return !lacks_.contains({node, std::string(type)});
+  }
+  /// That node does not run it.
+  void lacks(const std::string& node, const std::string& type) {
+    const std::lock_guard lock(mutex_);
+    lacks_.insert({node, type});
+  }
+  partition_place runner(std::string_view type, std::uint32_t) const override {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [p, place] : places_)
+      if (!place.here && !place.address.empty() && !lacks_.contains({place.node, std::string(type)}))
+        return {.partition = -1, .node = place.node, .address = place.address};
+    return {};
+  }
+  std::uint32_t commands_read() const override { return reads; }
+  std::atomic<std::uint32_t> reads{2};
+  std::vector<node_report_row> node_rows() const override {
+    return {{.id = "a", .health = "ok", .self = true, .clock = "right"}};
+  }
 
  private:
   mutable std::mutex mutex_;
   std::map<std::int32_t, partition_place> places_;
   std::map<std::int32_t, const store::embedded_journal*> views_;
+  std::set<std::pair<std::string, std::string>> lacks_;
 };
 
 /// One that leads `own`.
 class door_node {
  public:
-  explicit door_node(std::int32_t own, access_token token = {}) : types(api_types(doors)), own_(own) {
+  explicit door_node(std::int32_t own, access_token token = {}, bool has_types = true) : own_(own) {
+    if (has_types) types = api_types(doors);
     journal = store::open_embedded({.directory = directory.path()});
     actors::node_options o;
     o.log = [](log_level, std::string_view) {};
@@ -151,6 +182,14 @@ class silent_listener {
   std::string address_;
 };
 
+/// What is wrong with it, as docs/openapi.json has it.
+std::vector<std::string> documented(const json& body, const std::string& schema) {
+  const char* source = std::getenv("PAWL_SOURCE");
+  std::ifstream in((source != nullptr ? std::string(source) : ".") + "/docs/openapi.json");
+  const auto document = json::parse(in);
+  return schema_check(document).check(body, document["components"]["schemas"][schema]);
+}
+
 class door : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -204,6 +243,181 @@ TEST_F(door, a_history_is_followed_on_another_node) {
   ASSERT_EQ(ended.get_future().wait_for(patience), std::future_status::ready);
   EXPECT_THAT(lines, HasSubstr("run_completed"));
   EXPECT_EQ(a.ask("GET /v1/workflows/1-nobody/history?follow=true").status, 404);
+}
+
+/// A history that is followed until it ends, with all of its lines.
+struct followed {
+  explicit followed(const api_response& r) {
+    EXPECT_TRUE(r.stream) << r.body;
+    if (!r.stream) return ended.set_value();
+    r.stream(
+        [this](std::string_view line) {
+          const std::lock_guard lock(mutex);
+          if (!line.empty()) lines.push_back(json::parse(line));
+          return line_answer::more;
+        },
+        [this] { ended.set_value(); });
+  }
+  std::size_t count() {
+    const std::lock_guard lock(mutex);
+    return lines.size();
+  }
+  json last() {
+    EXPECT_EQ(ended.get_future().wait_for(patience), std::future_status::ready);
+    const std::lock_guard lock(mutex);
+    return lines.empty() ? json() : lines.back();
+  }
+  std::mutex mutex;
+  std::vector<json> lines;
+  std::promise<void> ended;
+};
+
+TEST_F(door, a_followed_history_ends_with_a_last_line_when_its_leader_is_deposed) {
+  ASSERT_EQ(a.ask("POST /v1/workflows", R"({"type":"gated","id":"1-g","input":4})").status, 201);
+  const auto follow = [](door_node& n) {
+    return api_node::get(n.send(api_node::request("GET /v1/workflows/1-g/history?follow=true")));
+  };
+  followed of_leader(follow(b));
+  followed passed_on(follow(a));
+  followed own_view(
+      api_node::get(b.send(api_node::request("GET /v1/workflows/1-g/history?follow=true&stale_ok=true"))));
+  ASSERT_TRUE(eventually([&] { return of_leader.count() >= 2 && passed_on.count() >= 2 && own_view.count() >= 2; }));
+  b.places.say(1, {.node = "another"});
+  for (auto* f : {&of_leader, &passed_on}) {
+    const auto last = f->last();
+    EXPECT_EQ(last["code"], "not_leader") << last;
+    EXPECT_EQ(last["status"], 503);
+    EXPECT_FALSE(last.contains("seq"));
+  }
+  // Who takes what this node knows by itself follows on.
+  b.doors.open();
+  EXPECT_EQ(own_view.last()["kind"], "run_completed");
+}
+
+TEST_F(door, a_followed_history_ends_with_a_last_line_when_its_leader_does_not_answer) {
+  ASSERT_EQ(a.ask("POST /v1/workflows", R"({"type":"gated","id":"1-g","input":4})").status, 201);
+  followed f(api_node::get(a.send(api_node::request("GET /v1/workflows/1-g/history?follow=true"))));
+  ASSERT_TRUE(eventually([&] { return f.count() >= 2; }));
+  b.asked->stop();
+  b.front->stop();
+  b.server.reset();
+  EXPECT_EQ(f.last()["code"], "not_leader");
+}
+
+TEST_F(door, partitions_are_told_by_their_leaders) {
+  ASSERT_EQ(a.start("0-x"), 201);
+  ASSERT_EQ(a.ask("POST /v1/workflows", R"({"type":"gated","id":"1-g","input":4})").status, 201);
+  ASSERT_TRUE(eventually([&] { return b.ask("GET /v1/workflows/1-g").body["pending"].size() == 1; }));
+  const auto all = a.ask("GET /v1/partitions");
+  ASSERT_EQ(all.status, 200);
+  EXPECT_THAT(documented(all.body, "Partitions"), ::testing::IsEmpty()) << all.body;
+  const auto& rows = all.body["partitions"];
+  EXPECT_EQ(rows[0]["here"], true);
+  EXPECT_EQ(rows[0]["runs"], json({{"open", 0}, {"paused", 0}, {"closed", 1}}));
+  EXPECT_TRUE(rows[0]["oldest_step"].is_null());
+  EXPECT_EQ(rows[1]["here"], false);
+  EXPECT_EQ(rows[1]["answered"], true);
+  EXPECT_EQ(rows[1]["runs"]["open"], 1);
+  EXPECT_EQ(rows[1]["oldest_step"]["workflow_id"], "1-g");
+  EXPECT_EQ(rows[1]["oldest_step"]["step"], "wait");
+  EXPECT_EQ(rows[1]["oldest_step"]["status"], "running");
+  const auto own = a.ask("GET /v1/partitions?scope=node");
+  EXPECT_TRUE(own.body["partitions"][1]["runs"].is_null());
+  EXPECT_EQ(own.body["partitions"][1]["answered"], false);
+  EXPECT_EQ(a.ask("GET /v1/partitions?scope=all").status, 400);
+
+  std::promise<cluster_counts> promise;
+  a.front->count(true, [&](const cluster_counts& c) { promise.set_value(c); });
+  const auto counts = promise.get_future().get();
+  EXPECT_EQ(counts.all.open, 1U);
+  EXPECT_EQ(counts.all.closed, 1U);
+  EXPECT_EQ(counts.own.open, 0U);
+  EXPECT_EQ(counts.led, 1U);
+  EXPECT_EQ(counts.partitions, 2U);
+  EXPECT_TRUE(counts.missing.empty());
+}
+
+TEST_F(door, a_leader_that_does_not_answer_leaves_its_partitions_uncounted) {
+  silent_listener hangs;
+  a.places.say(1, {.node = "hangs", .address = hangs.address()});
+  const auto rows = a.ask("GET /v1/partitions").body["partitions"];
+  EXPECT_EQ(rows[1]["answered"], false);
+  EXPECT_TRUE(rows[1]["runs"].is_null());
+  std::promise<cluster_counts> promise;
+  a.front->count(true, [&](const cluster_counts& c) { promise.set_value(c); });
+  EXPECT_EQ(promise.get_future().get().missing, std::vector<std::int32_t>{1});
+}
+
+TEST_F(door, a_large_start_is_read_and_passed_on) {
+  const auto body = R"({"type":"order","id":"1-l","input":{"id":")" + std::string(200'000, 'x') + R"(","total":1}})";
+  EXPECT_EQ(a.ask("POST /v1/workflows?wait_ms=30000", body).status, 201);
+  EXPECT_TRUE(b.journal->open_view()->find("1-l"));
+  EXPECT_EQ(a.ask("POST /v1/workflows", std::string(100'000, '{')).status, 400);
+}
+
+/// `b` has no type at all, and both know it.
+class mixed : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    a.knows(b);
+    b.knows(a);
+    for (auto* n : {&a, &b})
+      for (const char* type : {"order", "gated", "none"}) n->places.lacks(b.name(), type);
+    for (auto* n : {&a, &b}) n->places.lacks(a.name(), "none");
+  }
+  static std::string order(const std::string& id, const std::string& total = "1") {
+    return R"({"type":"order","id":")" + id + R"(","input":{"id":"x","total":)" + total + "}}";
+  }
+  std::vector<std::string> kinds(const std::string& id) {
+    std::vector<std::string> out;
+    const auto history = b.ask("GET /v1/workflows/" + id + "/history").body;
+    for (const auto& e : history["events"]) out.push_back(e["kind"]);
+    return out;
+  }
+  door_node a{0};
+  door_node b{1, {}, false};
+};
+
+TEST_F(mixed, a_start_is_checked_by_who_has_the_type_and_waits_for_its_code_where_the_leader_lacks_it) {
+  const auto begun = a.ask("POST /v1/workflows", order("1-x"), {{"idempotency-key", "c-1"}});
+  EXPECT_EQ(begun.status, 201) << begun.body;
+  EXPECT_EQ(begun.body["version"], 1);
+  EXPECT_EQ(a.ask("POST /v1/workflows", order("1-x"), {{"idempotency-key", "c-1"}}).body["outcome"], "duplicate");
+  const std::vector<std::string> waits{"run_started", "waiting_for_code"};
+  EXPECT_TRUE(eventually([&] { return kinds("1-x") == waits; }));
+  EXPECT_EQ(b.ask("GET /v1/workflows/1-x").body["code"], "missing");
+  // The leader itself, asked first, finds one that checks.
+  EXPECT_EQ(b.ask("POST /v1/workflows", order("1-y")).status, 201);
+  EXPECT_TRUE(eventually([&] { return kinds("1-y") == waits; }));
+  EXPECT_EQ(b.ask("POST /v1/workflows?wait_ms=30000", order("0-z")).body["state"], "completed");
+  for (auto* n : {&a, &b}) {
+    EXPECT_EQ(n->ask("POST /v1/workflows", order("1-w", "\"much\"")).status, 422) << "it is checked";
+    EXPECT_EQ(n->ask("POST /v1/workflows", R"({"type":"none","id":"1-v"})").status, 404) << "nobody has that";
+  }
+  EXPECT_FALSE(b.journal->open_view()->find("1-w"));
+}
+
+TEST_F(mixed, no_start_is_written_that_a_living_node_does_not_read) {
+  a.places.reads = 1;
+  const auto r = a.ask("POST /v1/workflows", order("1-x"));
+  EXPECT_EQ(r.status, 503);
+  EXPECT_EQ(r.body["code"], "unavailable");
+  EXPECT_THAT(r.body["detail"].get<std::string>(), HasSubstr("too old"));
+  EXPECT_FALSE(b.journal->open_view()->find("1-x"));
+  EXPECT_EQ(a.start("0-x"), 201) << "where the leader has the type nothing new is needed";
+}
+
+TEST_F(door, a_list_that_may_be_stale_says_how_old_it_is) {
+  ASSERT_EQ(a.start("0-x"), 201);
+  ASSERT_EQ(a.start("1-x"), 201);
+  a.places.say(0, {});  // nobody leads it
+  const auto r = a.ask("GET /v1/workflows?stale_ok=true");
+  ASSERT_EQ(r.status, 200);
+  EXPECT_EQ(r.body["missing_partitions"], json::array());
+  EXPECT_EQ(r.body["workflows"].size(), 2U) << "its own view of one, and what the other's leader says";
+  EXPECT_EQ(r.headers.at("Pawl-Stale-Ms"), "1234");
+  EXPECT_EQ(a.ask("GET /v1/workflows").body["missing_partitions"], json::array({0}));
+  EXPECT_FALSE(b.ask("GET /v1/workflows").headers.contains("Pawl-Stale-Ms"));
 }
 
 TEST_F(door, where_nobody_leads_the_answer_is_unavailable) {
@@ -302,7 +516,9 @@ TEST_F(door, a_list_puts_the_partitions_together_and_names_those_that_are_missin
 TEST_F(door, says_what_it_knows_of_the_cluster) {
   EXPECT_EQ(a.ask("GET /v1/partitions").body["partitions"][1]["leader"], "node-1");
   EXPECT_EQ(a.ask("GET /v1/partitions").body["partitions"][0]["here"], true);
-  EXPECT_EQ(a.ask("GET /v1/nodes").body["nodes"][0]["health"], "ok");
+  const auto nodes = a.ask("GET /v1/nodes").body;
+  EXPECT_EQ(nodes["nodes"][0]["health"], "ok");
+  EXPECT_THAT(documented(nodes, "Nodes"), ::testing::IsEmpty()) << nodes;
   EXPECT_EQ(a.ask("DELETE /v1/nodes").status, 405);
 }
 

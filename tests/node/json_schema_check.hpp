@@ -46,14 +46,19 @@ class schema_check {
     }
   }
   void look_type(const json& v, const json& type, const std::string& at) {
-    const bool fits = type == "object"    ? v.is_object()
-                      : type == "array"   ? v.is_array()
-                      : type == "string"  ? v.is_string()
-                      : type == "integer" ? v.is_number_integer()
-                      : type == "number"  ? v.is_number()
-                      : type == "boolean" ? v.is_boolean()
-                                          : type == "null" && v.is_null();
-    fail_unless(fits, at, to_text(v).substr(0, 80) + " is no " + type.get<std::string>());
+    if (!type.is_array())
+      return fail_unless(is_of(v, type), at, to_text(v).substr(0, 80) + " is no " + type.get<std::string>());
+    const bool any = std::any_of(type.begin(), type.end(), [&](const json& t) { return is_of(v, t); });
+    fail_unless(any, at, to_text(v).substr(0, 80) + " is none of " + to_text(type));
+  }
+  static bool is_of(const json& v, const json& type) {
+    return type == "object"    ? v.is_object()
+           : type == "array"   ? v.is_array()
+           : type == "string"  ? v.is_string()
+           : type == "integer" ? v.is_number_integer()
+           : type == "number"  ? v.is_number()
+           : type == "boolean" ? v.is_boolean()
+                               : type == "null" && v.is_null();
   }
   bool any_of(const json& v, const json& schemas, const std::string& at) const {
     return std::any_of(schemas.begin(), schemas.end(), [&](const json& s) {

@@ -81,14 +81,15 @@ class Cluster:
 
     # ---- what it says about itself
 
-    def partitions(self, node=None):
-        status, body = (node or self.any()).ask("GET", "/v1/partitions")
+    def partitions(self, node=None, scope="cluster"):
+        """As their leaders say, or as that node knows by itself."""
+        status, body = (node or self.any()).ask("GET", "/v1/partitions?scope=" + scope)
         assert status == 200, body
         return body["partitions"]
 
     def leaders(self, node=None):
         """{partition: the name of the node that leads it, or None}"""
-        return {p["partition"]: p.get("leader_name") or None for p in self.partitions(node)}
+        return {p["partition"]: p.get("leader_name") or None for p in self.partitions(node, "node")}
 
     def settled(self, within=DEADLINE):
         """Waits until every partition is led by a living node, as every living node says."""

@@ -62,7 +62,7 @@ class Node:
         if self.process.poll() is not None:
             raise AssertionError(f"the node ended with exit code {self.process.returncode}: {self.tail()}")
         with contextlib.suppress(OSError, http.client.HTTPException):
-            return self.ask("GET", "/v1/status", timeout=5)[0] == 200
+            return self.ask("GET", "/v1/status?scope=node", timeout=5)[0] == 200
         return False
 
     def log_text(self):
