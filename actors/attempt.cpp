@@ -111,7 +111,7 @@ void attempt::put_on_record(engine::attempt_ended e) {
   e.step = id.step;
   e.undo = id.undo;
   e.attempt = id.attempt;
-  table_->on_end(*this, std::move(e));
+  table_->on_end(*this, e);
 }
 
 attempt::settled attempt::settle() {
@@ -387,7 +387,7 @@ std::size_t attempt_table::lingering() const {
   return n;
 }
 
-void attempt_table::on_end(const actors::attempt& a, engine::attempt_ended end) {
+void attempt_table::on_end(const actors::attempt& a, const engine::attempt_ended& end) {
   std::shared_ptr<attempt_listener> listener;
   {
     auto& s = shard_of(a.id.key);

@@ -221,7 +221,7 @@ class attempt_table {
   static constexpr std::size_t most_delivered = 100'000 / shard_count;  // of a shard
   shard& shard_of(engine::run_key key) const { return shards_[static_cast<std::size_t>(key) % shard_count]; }
 
-  void on_end(const actors::attempt& a, engine::attempt_ended end);
+  void on_end(const actors::attempt& a, const engine::attempt_ended& end);
   void on_returned(const actors::attempt& a);
   void on_heartbeat(const actors::attempt& a, std::string details);
   void log(log_level level, const pawl::detail::attempt_facts& facts, std::string_view text) const;

@@ -230,7 +230,9 @@ void cluster_door::state::forward_stream(const partition_place& place, const api
         self->pass_on(place, request, sink);
         end();
       });
-      if (begun != api_readers::posted::yes) end();
+      if (begun == api_readers::posted::yes) return;
+      sink(last_line(too_many_forwards(place)));
+      end();
     };
     respond(std::move(r));
   });

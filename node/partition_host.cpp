@@ -526,7 +526,7 @@ attempt_sinks partition_host::attempt_messages() const {
                              })});
               },
           .held =
-              [system, number](broker::held_attempts h, broker::command_done done) {
+              [system, number](const broker::held_attempts& h, const broker::command_done& done) {
                 actors::held_list list{.epoch = h.epoch, .incarnation = h.incarnation};
                 for (const auto& a : h.list)
                   list.attempts.push_back(

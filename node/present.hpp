@@ -23,7 +23,7 @@ std::optional<engine::time_point> time_from_text(std::string_view text);
 
 json present_failure(const engine::failure& f);
 
-/// An event. `graph` may be null; it gives names to the steps of an order of compensation.
+/// An event. `definition` may be null; a graph gives names to the steps of an order of compensation.
 json present_event(const engine::event& e, const pawl::detail::workflow_definition* definition);
 /// The same members, in an object that is open. `at`: time_to_text(e.at).
 void write_event(const engine::event& e, const std::string& at, const pawl::detail::workflow_definition* definition,

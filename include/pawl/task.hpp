@@ -106,9 +106,15 @@ inline task_base::~task_base() {
   if (promise_) std::exchange(promise_, nullptr)->handle.destroy();
 }
 inline void task_base::cancel(const cancelled& why) noexcept {
-  if (done() || promise_->cancel_reason) return;
-  promise_->cancel_reason = why;
-  if (promise_->awaiting && !promise_->awaiting->is_shielded()) promise_->awaiting->cancel(why);
+  // A loop, since tasks may be nested deeper than the stack is.
+  for (auto* t = this; !t->done() && !t->promise_->cancel_reason;) {
+    t->promise_->cancel_reason = why;
+    auto* awaited = t->promise_->awaiting;
+    if (!awaited || awaited->is_shielded()) return;
+    auto* nested = dynamic_cast<task_base*>(awaited);
+    if (!nested) return awaited->cancel(why);
+    t = nested;
+  }
 }
 
 /// Suspends the coroutine until the operation is done.

@@ -27,7 +27,7 @@ struct fake_children {
           return done(true);
         }
         step_context c(a->call.facts, *a, a->stop_token());
-        a->report(actors::run_function(a->call, a->id.step, a->id.undo, c));
+        a->report(actors::run_function(a->call, c));
         done(false);
       });
       return [this] { ++killed; };

@@ -249,7 +249,10 @@ TEST_F(door, a_history_is_followed_on_another_node) {
 struct followed {
   explicit followed(const api_response& r) {
     EXPECT_TRUE(r.stream) << r.body;
-    if (!r.stream) return ended.set_value();
+    if (!r.stream) {
+      ended.set_value();
+      return;
+    }
     r.stream(
         [this](std::string_view line) {
           const std::lock_guard lock(mutex);
