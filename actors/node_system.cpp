@@ -331,7 +331,8 @@ std::int32_t node_system::partition_of(std::string_view workflow_id) const { ret
 
 void node_system::barrier(std::int32_t partition, std::function<void(bool)> done) {
   const auto e = state_->engine_of(partition);
-  if (!e) return done(false);
+  // While the journal is away nobody knows how long that takes; who asks is not kept waiting for it.
+  if (!e || !e->queue.available()) return done(false);
   auto answer = std::make_shared<owed_barrier>(std::move(done));
   auto d = std::make_shared<decided>();
   d->generation = e->queue.generation();

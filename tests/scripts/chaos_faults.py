@@ -82,7 +82,7 @@ def node_asked_to_end(world):
 def node_id_copied(world):
     name = world.rng.choice(sorted(world.cluster.nodes))
     original = world.cluster.nodes[name]
-    twin = world.cluster.node(name + "-twin", log=f"{name}-twin-{world.count}")
+    twin = world.cluster.node(name + "-twin")
     shutil.rmtree(twin.data, ignore_errors=True)
     os.makedirs(twin.data)
     shutil.copy(os.path.join(original.data, "node_id"), twin.data)

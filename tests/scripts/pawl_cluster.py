@@ -1,4 +1,5 @@
 """A cluster of nodes of a pawl binary on a Kafka of the test's own, and what every test of it asks for."""
+import glob
 import http.client
 import json
 import os
@@ -162,7 +163,10 @@ class Cluster:
             n.process.send_signal(signal.SIGTERM)
         for name, n in self.nodes.items():
             if n.process:
-                assert n.process.wait(DEADLINE) == 0, f"{name}: {n.tail()}"
+                try:
+                    assert n.process.wait(DEADLINE) == 0, f"{name}: {n.tail()}"
+                except subprocess.TimeoutExpired as e:
+                    raise AssertionError(f"{name} does not end: {self.tail()}") from e
 
     # ---- what it has left
 
@@ -207,7 +211,7 @@ class Cluster:
     def verified(self):
         """Every node's views, at rest."""
         for name, n in self.nodes.items():
-            if os.path.isdir(n.data):
+            if glob.glob(os.path.join(n.data, "p*", "pawl.db")):
                 code, out, err = n.cli("verify")
                 assert code == 0, f"{name}: {out}{err}"
 
