@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # label: full
+# serial: yes
 # needs: bad_steps
 # timeout: 300
 """The short form of `./dev chaos`: under load, the leader of some partition is killed five times, at a session of three seconds."""

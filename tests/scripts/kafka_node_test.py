@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # label: full
+# serial: yes
 # needs: bad_steps
 # timeout: 240
 """A node whose journal is in a real Kafka: its data directory may be lost, its process killed, the broker too."""

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # label: full
+# serial: yes
 # needs: bad_steps
 # timeout: 600
 """Three nodes on three brokers, two of which must have a record before it counts: one broker is killed, and one is cut off
