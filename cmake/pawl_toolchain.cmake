@@ -21,13 +21,15 @@ endif()
 # precompiled header; BASEDIR stays unset, because it would let them share precompiled headers too, which hold absolute
 # paths and break when the other directory goes. DEPEND (the compiler's own list of dependencies, the ignore list of the
 # sanitizers included, instead of a second run of the preprocessor) makes a miss a quarter cheaper.
+# It may not be sloppy about the times of headers: one that is changed while a file that includes it compiles would be
+# taken for what was compiled, and the object kept for it is wrong in every directory from then on.
 find_program(PAWL_CCACHE ccache)
 if(PAWL_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER
       ${CMAKE_COMMAND} -E env
       CCACHE_NOHASHDIR=1
       CCACHE_DEPEND=1
-      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_SLOPPINESS=pch_defines,time_macros
       ${PAWL_CCACHE})
 endif()
 
