@@ -187,6 +187,7 @@ struct node_system::state {
     std::shared_ptr<attempt_table> attempts;  // outlives every engine: a result waits here for the next
     engine_ptr engine;  // under the mutex
     std::uint64_t next_generation = 1;  // the same
+    std::shared_future<void> left{};  // the same: when the newest leave() is through; not valid before the first
   };
 
   std::int32_t partition_of(std::string_view id) const { return options.partition_of ? options.partition_of(id) : 0; }
@@ -278,11 +279,20 @@ void node_system::lead(partition_options o) {
 void node_system::leave(std::int32_t partition) {
   auto& s = *state_;
   state::engine_ptr e;
+  std::promise<void> left;
+  std::shared_future<void> nobody_uses_it;
   {
     const std::unique_lock lock(s.mutex);
-    e = std::move(s.places.at(static_cast<std::size_t>(partition)).engine);
+    auto& place = s.places.at(static_cast<std::size_t>(partition));
+    e = std::move(place.engine);
+    if (e) place.left = left.get_future().share();
+    nobody_uses_it = place.left;
   }
-  if (!e) return;
+  if (!e) {
+    // Somebody else may be at it: nobody is to take away what the engine still uses.
+    if (nobody_uses_it.valid()) nobody_uses_it.wait();
+    return;
+  }
   e->queue.stop();
   const auto next = e->queue.generation() + 1;
   e->attempts->begin_generation(next);
@@ -296,6 +306,7 @@ void node_system::leave(std::int32_t partition) {
   e.reset();
   gone.wait();
   if (s.options.on_orphan) attempts->orphan(partition, s.options.on_orphan);
+  left.set_value();
 }
 
 void node_system::set_living(std::int32_t partition, std::vector<engine::incarnation> living) {

@@ -80,7 +80,7 @@ class node_system {
   /// Attaches the engine of a partition and begins to recover. Not while it is attached.
   void lead(partition_options o);
   /// Detaches it: its actors end, nothing more is appended, callers hear that it is unavailable or unknown. Blocks
-  /// until nobody uses what lead() was given, so not for who holds a view of it. Attempts stay in the node's table, for
+  /// until nobody uses what lead() was given, whoever called it first, so not for who holds a view of it. Attempts stay in the node's table, for
   /// the next lead() or for on_orphan; their functions go on.
   void leave(std::int32_t partition);
   bool leads(std::int32_t partition) const;

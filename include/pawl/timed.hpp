@@ -79,6 +79,8 @@ class within_operation final : public operation, private observer {
 
   void cancel(const cancelled& why) noexcept override {
     if (done()) return;
+    // Whose time is over may still clean up; that the limit passes meanwhile is not why.
+    if (!expired_) timer_.reset();
     op_.cancel(why);
   }
 

@@ -133,6 +133,32 @@ TEST_F(partitions, after_leaving_nothing_is_appended_and_who_waits_hears_so) {
   EXPECT_LT(std::chrono::steady_clock::now() - begun, 4s);
 }
 
+// A node that stops and the partition itself may both want to: whoever returns takes the journal away.
+TEST_F(partitions, nobody_returns_from_leaving_while_the_journal_is_in_use) {
+  lead(1);
+  gate disk;
+  stores_[1]->fail_if = [&](const store::record&) {
+    disk.pass();
+    return std::optional<planned_failure>();
+  };
+  auto replied = start("1-a");
+  ASSERT_TRUE(disk.holds(1)) << "an append is under way";
+  std::atomic<int> returned{0};
+  const auto leave_it = [&] {
+    system_->leave(1);
+    ++returned;
+  };
+  std::thread one(leave_it);
+  EXPECT_TRUE(eventually([&] { return !system_->leads(1); }));
+  std::thread other(leave_it);
+  EXPECT_FALSE(eventually([&] { return returned > 0; }, 200ms));
+  disk.open();
+  one.join();
+  other.join();
+  journals_[1].reset();
+  EXPECT_EQ(test_node::get(std::move(replied)).state, reply_status::recorded);
+}
+
 TEST_F(partitions, led_again_it_adopts_what_runs_and_takes_what_has_ended_meanwhile) {
   lead(1);
   ASSERT_EQ(test_node::get(start("1-ends-later")).state, reply_status::recorded);

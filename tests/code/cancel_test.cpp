@@ -105,5 +105,37 @@ TEST(code_cancel, shielded_waits_go_on_and_others_are_cancelled_every_time) {
   EXPECT_EQ(r.ask(signal_command{.name = "enough"}).result, command_result::conflict);
 }
 
+task<void> tidies(workflow_context& wf) {
+  std::optional<cancelled> why;
+  try {
+    co_await wf.sleep(100h);
+  } catch (const cancelled& c) {
+    why = c;
+  }
+  co_await pawl::shield(wf.sleep(2h));
+  if (why) throw cancelled(*why);
+}
+task<void> limited(workflow_context& wf) {
+  try {
+    const auto came = co_await pawl::within(wf, 1h, tidies(wf));
+    wf.status(came.timed_out() ? "timed out" : "done");
+  } catch (const cancelled& c) {
+    wf.status("cancelled: " + c.reason());
+    throw;
+  }
+}
+
+TEST(code_cancel, a_limit_that_passes_while_the_code_cleans_up_is_not_what_ended_it) {
+  code_rig r(limited);
+  r.begin();
+  r.ask(cancel_command{"x"});
+  EXPECT_EQ(r.news(),
+            "run_started, timer_started within, timer_started sleep, cancel_requested, timer_cancelled, "
+            "timer_cancelled, timer_started sleep");
+  r.pass(2h);
+  EXPECT_EQ(r.last().kind, event_kind::run_cancelled);
+  EXPECT_NE(r.newest(event_kind::status_published).payload.find("cancelled: x"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace pawl::engine
