@@ -7,6 +7,7 @@
 #include <charconv>
 #include <ctime>
 
+#include "broker/outbox_desk.hpp"
 #include "broker/partitioner.hpp"
 #include "broker/topics.hpp"
 
@@ -230,8 +231,13 @@ std::string dead_letter_box::refuses_replay(const dead_letter& letter) const {
 
 std::string dead_letter_box::replay(const dead_letter& letter) {
   message_headers headers;
+  // It is one by itself now: as one of a partition's it would be judged by its number again.
+  const auto of_outbox = [](const std::string& name) {
+    const auto lower = lower_case(name);
+    return lower == outbox_header || lower == stub_header;
+  };
   for (const auto& [name, value] : letter.headers)
-    if (!is_own(name)) headers.emplace_back(name, value);
+    if (!is_own(name) && !of_outbox(name)) headers.emplace_back(name, value);
   // The first time that it was given up: under that place it is one command however often it is tried.
   if (find_header(headers, origin_header) == nullptr) headers.emplace_back(origin_header, letter.header("pawl-from"));
   const auto at = produce(name_space_ + ".commands", -1, *letter.key, letter.value, headers);

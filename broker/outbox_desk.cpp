@@ -248,9 +248,13 @@ outbox_stats outbox_desk::stats() const {
 
 std::vector<std::int32_t> outbox_desk::diverged() const {
   const std::lock_guard lock(mutex_);
+  std::map<std::int32_t, store::receive_mark::state> now;
+  for (const auto& [from, s] : received_) now[from] = s.what;
+  // What waits for the next batch has happened all the same.
+  for (const auto& [offset, m] : marks_) now[m.from] = m.what;
   std::vector<std::int32_t> out;
-  for (const auto& [from, s] : received_)
-    if (s.what == store::receive_mark::state::diverged) out.push_back(from);
+  for (const auto& [from, what] : now)
+    if (what == store::receive_mark::state::diverged) out.push_back(from);
   return out;
 }
 

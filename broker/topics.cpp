@@ -12,6 +12,8 @@ namespace pawl::broker {
 
 namespace {
 
+/// Between two looks at what brokers have heard of.
+constexpr std::chrono::milliseconds between_looks{50};
 constexpr int patience_ms = 15'000;
 constexpr const char* largest_message = "8388608";
 
@@ -65,7 +67,7 @@ void await_topics(rd_kafka_t* client, const std::vector<topic_spec>& topics) {
     if (missing == topics.end()) return;
     if (std::chrono::steady_clock::now() > deadline)
       throw make_kafka_error("waiting for topic " + missing->name + ", which was made", RD_KAFKA_RESP_ERR__TIMED_OUT);
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    std::this_thread::sleep_for(between_looks);
   }
 }
 
@@ -192,7 +194,7 @@ std::int32_t partitions_of(const kafka_options& client, const std::string& name_
     if (std::chrono::steady_clock::now() >= deadline)
       throw make_kafka_error("asking for the partitions of topic " + name_space + ".journal",
                              RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    std::this_thread::sleep_for(between_looks);
   }
 }
 
@@ -280,7 +282,7 @@ std::vector<topic_finding> ensure_topics(const kafka_options& client, const topi
     } catch (const kafka_error& e) {
       if (!young || e.code() != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) throw;
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    std::this_thread::sleep_for(between_looks);
   }
 }
 

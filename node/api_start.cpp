@@ -66,34 +66,34 @@ void api::state::start_workflow(const call_ptr& call) {
   query_reader query(*call);
   const auto wait = query.wait();
   if (query.wrong()) return call->answer->send(*query.wrong());
-  auto start = std::make_shared<start_request>();
+  start_request start;
   if (call->request.headers.contains(checked_key_header)) {
-    if (auto wrong = read_checked_start(*call, options.limits, *start)) return call->answer->send(*wrong);
+    if (auto wrong = read_checked_start(*call, options.limits, start)) return call->answer->send(*wrong);
   } else {
     auto body = body_of(*call);
     if (!body) return;
-    if (auto wrong = read_start(std::move(*body), types, options.limits, *start)) return call->answer->send(*wrong);
+    if (auto wrong = read_start(std::move(*body), types, options.limits, start)) return call->answer->send(*wrong);
   }
-  call->workflow_id = start->workflow_id;
-  const auto closed_policy = start->closed_id;
-  engine::command command{.id = {}, .body = std::move(start->command)};
+  call->workflow_id = start.workflow_id;
+  const auto closed_policy = start.closed_id;
+  const auto facts = start.command.facts;  // the answer tells them
+  engine::command command{.id = {}, .body = std::move(start.command)};
 
   if (wait.count() == 0) {
-    return submit(call, std::move(command), closed_policy, [call, start](const actors::command_reply& r) {
+    return submit(call, std::move(command), closed_policy, [call, facts](const actors::command_reply& r) {
       const int status = r.outcome.result == engine::command_result::applied ? 201 : 200;
-      call->answer->send(status,
-                         present_started(call->workflow_id, start->command.facts, r, call->command_id, nullptr));
+      call->answer->send(status, present_started(call->workflow_id, facts, r, call->command_id, nullptr));
     });
   }
 
   const auto both = std::make_shared<started_wait>();
-  auto answer = [self = shared_from_this(), call, start, both] {
+  auto answer = [self = shared_from_this(), call, facts, both] {
     std::unique_lock lock(both->mutex);
     if (!both->reply || !both->over || std::exchange(both->answered, true)) return;
     const auto& r = *both->reply;
     const auto* result = both->result ? &*both->result : nullptr;
     const int status = r.outcome.result == engine::command_result::applied ? 201 : 200;
-    auto body = present_started(call->workflow_id, start->command.facts, r, call->command_id, result);
+    auto body = present_started(call->workflow_id, facts, r, call->command_id, result);
     lock.unlock();
     if (result != nullptr || !self->options.prove) return call->answer->send(status, body);
     // That it has not ended is as of now.

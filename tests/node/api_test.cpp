@@ -10,6 +10,8 @@ TEST(api_start, runs_a_workflow_and_waits_for_its_result) {
   auto a = node.ask("POST /v1/workflows?wait_ms=30000", good_order);
   EXPECT_EQ(a.status, 201) << a.body;
   EXPECT_EQ(a.body["id"], "o-1");
+  EXPECT_EQ(a.body["type"], "order");
+  EXPECT_EQ(a.body["version"], 1);
   EXPECT_EQ(a.body["run"], 1);
   EXPECT_EQ(a.body["outcome"], "applied");
   EXPECT_EQ(a.body["seq"], 1);
@@ -24,6 +26,7 @@ TEST(api_start, the_same_command_again_is_a_duplicate_and_waits_as_well) {
   auto first = node.ask("POST /v1/workflows", R"({"type":"gated","id":"g","input":1})", key);
   EXPECT_EQ(first.status, 201) << first.body;
   EXPECT_EQ(first.body["command_id"], "c-1");
+  EXPECT_EQ(first.body["type"], "gated");
   auto again = api_node::send(*node.asked, api_node::request("POST /v1/workflows?wait_ms=60000",
                                                              R"({"type":"gated","id":"g","input":1})", key));
   auto other = node.ask("POST /v1/workflows", R"({"type":"gated","id":"g","input":1})");
