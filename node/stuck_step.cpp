@@ -8,12 +8,6 @@ namespace pawl::node {
 
 namespace {
 
-using engine::step_status;
-
-bool is_open(const engine::step_state& s) {
-  return s.status != step_status::completed && s.status != step_status::skipped;
-}
-
 /// The oldest open step of one run, if it is older than `best`.
 void consider(const store::run_row& row, const store::stored_history& history, const registry& types,
               std::optional<stuck_step>& best) {
@@ -25,7 +19,7 @@ void consider(const store::run_row& row, const store::stored_history& history, c
   }
   const auto is_older = [&best](engine::time_point t) { return !best || t < best->since; };
   for (const auto& s : i->steps)
-    if (is_open(s) && is_older(s.first_scheduled))
+    if (!engine::is_closed(s.status) && is_older(s.first_scheduled))
       best = stuck_step{.workflow_id = row.header.workflow_id,
                         .run = row.header.run,
                         .step = names[s.step],
