@@ -102,6 +102,8 @@ void commit_queue::append(batch& b) {
   for (auto& d : b) {
     barrier = barrier || d->barrier;
     if (!d->change.events.empty() || d->change.created || d->change.summary) r.runs.push_back(std::move(d->change));
+    if (d->successor) r.runs.push_back(std::move(*std::exchange(d->successor, std::nullopt)));
+    std::move(d->messages.begin(), d->messages.end(), std::back_inserter(r.outbox.messages));
     std::move(d->heartbeats.begin(), d->heartbeats.end(), std::back_inserter(r.heartbeats));
     std::move(d->outcomes.begin(), d->outcomes.end(), std::back_inserter(r.outcomes));
   }

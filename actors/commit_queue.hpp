@@ -80,6 +80,9 @@ struct decided {
   store::run_change change;
   std::vector<store::heartbeat_row> heartbeats;
   std::vector<store::outcome_row> outcomes;
+  std::vector<store::outbox_row> messages;  ///< to other workflows; they leave once this is durable
+  /// The run that goes on where this one has continued as new.
+  std::optional<store::run_change> successor{};
   std::vector<launch> launches;
   std::vector<ended_attempt> ended;
   std::vector<ended_attempt> abandoned;  ///< still under way; told to stop once this is durable

@@ -43,6 +43,7 @@ struct closed {
   engine::run_key key;
   std::uint64_t life;
   std::shared_ptr<run_result> result;
+  engine::run_key successor = 0;  ///< the run that goes on with it; 0: none
 };
 /// Everything that a dead actor had handed in is durable: its run can be loaded again. `waited`: so long as was
 /// due after several deaths.

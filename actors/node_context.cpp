@@ -19,6 +19,15 @@ void view_pool::give_back(std::unique_ptr<store::view> v) {
   if (v && idle_.size() < kept) idle_.push_back(std::move(v));
 }
 
+store::run_row newest_life(store::view& view, store::run_row row) {
+  while (row.summary.phase == engine::phase::continued) {
+    auto next = view.find(row.header.workflow_id, row.header.run + 1);
+    if (!next) break;
+    row = std::move(*next);
+  }
+  return row;
+}
+
 std::optional<store::run_row> started_before(store::view& view, std::string_view workflow_id,
                                              std::string_view command_id, std::uint32_t below) {
   constexpr std::uint32_t looked_at = 100;

@@ -21,6 +21,7 @@
 #include "actors/other_nodes.hpp"
 #include "actors/slots.hpp"
 #include "store/view.hpp"
+#include "workflow/calls.hpp"
 #include "workflow/decide.hpp"
 
 namespace pawl::actors {
@@ -111,6 +112,13 @@ class view_pool {
 std::optional<store::run_row> started_before(store::view& view, std::string_view workflow_id,
                                              std::string_view command_id, std::uint32_t below);
 
+/// A message to another workflow as the journal's outbox keeps it.
+using message_packer = std::function<store::outbox_row(const engine::outgoing&)>;
+
+/// Of a run that has continued as new, the newest of those that go on with it; of any other, itself. May throw
+/// store::view_error.
+store::run_row newest_life(store::view& view, store::run_row row);
+
 /// What all partitions of a node share. Outlives every actor.
 struct shared_context {
   const registry& types;
@@ -174,6 +182,11 @@ struct node_context : std::enable_shared_from_this<node_context> {
   std::atomic<std::uint64_t> epoch{0};  ///< of the journal's present opening
   event_clock time{};
   commit_queue* commits = nullptr;
+  message_packer pack;  ///< empty: nothing is sent to other workflows from here, and no child is started
+  /// Keys and numbers of the next runs.
+  std::atomic<engine::run_key> next_key{1};
+  std::atomic<std::uint64_t> next_serial{1};
+  std::function<engine::reign()> reign;  ///< of the journal's present opening
 };
 
 }  // namespace pawl::actors

@@ -114,6 +114,9 @@ struct partition_engine final : node_context {
         on_deposed(std::move(o.on_deposed)),
         queue(o.journal, {.batch_bytes = batch_bytes, .first_generation = first_generation}, listener()) {
     commits = &queue;
+    pack = std::move(o.pack);
+    reign = [this] { return journal.reign(); };
+    next_key = journal.next_run_key();
     epoch = journal.epoch();
     time.not_before(journal.last_event_time());
   }

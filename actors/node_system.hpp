@@ -43,6 +43,9 @@ struct partition_options {
   /// Processes that live beside this one. Attempts of all others are lost. None: nothing is known yet, see
   /// set_living().
   std::optional<std::vector<engine::incarnation>> living = std::vector<engine::incarnation>{};
+  /// How a message to another workflow is kept until it is delivered. Empty: code of this partition starts no children
+  /// and sends no signals.
+  message_packer pack{};
   /// On the journal's thread: it will not come back, why, and what to do. Nothing more is decided.
   std::function<void(const std::string&)> on_broken{};
   /// On the journal's thread: another node leads. Nothing more is decided; leave() is to be called, on another thread.
@@ -80,8 +83,8 @@ class node_system {
   /// Attaches the engine of a partition and begins to recover. Not while it is attached.
   void lead(partition_options o);
   /// Detaches it: its actors end, nothing more is appended, callers hear that it is unavailable or unknown. Blocks
-  /// until nobody uses what lead() was given, whoever called it first, so not for who holds a view of it. Attempts stay in the node's table, for
-  /// the next lead() or for on_orphan; their functions go on.
+  /// until nobody uses what lead() was given, whoever called it first, so not for who holds a view of it. Attempts stay
+  /// in the node's table, for the next lead() or for on_orphan; their functions go on.
   void leave(std::int32_t partition);
   bool leads(std::int32_t partition) const;
 

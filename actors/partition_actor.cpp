@@ -23,7 +23,6 @@ partition_state::partition_state(caf::event_based_actor* self, node_context& nod
     : self_(self),
       node_(node),
       journal_(journal),
-      next_key_(journal.next_run_key()),
       generation_(node.commits->generation()) {}
 
 caf::behavior partition_state::behavior() {
@@ -130,7 +129,16 @@ void partition_state::on_closed(const closed& m) {
   ++counts_.closed;
   timers_.erase({it->second.wake_at, m.key});
   if (!deaths_.empty()) deaths_.erase(m.key);
+  const auto id = it->second.workflow_id;
   forget(it);
+  if (m.successor != 0) {
+    // Whoever waits for the end waits for that of the next run.
+    if (auto waiting = waiters_.extract(m.key)) {
+      waiting.key() = m.successor;
+      waiters_.insert(std::move(waiting));
+    }
+    load(m.successor, id);
+  }
   resolve(m.key, *m.result);
   if (!backlog_.empty() || more_to_scan_) pump();
 }
@@ -369,7 +377,7 @@ void partition_state::on_generation_healed(const generation_healed& m) {
   away_ = false;
   trouble_.clear();
   node_.time.not_before(journal_.last_event_time());
-  next_key_ = std::max(next_key_, journal_.next_run_key());
+  node_.next_key = std::max(node_.next_key.load(), journal_.next_run_key());
   node_.log(log_level::info, "journal is open again generation=" + std::to_string(generation_));
   // Whose run was lost with the failed commit, or ended by it, hears so; the others go on waiting.
   std::vector<std::pair<engine::run_key, run_result>> ended;

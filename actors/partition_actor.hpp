@@ -58,6 +58,7 @@ class partition_state {
   void on_ended_elsewhere(ended_elsewhere& m);
   void on_nodes_changed();
   run_result result_of(const store::run_row& row);
+  void tell_end(store::run_row row, result_function f);
 
   // lives of runs
   live_run& spawn(engine::run_key key, std::string workflow_id, bool load, std::string broken = {});
@@ -108,8 +109,6 @@ class partition_state {
   std::chrono::steady_clock::time_point ailing_until_{};  // the view could not be read
   clock::timer_id armed_{};
   std::int64_t armed_for_ = store::wake_never;
-  engine::run_key next_key_ = 1;
-  std::uint64_t next_serial_ = 1;
   std::uint64_t lives_ = 0;
   std::uint64_t generation_;
   bool away_ = false;

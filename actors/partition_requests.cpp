@@ -57,8 +57,11 @@ void partition_state::on_request(std::shared_ptr<command_request>& r) {
   if (away_ || node_.draining)
     return refuse(*r, command_reply::status::unavailable,
                   node_.draining ? "the node is stopping" : "the journal is away: " + trouble_, unavailable_retry);
-  if (auto wrong = door_check(*r); !wrong.empty())
-    return refuse(*r, command_reply::status::invalid, std::move(wrong), {});
+  auto wrong = door_check(*r);
+  // Whose sender is code hears of it, so it is on record.
+  if (!wrong.empty() && r->command.back)
+    return answer(r, {.result = engine::command_result::invalid, .message = std::move(wrong)}, nullptr);
+  if (!wrong.empty()) return refuse(*r, command_reply::status::invalid, std::move(wrong), {});
   if (const auto id = by_id_.find(r->workflow_id); id != by_id_.end()) {
     if (const auto run = live_.find(id->second); run != live_.end()) return forward(run->second, r);
     return refuse(*r, command_reply::status::busy,
@@ -96,14 +99,14 @@ void partition_state::begin_run(std::shared_ptr<command_request>& r, std::uint32
   const auto definition = node_.types.find(start.facts.type, start.facts.version);
   start.facts.workflow_id = r->workflow_id;
   start.facts.run = run;
-  start.facts.uid = {journal_.reign(), next_serial_++};
+  start.facts.uid = {journal_.reign(), node_.next_serial++};
   if (definition) {
     start.facts.digest = definition->digest;
     start.facts.code = definition->as_code() != nullptr;
     if (start.facts.deadline.count() == 0 && definition->options.deadline)
       start.facts.deadline = *definition->options.deadline;
   }
-  const auto key = next_key_++;
+  const auto key = node_.next_key++;
   if (r->on_result) {
     waiters_[key].push_back(std::exchange(r->on_result, nullptr));
     ++waiting_;
@@ -136,7 +139,7 @@ void partition_state::answer_closed(std::shared_ptr<command_request>& r, const s
     if (!id.empty() && id == row.header.start_command) started = row;
     if (start && !started) started = started_before(*node_.views.borrow(), r->workflow_id, id, row.header.run);
     if (started) {
-      if (start && r->on_result && started->summary.closed_at != 0) r->on_result(result_of(*started));
+      if (start && r->on_result) tell_end(*started, std::move(r->on_result));
       return answer(r,
                     {.result = engine::command_result::duplicate,
                      .seq = 1,
@@ -213,9 +216,22 @@ void partition_state::answer(std::shared_ptr<command_request>& r, engine::outcom
     }
     answering_[{r->workflow_id, r->command.id}] = d;
   }
+  if (fresh && node_.pack)
+    if (const auto told = engine::answer_to_caller(r->command, d->answer.outcome))
+      d->messages.push_back(node_.pack(*told));
   d->reply = std::move(r->reply);
   d->committed = [](std::shared_ptr<decided> done) { done->reply.answer(done->answer); };
   node_.commits->submit(std::move(d));
+}
+
+// Of the run that goes on with what `row` has continued as new, where it has.
+void partition_state::tell_end(store::run_row row, result_function f) {
+  row = newest_life(*node_.views.borrow(), std::move(row));
+  if (row.summary.closed_at != 0) return f(result_of(row));
+  if (waiting_ >= node_.partition.waiters)
+    return f({.workflow_id = row.header.workflow_id, .run = row.header.run, .state = run_result::status::busy});
+  waiters_[row.key].push_back(std::move(f));
+  ++waiting_;
 }
 
 run_result partition_state::result_of(const store::run_row& row) {
@@ -229,24 +245,23 @@ run_result partition_state::result_of(const store::run_row& row) {
 
 void partition_state::on_await(std::shared_ptr<result_request>& r) {
   run_result answer{.workflow_id = r->workflow_id, .run = r->run};
-  const auto wait_for = [&](engine::run_key key) {
+  const auto id = by_id_.find(r->workflow_id);
+  if (id != by_id_.end() && r->run == 0) {
     if (waiting_ >= node_.partition.waiters) {
       answer.state = run_result::status::busy;
       return r->on_result(answer);
     }
-    waiters_[key].push_back(std::move(r->on_result));
+    waiters_[id->second].push_back(std::move(r->on_result));
     ++waiting_;
-  };
-  const auto id = by_id_.find(r->workflow_id);
-  if (id != by_id_.end() && r->run == 0) return wait_for(id->second);
+    return;
+  }
   try {
     std::optional<store::run_row> row;
     {
       auto view = node_.views.borrow();
       row = r->run == 0 ? view->find(r->workflow_id) : view->find(r->workflow_id, r->run);
     }
-    if (row && row->summary.closed_at != 0) return r->on_result(result_of(*row));
-    if (row && !broken_) return wait_for(row->key);
+    if (row && (row->summary.closed_at != 0 || !broken_)) return tell_end(std::move(*row), std::move(r->on_result));
     answer.state = away_ ? run_result::status::unavailable : run_result::status::not_found;
   } catch (const store::view_error&) {
     answer.state = run_result::status::unavailable;

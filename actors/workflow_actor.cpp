@@ -43,6 +43,14 @@ class workflow_state::actor_allowance final : public engine::allowance {
     return true;
   }
 
+  std::optional<engine::child_type> find_type(std::string_view type, std::uint32_t version) const override {
+    if (!node_.pack) return std::nullopt;
+    const auto found = version == 0 ? node_.types.latest(type) : node_.types.find(type, version);
+    if (!found) return std::nullopt;
+    return engine::child_type{
+        .version = found->options.version, .digest = found->digest, .code = found->as_code() != nullptr};
+  }
+
   bool still_running(const engine::instance& i, std::uint32_t step) const override {
     return node_.attempts->lingers(key_, step) || may_run_elsewhere(node_, i.find(step, false));
   }
@@ -232,7 +240,8 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
   for (const auto& e : carried.events)
     if (e.kind == engine::event_kind::attempt_started)
       launches.push_back({.step = e.step, .undo = e.undo, .attempt = e.attempt, .held = std::move(*held++)});
-  const bool late = carried.outcome.result == engine::command_result::late;
+  const bool late =
+      carried.outcome.result == engine::command_result::late && std::holds_alternative<engine::attempt_ended>(c.body);
   auto lines = instance_->program ? instance_->program->take_log() : std::vector<engine::log_line>();
   if (!carried.events.empty() || reply || late || !lines.empty()) {
     auto d = record_of(carried.events);
@@ -245,6 +254,8 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
     } else if (reply) {
       record_outcome(c, carried.outcome, *d);
     }
+    if (const auto a = engine::answer_to_caller(c, carried.outcome)) post(*a, *d);
+    if (instance_->phase == engine::phase::continued && !carried.events.empty()) continue_as_new(allowance, *d);
     d->reply = std::move(reply);
     hand_in(std::move(d));
   }
@@ -268,6 +279,34 @@ void workflow_state::watch_code(std::chrono::steady_clock::time_point began) {
   decide({.id = {}, .body = engine::pause_command{.reason = why, .cause = engine::paused_slow}}, {});
 }
 
+void workflow_state::post(const engine::outgoing& message, decided& d) const {
+  if (!node_.pack) return;
+  d.messages.push_back(node_.pack(message));
+  d.bytes += d.messages.back().message.size();
+}
+
+// The next run is on record with the end of this one; the partition loads it when that is durable.
+void workflow_state::continue_as_new(const engine::allowance& a, decided& d) {
+  successor_ = node_.next_key++;
+  const auto events = engine::next_run(*instance_, a, {node_.reign(), node_.next_serial++});
+  auto& next = d.successor.emplace();
+  next.key = successor_;
+  for (const auto& e : events) {
+    next.events.push_back(store::to_row(e));
+    d.bytes += next.events.back().body.size() + 64;
+  }
+  next.last_seq = events.back().seq;
+  const auto& f = *events.front().start;
+  next.created = store::run_header{.workflow_id = f.workflow_id,
+                                   .run = f.run,
+                                   .uid = f.uid,
+                                   .type = f.type,
+                                   .version = f.version,
+                                   .started_at = engine::to_micros(events.front().at),
+                                   .start_command = {}};
+  next.summary = store::run_summary{};
+}
+
 std::shared_ptr<decided> workflow_state::record_of(const std::vector<engine::event>& events) {
   auto d = std::make_shared<decided>();
   d->generation = generation_;
@@ -285,6 +324,8 @@ std::shared_ptr<decided> workflow_state::record_of(const std::vector<engine::eve
       d->abandoned.push_back({e.step, e.undo, e.attempt});
     if (is_terminal(e.kind)) keep_end(e);
   }
+  if (instance_->facts.code || instance_->facts.parent)
+    for (const auto& message : engine::calls_of(*instance_, events)) post(message, *d);
   if (!created_) {
     const auto& f = instance_->facts;
     d->change.created = store::run_header{.workflow_id = f.workflow_id,
@@ -396,7 +437,7 @@ void workflow_state::announce_end() {
   r->phase = instance_->phase;
   r->workflow_id = instance_->facts.workflow_id;
   r->run = instance_->facts.run;
-  self_->send(partition_, closed{key_, life_, std::move(r)});
+  self_->send(partition_, closed{key_, life_, std::move(r), successor_});
   for (auto& start : std::exchange(bounced_, {})) self_->send(partition_, request{std::move(start)});
 }
 

@@ -62,6 +62,8 @@ class workflow_state {
   void watch_code(std::chrono::steady_clock::time_point began);
   void ask_for_slot(const slot_ask& ask);
   void record_outcome(const engine::command& c, const engine::outcome& o, decided& d);
+  void post(const engine::outgoing& message, decided& d) const;
+  void continue_as_new(const engine::allowance& a, decided& d);
   std::shared_ptr<decided> record_of(const std::vector<engine::event>& events);
   void hand_in(std::shared_ptr<decided> d);
   void on_committed(decided& d);
@@ -104,6 +106,7 @@ class workflow_state {
   bool announced_end_ = false;
   bool resting_ = false;
   bool poked_ = false;  // has asked itself to decide again about what became due, since it last decided something
+  engine::run_key successor_ = 0;  // of a run that has continued as new
   std::shared_ptr<run_result> end_;  // from the terminal event on
   std::shared_ptr<slot> granted_;
   std::vector<std::pair<caf::actor_addr, std::shared_ptr<attempt>>> workers_;

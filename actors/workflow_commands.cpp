@@ -12,8 +12,10 @@ command_reply workflow_state::answer_to(const engine::outcome& o) const {
   return r;
 }
 
-// A start that may become the next run of a workflow id whose present run has ended.
+// A start that may become the next run of a workflow id whose present run has ended; anything that is for the run which
+// goes on with what this one has continued as new.
 bool workflow_state::must_bounce(const command_request& r) const {
+  if (instance_->phase == engine::phase::continued) return instance_->applied_at(r.command.id) == 0;
   return std::holds_alternative<engine::start_command>(r.command.body) && is_closed(instance_->phase) &&
          instance_->applied_at(r.command.id) == 0;
 }
@@ -97,6 +99,7 @@ void workflow_state::wait_for_result_too(command_request& r) {
 // lives. What started a run is said by the run's line.
 void workflow_state::record_outcome(const engine::command& c, const engine::outcome& o, decided& d) {
   const bool applied = o.result == engine::command_result::applied;
+  if (applied && std::holds_alternative<engine::call_ended>(c.body)) return;  // the call's number tells a repeat
   if (c.id.empty() || o.result == engine::command_result::duplicate ||
       (applied && o.seq == 1 && std::holds_alternative<engine::start_command>(c.body)))
     return;

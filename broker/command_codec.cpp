@@ -23,8 +23,16 @@ enum class kind : std::uint8_t {
   held_attempts,
   resync,
   signal,
+  call_ended,
 };
-constexpr auto last_kind = static_cast<std::uint64_t>(kind::signal);
+constexpr auto last_kind = static_cast<std::uint64_t>(kind::call_ended);
+
+/// What the address in a command is for. The numbers are sent.
+enum class address_use : std::uint8_t {
+  answer = 0,      ///< who is told what was decided
+  parent = 1,      ///< the same, and who is told how the run ends that it starts
+  child_of = 2,    ///< only for the run that this call has started
+};
 
 // ---- writing
 
@@ -35,9 +43,17 @@ void put_uid(packer& p, const engine::run_uid& uid) {
   p.pack_uint64(uid.serial);
 }
 
+void put_address(packer& p, const engine::return_address& a, address_use use) {
+  p.pack_array(4);
+  put_text(p, a.workflow_id);
+  put_uid(p, a.uid);
+  p.pack_uint32(a.number);
+  p.pack_uint8(static_cast<std::uint8_t>(use));
+}
+
 void put_head(packer& p, kind k, std::string_view id, const std::optional<engine::run_uid>& target,
-              std::uint32_t arguments, std::uint32_t format = 1) {
-  p.pack_array(5);
+              std::uint32_t arguments, std::uint32_t format = 1, bool addressed = false) {
+  p.pack_array(addressed ? 6 : 5);
   p.pack_uint32(format);
   p.pack_uint8(static_cast<std::uint8_t>(k));
   put_text(p, id);
@@ -46,6 +62,17 @@ void put_head(packer& p, kind k, std::string_view id, const std::optional<engine
   else
     p.pack_nil();
   p.pack_array(arguments);
+}
+
+bool is_addressed(const engine::command& c) { return c.back || c.only_child_of; }
+
+// Behind the arguments.
+void put_address_of(packer& p, const engine::command& c) {
+  const auto* start = std::get_if<engine::start_command>(&c.body);
+  if (c.only_child_of)
+    put_address(p, *c.only_child_of, address_use::child_of);
+  else if (c.back)
+    put_address(p, *c.back, start != nullptr && start->facts.parent ? address_use::parent : address_use::answer);
 }
 
 void put_start(packer& p, const engine::start_command& c, engine::closed_id_policy closed_id) {
@@ -66,10 +93,28 @@ void put_start(packer& p, const engine::start_command& c, engine::closed_id_poli
   put_bin(p, c.signal->payload);
 }
 
+void put_failure(packer& p, const std::optional<engine::failure>& f) {
+  if (!f) {
+    p.pack_nil();
+    return;
+  }
+  p.pack_array(4);
+  put_text(p, f->code);
+  put_text(p, f->message);
+  p.pack(f->permanent);
+  if (f->retry_in)
+    p.pack_int64(f->retry_in->count());
+  else
+    p.pack_nil();
+}
+
 struct asked_writer {
   packer& p;
   const asked_command& of;
-  void head(kind k, std::uint32_t arguments) const { put_head(p, k, of.command.id, of.target, arguments); }
+  void head(kind k, std::uint32_t arguments, std::uint32_t format = 1) const {
+    const bool addressed = is_addressed(of.command);
+    put_head(p, k, of.command.id, of.target, arguments, addressed ? addressed_format : format, addressed);
+  }
   void reason(kind k, const std::string& why) const {
     head(k, 1);
     put_text(p, why);
@@ -77,8 +122,7 @@ struct asked_writer {
 
   void operator()(const engine::start_command& c) const {
     const bool checked = c.facts.digest != 0;
-    put_head(p, kind::start, of.command.id, of.target, c.signal ? 10 : checked ? 8 : 6,
-             checked ? checked_start_format : 1);
+    head(kind::start, c.signal ? 10 : checked ? 8 : 6, checked ? checked_start_format : 1);
     put_start(p, c, of.closed_id);
   }
   void operator()(const engine::cancel_command& c) const { reason(kind::cancel, c.reason); }
@@ -96,6 +140,13 @@ struct asked_writer {
     put_text(p, c.name);
     put_bin(p, c.payload);
   }
+  void operator()(const engine::call_ended& c) const {
+    put_head(p, kind::call_ended, of.command.id, c.run, 4, addressed_format);
+    p.pack_uint32(c.number);
+    p.pack_uint8(static_cast<std::uint8_t>(c.end));
+    put_bin(p, c.payload);
+    put_failure(p, c.error);
+  }
   // What a node says to itself is no command to another; attempts have a kind of their own.
   template <class Other>
   void operator()(const Other&) const {
@@ -103,25 +154,13 @@ struct asked_writer {
   }
 };
 
-void put_failure(packer& p, const std::optional<engine::failure>& f) {
-  if (!f) {
-    p.pack_nil();
-    return;
-  }
-  p.pack_array(4);
-  put_text(p, f->code);
-  put_text(p, f->message);
-  p.pack(f->permanent);
-  if (f->retry_in)
-    p.pack_int64(f->retry_in->count());
-  else
-    p.pack_nil();
-}
-
 struct writer {
   packer& p;
 
-  void operator()(const asked_command& c) const { std::visit(asked_writer{p, c}, c.command.body); }
+  void operator()(const asked_command& c) const {
+    std::visit(asked_writer{p, c}, c.command.body);
+    put_address_of(p, c.command);
+  }
   void operator()(const attempt_result& r) const {
     put_head(p, kind::attempt_result, {}, r.run, r.details ? 9 : 8);
     p.pack_int64(r.key);
@@ -234,10 +273,35 @@ held_attempts get_held(const msgpack::object& o) {
   return h;
 }
 
+engine::call_ended get_call_ended(const msgpack::object& run, const msgpack::object& o) {
+  engine::call_ended c;
+  c.run = get_uid(run);
+  c.number = get_u32(element(o, 0));
+  c.end =
+      static_cast<engine::call_end>(get_uint(element(o, 1), static_cast<std::uint64_t>(engine::call_end::accepted)));
+  c.payload = get_value(element(o, 2), "the result");
+  c.error = get_failure(element(o, 3));
+  return c;
+}
+
+void get_address(const msgpack::object& o, engine::command& c) {
+  const engine::return_address a{
+      .workflow_id = get_text(element(o, 0)), .uid = get_uid(element(o, 1)), .number = get_u32(element(o, 2))};
+  switch (static_cast<address_use>(get_uint(element(o, 3), static_cast<std::uint64_t>(address_use::child_of)))) {
+    case address_use::child_of:
+      c.only_child_of = a;
+      return;
+    case address_use::parent:
+      if (auto* start = std::get_if<engine::start_command>(&c.body)) start->facts.parent = a;
+      [[fallthrough]];
+    case address_use::answer:
+      c.back = a;
+  }
+}
+
 asked_command get_asked(kind k, const msgpack::object& whole) {
   asked_command c;
   c.command.id = get_text(element(whole, 2));
-  if (!element(whole, 3).is_nil()) c.target = get_uid(element(whole, 3));
   const auto& o = element(whole, 4);
   switch (k) {
     case kind::start:
@@ -259,11 +323,16 @@ asked_command get_asked(kind k, const msgpack::object& whole) {
       c.command.body =
           engine::signal_command{.name = get_text(element(o, 0)), .payload = get_value(element(o, 1), "the signal")};
       break;
+    case kind::call_ended:
+      c.command.body = get_call_ended(element(whole, 3), o);
+      return c;
     default:
       c.command.body = engine::skip_command{.step = get_text(element(o, 0)),
                                             .result = get_value(element(o, 1), "the result"),
                                             .undo = get_bool(element(o, 2))};
   }
+  if (!element(whole, 3).is_nil()) c.target = get_uid(element(whole, 3));
+  if (size_of(whole) > 5) get_address(element(whole, 5), c.command);
   return c;
 }
 

@@ -14,15 +14,18 @@
 namespace pawl::broker {
 
 /// The newest that this version reads. What older nodes read too is written in format 1; a start that was checked by
-/// another node than the one that takes it (its facts have a digest) is of format 2.
+/// another node than the one that takes it (its facts have a digest) is of format 2, and so is what workflows send to
+/// each other.
 inline constexpr std::uint32_t command_format = 2;
 inline constexpr std::uint32_t checked_start_format = 2;
+inline constexpr std::uint32_t addressed_format = 2;
 inline constexpr std::string_view json_type = "application/json";
 inline constexpr std::string_view msgpack_type = "application/msgpack";
 /// More attempts than a node has threads.
 inline constexpr std::size_t most_held_attempts = 200'000;
 
-/// What somebody asks of a workflow: start, cancel, kill, pause, resume, skip, signal. The result of a skip is any
+/// What somebody asks of a workflow: start, cancel, kill, pause, resume, skip, signal, or tells the code that asked it
+/// for something (call_ended). The result of a skip is any
 /// msgpack value, which the reader holds against the step's type.
 struct asked_command {
   engine::command command{};

@@ -162,7 +162,7 @@ store::run_header get_created(const msgpack::object& o) {
 
 store::run_summary get_summary(const msgpack::object& o) {
   store::run_summary s;
-  const auto phase = get_uint(element(o, 0), static_cast<std::uint64_t>(engine::phase::killed));
+  const auto phase = get_uint(element(o, 0), static_cast<std::uint64_t>(engine::phase::continued));
   if (phase == 0) throw malformed{"a phase is out of range"};
   s.phase = static_cast<engine::phase>(phase);
   s.paused = get_bool(element(o, 1));

@@ -21,7 +21,7 @@ constexpr std::size_t page_bytes = std::size_t{4} << 20;  // of payloads; a page
 bool set_state(store::list_filter& filter, std::string_view state) {
   if (state == "open" || state == "closed") return filter.open = state == "open", true;
   if (state == "paused") return filter.paused = true, filter.open = true, true;
-  for (auto p = engine::phase::running; p <= engine::phase::killed;
+  for (auto p = engine::phase::running; p <= engine::phase::continued;
        p = static_cast<engine::phase>(static_cast<int>(p) + 1))
     if (to_text(p) == state) return filter.phase = p, true;
   return false;
@@ -30,7 +30,7 @@ bool set_state(store::list_filter& filter, std::string_view state) {
 const std::vector<std::string>& state_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> out{"open", "closed", "paused"};
-    for (auto p = engine::phase::running; p <= engine::phase::killed;
+    for (auto p = engine::phase::running; p <= engine::phase::continued;
          p = static_cast<engine::phase>(static_cast<int>(p) + 1))
       out.emplace_back(to_text(p));
     return out;

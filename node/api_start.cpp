@@ -131,8 +131,10 @@ void api::state::start_workflow(const call_ptr& call) {
 // ---- results
 
 void api::state::answer_result(const call_ptr& call, store::view& view, std::uint64_t run) {
-  const auto row = find_run(*call, view, run);
-  if (!row) return;
+  const auto asked = find_run(*call, view, run);
+  if (!asked) return;
+  // Of one that has continued as new the result is that of the run which goes on with it.
+  const std::optional row = actors::newest_life(view, *asked);
   auto body = present_result(*row);
   if (row->summary.closed_at == 0) return call->answer->send(202, body);
   const auto last = view.history(row->key, row->last_seq, 1);
@@ -155,8 +157,9 @@ void api::state::get_result(const call_ptr& call) {
   if (query.wrong()) return call->answer->send(*query.wrong());
   read(call, [self = shared_from_this(), call, run, wait](store::view& view) {
     if (wait.count() == 0 || self->system == nullptr) return self->answer_result(call, view, run);
-    const auto row = self->find_run(*call, view, run);
-    if (!row) return;
+    const auto asked = self->find_run(*call, view, run);
+    if (!asked) return;
+    const std::optional row = actors::newest_life(view, *asked);
     if (row->summary.closed_at != 0) return self->answer_result(call, view, row->header.run);
     self->await_result(call, row->header.run, wait);
   });

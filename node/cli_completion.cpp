@@ -73,7 +73,7 @@ FUNCTION() {
   case "$prev" in
     -o | --output) COMPREPLY=($(compgen -W "table json wide" -- "$cur")); return ;;
     --closed-id) COMPREPLY=($(compgen -W "reject allow_if_failed allow" -- "$cur")); return ;;
-    --state) COMPREPLY=($(compgen -W "open closed paused running stopping compensating completed failed cancelled killed" -- "$cur")); return ;;
+    --state) COMPREPLY=($(compgen -W "open closed paused running stopping compensating completed failed cancelled killed continued" -- "$cur")); return ;;
     --set) compopt -o nospace 2>/dev/null; COMPREPLY=($(compgen -W "SETTINGS" -- "$cur")); return ;;
     --data) COMPREPLY=($(compgen -d -- "$cur")); return ;;
     --config) COMPREPLY=($(compgen -f -- "$cur")); return ;;

@@ -161,6 +161,8 @@ mistake take_asked(const broker::incoming_command& m, broker::asked_command aske
     out.skip = skip_request{
         .step = skip->step, .undo = skip->undo, .result = skip->result.empty() ? json(nullptr) : to_json(skip->result)};
   out.command.body = std::move(asked.command.body);
+  out.command.back = std::move(asked.command.back);
+  out.command.only_child_of = std::move(asked.command.only_child_of);
   out.closed_id = asked.closed_id;
   out.target = asked.target;
   return std::nullopt;

@@ -8,7 +8,10 @@
 #include "node/cli_target.hpp"
 #include "node/cluster_door.hpp"
 #include "node/cluster_node.hpp"
+#include "node/command_reader.hpp"
 #include "node/http_server.hpp"
+#include "node/local_journal.hpp"
+#include "node/local_post.hpp"
 #include "node/random_id.hpp"
 #include "node/settings_map.hpp"
 #include "store/data_directory.hpp"
@@ -81,12 +84,23 @@ struct node_process::state {
   void open_embedded(const config::settings& settings, actors::node_options o) {
     journal = store::open_embedded(journal_options(settings, directory->path()));
     const auto open_view = [j = journal.get()] { return j->open_view(); };
+    own_mail = std::make_unique<local_journal>(*journal);
     system = std::make_unique<actors::node_system>(options.types, std::move(o));
-    system->lead({.number = 0,
-                  .journal = *journal,
+    system->lead({.number = local_partition,
+                  .journal = *own_mail,
                   .may_exist = [j = journal.get()](std::string_view id) { return j->may_exist(id); },
                   .open_view = open_view,
+                  .pack = make_message_packer(1),
                   .on_broken = [this](const std::string& why) { on_broken(why); }});
+    post = std::make_unique<local_post>(
+        local_post_options{
+            .directory = directory->path(),
+            .handler = make_command_handler(options.types, *system,
+                                            {.engine = to_limits(settings), .value = largest_body(settings)}),
+            .want_batch = [s = system.get()] { s->barrier(local_partition, [](bool) {}); },
+            .warn = [log = options.log](
+                        const std::string& text) { log.write(log_level::warn, "outbox", {{"text", text}}); }},
+        own_mail->outbox());
     door = std::make_unique<api>(options.types, system.get(), open_view,
                                  door_options(options.configuration, directory->path()));
   }
@@ -173,9 +187,11 @@ struct node_process::state {
   bool has_stopped = false;
   // In the order in which each needs those before it; destroyed from the last to the first.
   std::optional<store::data_directory> directory;
-  std::unique_ptr<store::embedded_journal> journal;  // where there is no broker
+  std::unique_ptr<store::embedded_journal> journal;  // where there is no broker, as the next and post
+  std::unique_ptr<local_journal> own_mail;
   std::unique_ptr<cluster_node> cluster;  // where there is one
   std::unique_ptr<actors::node_system> system;
+  std::unique_ptr<local_post> post;
   std::unique_ptr<cluster_door> front;  // of the cluster
   std::unique_ptr<api> door;
   std::unique_ptr<http_server> server;
@@ -230,6 +246,7 @@ node_process::stopped node_process::stop(std::chrono::milliseconds grace, const 
   if (s.front) s.front->stop();
   // Others go on at once. Attempts get their grace here, and how they end goes to whoever leads then.
   if (s.cluster && s.cluster->has_others()) s.cluster->hand_over(hand_over_patience);
+  s.post.reset();
   const auto drained = s.system->drain(grace, hurry);
   if (s.cluster) s.cluster->stop();
   s.server->stop();
@@ -238,6 +255,7 @@ node_process::stopped node_process::stop(std::chrono::milliseconds grace, const 
   s.front.reset();
   s.system.reset();
   s.cluster.reset();
+  s.own_mail.reset();
   s.journal.reset();
   return {drained.interrupted, drained.hung};
 }

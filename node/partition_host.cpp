@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "config/setting.hpp"
+#include "node/local_post.hpp"
 #include "store/data_directory.hpp"
 #include "store/errors.hpp"
 
@@ -239,6 +240,7 @@ void partition_host::lead() {
                         .may_exist = [view](std::string_view id) { return view->may_exist(id); },
                         .open_view = [view] { return view->open_view(); },
                         .living = std::nullopt,
+                        .pack = make_message_packer(options_.partitions),
                         .on_broken = woken(&partition_host::broken_),
                         .on_deposed = woken(&partition_host::lost_)});
   {

@@ -12,10 +12,13 @@ using engine::event_kind;
 const char* payload_name(event_kind k) {
   switch (k) {
     case event_kind::run_started:
+    case event_kind::child_asked:
+    case event_kind::run_continued:  // of the next run
       return "input";
     case event_kind::attempt_completed:
     case event_kind::step_skipped:
     case event_kind::run_completed:
+    case event_kind::child_ended:
       return "result";
     case event_kind::attempt_started:
       return "details";  // of the last heartbeat of an attempt before it
@@ -30,7 +33,10 @@ const char* payload_name(event_kind k) {
 const char* name_of_name(event_kind k) {
   switch (k) {
     case event_kind::signal_received:
+    case event_kind::signal_sent:
       return "signal";
+    case event_kind::child_asked:
+      return "child_type";
     case event_kind::timer_started:
       return "timer_for";
     default:
@@ -50,6 +56,21 @@ void say_failure(const engine::failure& f, Writer& out) {
   out.end_object();
 }
 
+bool is_of_call(event_kind k) { return k >= event_kind::child_asked && k <= event_kind::signal_answered; }
+
+template <class Writer>
+void say_child(const engine::child_facts& c, Writer& out) {
+  out.begin_object();
+  out.member("workflow_id", c.workflow_id);
+  if (c.version != 0) out.member("version", c.version);
+  if (c.detached)
+    out.member("detached", true);
+  else
+    out.member("when_dropped", to_text(c.policy));
+  if (c.deadline.count() > 0) out.member("deadline_ms", c.deadline.count());
+  out.end_object();
+}
+
 template <class Writer>
 void say_start(const engine::start_facts& f, Writer& out) {
   out.begin_object();
@@ -61,6 +82,22 @@ void say_start(const engine::start_facts& f, Writer& out) {
   if (f.code) out.member("code", true);
   if (f.start_at) out.member("start_at", time_to_text(*f.start_at));
   if (f.deadline.count() > 0) out.member("deadline_ms", f.deadline.count());
+  if (f.parent) {
+    out.name("parent");
+    out.begin_object();
+    out.member("workflow_id", f.parent->workflow_id);
+    out.member("run_uid", to_text(f.parent->uid));
+    out.member("call", f.parent->number);
+    out.end_object();
+  }
+  if (f.origin) {
+    out.name("origin");
+    out.begin_object();
+    out.member("kind", to_text(f.origin->kind));
+    out.member("run_uid", to_text(f.origin->uid));
+    out.member("seq", f.origin->seq);
+    out.end_object();
+  }
   out.end_object();
 }
 
@@ -81,7 +118,8 @@ void say_policy(const engine::policy& p, Writer& out) {
 
 bool has_payload(const engine::event& e) {
   return !e.payload.empty() || e.kind == event_kind::run_started || e.kind == event_kind::run_completed ||
-         e.kind == event_kind::signal_received || (e.kind == event_kind::attempt_completed && !e.undo);
+         e.kind == event_kind::signal_received || e.kind == event_kind::run_continued ||
+         (e.kind == event_kind::attempt_completed && !e.undo);
 }
 
 template <class Writer>
@@ -108,9 +146,10 @@ void say_event(const engine::event& e, const std::string& at, const pawl::detail
   if (!e.command_id.empty()) out.member("command_id", e.command_id);
   if (!e.cause.empty()) out.member("cause", e.cause);
   if (e.error) out.name("error"), say_failure(*e.error, out);
-  if (e.number != 0) out.member("timer", e.number);
-  if (e.due)
-    out.member(e.kind == event_kind::timer_started ? "due_at" : "next_attempt_at", time_to_text(*e.due));
+  if (e.number != 0) out.member(is_of_call(e.kind) ? "call" : "timer", e.number);
+  if (e.child) out.name("child"), say_child(*e.child, out);
+  if (!e.target.empty()) out.member("other_workflow_id", e.target);
+  if (e.due) out.member(e.kind == event_kind::timer_started ? "due_at" : "next_attempt_at", time_to_text(*e.due));
   if (e.start) out.name("start"), say_start(*e.start, out);
   if (e.begun) {
     out.name("policy");

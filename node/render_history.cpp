@@ -44,6 +44,9 @@ std::string event_details(const json& event, bool wide) {
     if (const auto at = time_at(start, "start_at")) add(out, "delayed to " + time_text(*at));
   }
   if (const auto what = text_at(event, "timer_for"); !what.empty()) add(out, what);
+  if (const auto type = text_at(event, "child_type"); !type.empty()) add(out, type);
+  if (const auto& child = part_at(event, "child"); child.is_object()) add(out, "as " + text_at(child, "workflow_id"));
+  if (const auto other = text_at(event, "other_workflow_id"); !other.empty()) add(out, "to " + other);
   if (const auto due = time_at(event, "due_at")) add(out, "until " + time_text(*due));
   for (const auto* payload : {"input", "result", "details", "status", "payload"})
     if (event.contains(payload)) add(out, std::string(payload) + "=" + cut_payload(event[payload], wide));
@@ -77,6 +80,7 @@ std::string draw_event(const canvas& c, const json& event, bool wide) {
     step += " #" + std::to_string(attempt);
   if (const auto signal = text_at(event, "signal"); !signal.empty()) step = signal;
   if (const auto timer = number_at(event, "timer"); timer > 0) step = "timer " + std::to_string(timer);
+  if (const auto call = number_at(event, "call"); call > 0 && step.empty()) step = "call " + std::to_string(call);
   step = config::printable(step);
   const auto at = time_at(event, "at");
   auto time = at ? precise_time_text(*at) : std::string();

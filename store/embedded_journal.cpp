@@ -69,7 +69,7 @@ struct embedded_journal::state {
   void close();
   void refuse_the_other_kind();
   append_result try_open() noexcept;
-  append_result write(const record& r, const log_position* position);
+  append_result write(const record& r, const outbox_changes& outbox, const log_position* position);
   append_result clear();
   void empty_tables();
   append_result fill(const std::function<log_position(view_loader&)>& rows);
@@ -216,14 +216,15 @@ append_result embedded_journal::state::try_open() noexcept {
 
 // ---- appending
 
-append_result embedded_journal::state::write(const record& r, const log_position* position) {
+append_result embedded_journal::state::write(const record& r, const outbox_changes& outbox,
+                                             const log_position* position) {
   if (doomed) {
     const auto out = *doomed;
     close();
     return out;
   }
   if (!db) return {append_status::unknown, file + " is closed after a failure and has not been reopened"};
-  if (position == nullptr && r.empty()) return {};
+  if (position == nullptr && r.empty() && outbox.empty()) return {};
   try {
     begin.run();
   } catch (const sqlite_error& e) {
@@ -233,7 +234,7 @@ append_result embedded_journal::state::write(const record& r, const log_position
     return fail(e);
   }
   try {
-    writer->write(r);
+    writer->write(r, outbox);
     if (position) writer->put_position(*position);
     commit.run();
   } catch (const refusal& e) {
@@ -407,9 +408,12 @@ embedded_journal::~embedded_journal() {
   sqlite3_wal_checkpoint_v2(s.db.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
 }
 
-append_result embedded_journal::append(const record& r) { return state_->write(r, nullptr); }
+append_result embedded_journal::append(const record& r) { return state_->write(r, r.outbox, nullptr); }
+append_result embedded_journal::append(const record& r, const outbox_changes& outbox) {
+  return state_->write(r, outbox, nullptr);
+}
 append_result embedded_journal::append(const record& r, const log_position& position) {
-  return state_->write(r, &position);
+  return state_->write(r, r.outbox, &position);
 }
 std::optional<log_position> embedded_journal::position() {
   auto& s = *state_;

@@ -91,6 +91,8 @@ class embedded_journal final : public journal {
   /// A view that shares the ids in memory. In the journal's own process use this and not open_view(directory), whose
   /// find() has to read the rows of the newest runs. Throws view_error.
   std::unique_ptr<view> open_view() const;
+  /// The record with other news of the outbox than its own.
+  append_result append(const record& r, const outbox_changes& outbox);
   /// As a view: the record brings it to `position`, in the same transaction.
   append_result append(const record& r, const log_position& position);
   /// Where it stands; none: nothing was applied yet. On the appending thread. Throws store_error.

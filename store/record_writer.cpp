@@ -84,12 +84,12 @@ void record_writer::read_waiting_ids() {
   hand_over();
 }
 
-void record_writer::write(const record& r) {
+void record_writer::write(const record& r, const outbox_changes& outbox) {
   for (const auto& h : r.heartbeats) put_heartbeat(h);  // before the changes: a run that closes takes them along
   for (const auto& c : r.runs) change(c);
   for (const auto& o : r.outcomes) put_outcome(o);
   if (!r.outcomes.empty()) drop_old_outcomes(r.outcomes.size(), r.outcomes.back().at);
-  if (!r.outbox.empty()) outbox_.write(r.outbox);
+  if (!outbox.empty()) outbox_.write(outbox);
   move_ids();
   if (staged_.changed)
     update_state_.bind(1, staged_.last_event_at).bind(2, staged_.runs).bind(3, staged_.ids_below).run();

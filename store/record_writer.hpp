@@ -37,7 +37,8 @@ class record_writer {
   record_writer(database& db, recent_ids& ids, options o);
 
   /// Inside of a transaction. Throws refusal and sqlite_error; the caller then rolls back and calls forget().
-  void write(const record& r);
+  /// `outbox`: in place of what the record says about that.
+  void write(const record& r, const outbox_changes& outbox);
   /// Inside of the same transaction: what was written brings the view to there.
   void put_position(const log_position& p);
   std::optional<log_position> position() { return read_position(db_); }

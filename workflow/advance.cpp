@@ -34,6 +34,82 @@ event of_timer(event_kind kind, const want& w) {
   return e;
 }
 
+// Why a child cannot be started; nothing when it can. What its start would be refused for on its own partition, where
+// nobody may be left to tell.
+std::optional<failure> misfit_of_child(const want& w, const std::optional<child_type>& type, const limits& l) {
+  const auto refused = [](const char* code, std::string message) {
+    return failure{.code = code, .message = std::move(message), .permanent = true};
+  };
+  const auto& c = *w.call;
+  const auto named = std::string(w.text) + (c.version == 0 ? "" : " version " + std::to_string(c.version));
+  if (!type) return refused("no_such_type", "this node has no workflow type " + named);
+  if (c.workflow_id.size() > l.id_length)
+    return refused("too_large", "the child's workflow id has " + std::to_string(c.workflow_id.size()) +
+                                    " bytes, limits.id_length is " + std::to_string(l.id_length));
+  if (c.payload.size() > l.payload)
+    return refused("too_large", "the child's input has " + std::to_string(c.payload.size()) +
+                                    " bytes, limits.payload is " + std::to_string(l.payload));
+  if (c.deadline > longest_duration) return refused("invalid", "the deadline of a child is at most 2,000 years");
+  return std::nullopt;
+}
+
+// Asked, and where that cannot be, answered at once.
+void ask_for_child(const want& w, const allowance& a, events& out) {
+  const auto type = a.find_type(w.text, w.call->version);
+  auto wrong = misfit_of_child(w, type, a.limits);
+  auto asked = plain(event_kind::child_asked);
+  asked.number = w.number;
+  asked.name = w.text;
+  asked.payload = w.call->payload;
+  asked.child = child_facts{.workflow_id = w.call->workflow_id,
+                            .policy = w.call->policy,
+                            .detached = w.call->detached,
+                            .deadline = w.call->deadline};
+  if (wrong) {
+    asked.payload.clear();
+    asked.child->deadline = milliseconds{0};
+  } else {
+    asked.child->version = type->version;
+    asked.child->digest = type->digest;
+    asked.child->code = type->code;
+  }
+  out.push_back(std::move(asked));
+  if (!wrong) return;
+  auto answer = plain(event_kind::child_ended);
+  answer.number = w.number;
+  answer.cause = to_text(call_end::refused);
+  answer.error = std::move(wrong);
+  out.push_back(std::move(answer));
+}
+
+void tell_other(const want& w, const limits& l, events& out) {
+  auto sent = plain(event_kind::signal_sent);
+  sent.number = w.number;
+  sent.name = w.text;
+  sent.target = w.call->workflow_id;
+  sent.cause = w.call->cancels ? sent_cancel : sent_signal;
+  std::optional<failure> wrong;
+  if (sent.target.size() > l.id_length)
+    wrong = failure{.code = "too_large",
+                    .message = "the workflow id has " + std::to_string(sent.target.size()) +
+                               " bytes, limits.id_length is " + std::to_string(l.id_length),
+                    .permanent = true};
+  else if (w.call->payload.size() > l.payload)
+    wrong = failure{.code = "too_large",
+                    .message = "the signal has " + std::to_string(w.call->payload.size()) +
+                               " bytes, limits.payload is " + std::to_string(l.payload),
+                    .permanent = true};
+  else
+    sent.payload = w.call->payload;
+  if (wrong) sent.cause.clear();  // it goes nowhere
+  out.push_back(std::move(sent));
+  if (!wrong) return;
+  auto answer = plain(event_kind::signal_answered);
+  answer.number = w.number;
+  answer.error = std::move(wrong);
+  out.push_back(std::move(answer));
+}
+
 event pause(std::string_view cause, failure error) {
   auto e = plain(event_kind::run_paused);
   e.cause = cause;
@@ -141,14 +217,15 @@ events finish(const instance& i, const want& w, const limits& l) {
   }
   if (w.text.size() > l.payload) {
     auto e = plain(event_kind::code_failed);
-    e.error = failure{.code = "too_large",
-                      .message = "the result of the run has " + std::to_string(w.text.size()) +
-                                 " bytes, limits.payload is " + std::to_string(l.payload),
-                      .permanent = true};
+    e.error =
+        failure{.code = "too_large",
+                .message = std::string(w.kind == want_kind::renew ? "the next run's input" : "the result") + " has " +
+                           std::to_string(w.text.size()) + " bytes, limits.payload is " + std::to_string(l.payload),
+                .permanent = true};
     return {std::move(e)};
   }
   if (i.running_attempts > 0) return {};
-  auto e = plain(event_kind::run_completed);
+  auto e = plain(w.kind == want_kind::renew ? event_kind::run_continued : event_kind::run_completed);
   e.payload = w.text;
   if (e.payload.empty()) e.payload.assign(1, '\xc0');  // msgpack nil
   return {std::move(e)};
@@ -186,27 +263,53 @@ bool is_unserved(const instance& i, const want& w, time_point now) {
       return !i.find_timer(w.number);
     case want_kind::drop_step:
     case want_kind::drop_timer:
+    case want_kind::drop_child:
     case want_kind::publish:
+    case want_kind::child:
+    case want_kind::message:
       return true;
     default:
       return false;
   }
 }
 
-bool is_drop(const want& w) { return w.kind == want_kind::drop_step || w.kind == want_kind::drop_timer; }
+bool is_drop(const want& w) {
+  return w.kind == want_kind::drop_step || w.kind == want_kind::drop_timer || w.kind == want_kind::drop_child;
+}
 
-std::optional<event> serve(const instance& i, const want& w, allowance& a) {
-  if (w.kind == want_kind::step) return begin(i, w.step, false, false, a);
-  if (w.kind == want_kind::timer) return of_timer(event_kind::timer_started, w);
-  if (w.kind == want_kind::drop_timer) return of_timer(event_kind::timer_cancelled, w);
-  if (w.kind == want_kind::drop_step) {
-    auto e = of_step(event_kind::step_abandoned, i, w.step, false);
-    if (const auto* s = i.find(w.step, false)) e.attempt = s->attempt;
-    return e;
+void serve(const instance& i, const want& w, allowance& a, events& out) {
+  switch (w.kind) {
+    case want_kind::step:
+      if (auto e = begin(i, w.step, false, false, a)) out.push_back(std::move(*e));
+      return;
+    case want_kind::timer:
+      return out.push_back(of_timer(event_kind::timer_started, w));
+    case want_kind::drop_timer:
+      return out.push_back(of_timer(event_kind::timer_cancelled, w));
+    case want_kind::drop_step: {
+      auto e = of_step(event_kind::step_abandoned, i, w.step, false);
+      if (const auto* s = i.find(w.step, false)) e.attempt = s->attempt;
+      return out.push_back(std::move(e));
+    }
+    case want_kind::drop_child: {
+      auto e = plain(event_kind::child_dropped);
+      e.number = w.number;
+      e.target = w.call->workflow_id;
+      e.cause = to_text(w.call->policy);
+      return out.push_back(std::move(e));
+    }
+    case want_kind::child:
+      return ask_for_child(w, a, out);
+    case want_kind::message:
+      return tell_other(w, a.limits, out);
+    case want_kind::publish: {
+      auto e = plain(event_kind::status_published);
+      e.payload = w.text;
+      return out.push_back(std::move(e));
+    }
+    default:
+      return;
   }
-  auto e = plain(event_kind::status_published);
-  e.payload = w.text;
-  return e;
 }
 
 // The timer that fires next among those that are due; null when none is.
@@ -218,7 +321,8 @@ const want* next_due(const instance& i, std::span<const want> wants, time_point 
 }
 
 bool is_end(const want& w) {
-  return w.kind == want_kind::finish || w.kind == want_kind::fail || w.kind == want_kind::broken;
+  return w.kind == want_kind::finish || w.kind == want_kind::fail || w.kind == want_kind::broken ||
+         w.kind == want_kind::renew;
 }
 
 events serve_wants(const instance& i, allowance& a, time_point now) {
@@ -229,10 +333,9 @@ events serve_wants(const instance& i, allowance& a, time_point now) {
     if (is_end(w)) return out.empty() && i.phase == phase::running ? finish(i, w, a.limits) : out;
     if (!is_unserved(i, w, now)) continue;
     if (!is_drop(w) && history_is_full(i, a.limits)) return {no_room(i, w, a.limits)};
-    auto e = serve(i, w, a);
-    if (!e) continue;
-    bytes += size_of(*e);
-    out.push_back(std::move(*e));
+    const auto before = out.size();
+    serve(i, w, a, out);
+    for (auto n = before; n < out.size(); ++n) bytes += size_of(out[n]);
     if (out.size() >= a.limits.wants || bytes >= decision_bytes(a.limits)) return out;
   }
   // It may change all other wants.

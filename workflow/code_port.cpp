@@ -29,9 +29,9 @@ void leaf::complete(std::string_view payload) {
   settle();
 }
 
-void leaf::fail(const std::string& step, const std::string& message, const std::string& code) {
+void leaf::fail(std::exception_ptr error) {
   registered_ = false;
-  error_ = std::make_exception_ptr(step_failed(step, message, code));
+  error_ = std::move(error);
   settle();
 }
 
@@ -90,6 +90,27 @@ void workflow_context::check(const detail::code_step& call) {
   if (call.options.after.begin() != call.options.after.end())
     problems.push_back(where + ": .after is for graphs: code awaits what comes first");
   if (!problems.empty()) throw definition_error(problems.front());
+}
+
+detail::code_call workflow_context::call_of(detail::code_call::kind what, std::string_view type,
+                                            const child_options& options, std::string input) {
+  if (type.empty()) throw definition_error("a child is given no type: name the one that is registered");
+  if (options.deadline < std::chrono::milliseconds::zero())
+    throw definition_error("child '" + std::string(type) + "': its deadline is negative");
+  return {.what = what,
+          .workflow_id = options.id,
+          .name = std::string(type),
+          .payload = std::move(input),
+          .options = options};
+}
+
+detail::code_call workflow_context::call_to(detail::code_call::kind what, std::string_view workflow_id,
+                                            std::string_view name, std::string payload) {
+  if (workflow_id.empty()) throw definition_error("a signal is sent to no workflow id");
+  if (name.empty() || name.size() > max_name_length)
+    throw definition_error("a signal to workflow '" + std::string(workflow_id) + "': its name has 1 to 128 bytes");
+  return {
+      .what = what, .workflow_id = std::string(workflow_id), .name = std::string(name), .payload = std::move(payload)};
 }
 
 std::uint64_t workflow_context::random(std::uint64_t below) {

@@ -33,6 +33,7 @@ void code_program::on(const event& e) noexcept {
   if (broken_) return;
   wants_are_old_ = true;
   now_ = e.at;
+  seq_ = e.seq;
   try {
     follow(e);
     run_ready();
@@ -66,6 +67,13 @@ void code_program::follow(const event& e) {
       return on_timer(e);
     case event_kind::signal_received:
       return on_signal(e);
+    case event_kind::child_asked:
+    case event_kind::signal_sent:
+      return on_call(e);
+    case event_kind::child_ended:
+    case event_kind::child_dropped:
+    case event_kind::signal_answered:
+      return on_call_answered(e);
     case event_kind::status_published:
       unpublished_.clear();
       return;
@@ -79,6 +87,7 @@ void code_program::follow(const event& e) {
       ended_ = true;
       return tear_down();
     case event_kind::run_completed:
+    case event_kind::run_continued:
       return diverged(e);
     default:
       return;  // attempts that end otherwise are the engine's alone
@@ -133,7 +142,7 @@ void code_program::on_step_failed(const event& e) {
   const auto name = s->call->name;
   close(e.step);
   const auto error = e.error.value_or(failure{.code = "failed", .message = "step " + in_quotes(name) + " has failed"});
-  if (waiter) waiter->fail(name, error.message, error.code);
+  if (waiter) waiter->fail(std::make_exception_ptr(step_failed(name, error.message, error.code)));
 }
 
 // An attempt that is under way may still complete it, and then there is something to undo.
@@ -170,10 +179,52 @@ void code_program::on_timer(const event& e) {
 void code_program::on_signal(const event& e) {
   const auto at =
       std::find_if(signal_waiters_.begin(), signal_waiters_.end(), [&](const auto& w) { return w.name == e.name; });
-  if (at == signal_waiters_.end()) return void(signals_.push_back({.name = e.name, .payload = e.payload}));
+  if (at == signal_waiters_.end())
+    return void(signals_.push_back({.name = e.name, .payload = e.payload, .command_id = e.command_id}));
   auto* waiter = at->waiter;
   signal_waiters_.erase(at);
   waiter->complete(e.payload);
+}
+
+void code_program::on_call(const event& e) {
+  const auto at = std::find_if(calls_.begin(), calls_.end(), [&](const auto& c) { return c.number == e.number; });
+  const auto asks_for_this = [&](const call_record& c) {
+    if (c.name != e.name) return false;
+    if (e.kind == event_kind::child_asked)
+      return (c.is_child || c.request.detached) && e.child->workflow_id == c.request.workflow_id;
+    return !c.is_child && !c.request.detached && e.target == c.request.workflow_id;
+  };
+  if (at == calls_.end() || !asks_for_this(*at)) return diverged(e);
+  at->on_record = true;
+  at->request.payload.clear();
+}
+
+void code_program::on_call_answered(const event& e) {
+  const auto at = std::find_if(calls_.begin(), calls_.end(), [&](const auto& c) { return c.number == e.number; });
+  if (at == calls_.end() || !at->on_record || (e.kind == event_kind::child_dropped && at->waiter)) return diverged(e);
+  auto* waiter = at->waiter;
+  const auto call = std::move(*at);
+  calls_.erase(at);
+  if (!waiter) return;
+  if (!e.error) return waiter->complete(call.request.detached ? pawl::encode(call.request.workflow_id) : e.payload);
+  const auto& id = call.request.workflow_id;
+  waiter->fail(call.is_child || call.request.detached
+                   ? std::make_exception_ptr(child_failed(id, e.error->message, e.error->code))
+                   : std::make_exception_ptr(signal_failed(id, e.error->message, e.error->code)));
+}
+
+// In the order of their coming, with the commands that brought them: those are remembered by the next run.
+std::vector<event> code_program::unread() const {
+  std::vector<event> out;
+  for (const auto& s : signals_) {
+    event e;
+    e.kind = event_kind::signal_received;
+    e.name = s.name;
+    e.payload = s.payload;
+    e.command_id = s.command_id;
+    out.push_back(std::move(e));
+  }
+  return out;
 }
 
 void code_program::on_stop(const event& e) {
@@ -190,6 +241,7 @@ void code_program::run_ready() {
       next_ready_ = 0;
     }
     next.resume();
+    if (renewal_) return ended_ ? void() : end_code(nullptr);
   }
   if (!root_done_ || ended_) return;
   std::exception_ptr error;
@@ -227,6 +279,11 @@ void code_program::tear_down() noexcept {
     t.dropped = true;
   }
   std::erase_if(timers_, [](const auto& t) { return !t.on_record; });
+  for (auto& c : calls_) {
+    c.waiter = nullptr;
+    c.dropped = true;
+  }
+  drop_calls();
   std::erase_if(open_steps_, [&](std::uint32_t k) { return !steps_[k].on_record; });
   tearing_down_ = false;
 }
@@ -249,7 +306,14 @@ std::string code_program::asked() const {
     if (steps_[k].waiter) all.push_back("step " + std::to_string(k) + " " + in_quotes(steps_[k].call->name));
   for (const auto& t : timers_) all.push_back("timer " + std::to_string(t.number) + " " + in_quotes(t.name));
   for (const auto& s : signal_waiters_) all.push_back("a signal " + in_quotes(s.name));
-  if (ended_) all.emplace_back(failure_ ? "the end, failed: " + failure_->message : "the end, completed");
+  for (const auto& c : calls_)
+    if (c.waiter)
+      all.push_back(c.request.cancels || !c.is_child ? "call " + std::to_string(c.number) + " " + in_quotes(c.name)
+                                                     : "child " + std::to_string(c.number) + " " + in_quotes(c.name));
+  if (ended_)
+    all.emplace_back(failure_   ? "the end, failed: " + failure_->message
+                     : renewal_ ? "to continue as new"
+                                : "the end, completed");
   std::string out;
   for (std::size_t n = 0; n < all.size() && n < most_asked; ++n) out += (n > 0 ? ", " : "") + all[n];
   if (all.size() > most_asked) out += " and " + std::to_string(all.size() - most_asked) + " more";
@@ -271,16 +335,28 @@ std::span<const want> code_program::wants() const {
     if (steps_[k].dropped) wants_.push_back({.kind = want_kind::drop_step, .step = k});
   for (const auto& t : timers_)
     if (t.dropped) wants_.push_back({.kind = want_kind::drop_timer, .number = t.number});
+  for (const auto& c : calls_)
+    if (c.dropped) wants_.push_back({.kind = want_kind::drop_child, .number = c.number, .call = &c.request});
   if (!unpublished_.empty()) wants_.push_back({.kind = want_kind::publish, .text = unpublished_});
   for (const auto k : open_steps_)
     if (!steps_[k].dropped) wants_.push_back({.kind = want_kind::step, .step = k});
   for (const auto& t : timers_)
     if (!t.dropped) wants_.push_back({.kind = want_kind::timer, .number = t.number, .due = t.due, .text = t.name});
   for (const auto& s : signal_waiters_) wants_.push_back({.kind = want_kind::signal, .text = s.name});
-  if (ended_) {
-    wants_.push_back(failure_ ? want{.kind = want_kind::fail, .error = failure_.get()}
-                              : want{.kind = want_kind::finish, .text = result_});
-  }
+  // What is on record is somebody else's to do.
+  for (const auto& c : calls_)
+    if (!c.dropped && !c.on_record)
+      wants_.push_back({.kind = c.is_child || c.request.detached ? want_kind::child : want_kind::message,
+                        .number = c.number,
+                        .text = c.name,
+                        .call = &c.request});
+  if (!ended_) return wants_;
+  if (failure_)
+    wants_.push_back({.kind = want_kind::fail, .error = failure_.get()});
+  else if (renewal_)
+    wants_.push_back({.kind = want_kind::renew, .text = *renewal_});
+  else
+    wants_.push_back({.kind = want_kind::finish, .text = result_});
   return wants_;
 }
 
@@ -350,6 +426,38 @@ std::uint32_t code_program::begin_signal(pawl::detail::leaf& who, std::string_vi
   return ++signals_asked_;
 }
 
+std::uint32_t code_program::begin_call(pawl::detail::leaf& who, pawl::detail::code_call call) {
+  using kind = pawl::detail::code_call::kind;
+  const auto number = ++calls_made_;
+  call_record c;
+  c.number = number;
+  c.name = std::move(call.name);
+  c.waiter = &who;
+  c.is_child = call.what == kind::child;
+  c.request.workflow_id = std::move(call.workflow_id);
+  if (c.request.workflow_id.empty()) c.request.workflow_id = uid_ + "/" + std::to_string(number);
+  c.request.payload = std::move(call.payload);
+  c.request.version = call.options.version;
+  c.request.policy = static_cast<child_policy>(call.options.when_dropped);
+  c.request.detached = call.what == kind::detached;
+  c.request.deadline = call.options.deadline;
+  c.request.cancels = call.what == kind::cancel;
+  calls_.push_back(std::move(c));
+  return number;
+}
+
+std::uint32_t code_program::begin_renewal(pawl::detail::leaf&, std::string input) {
+  renewal_ = std::move(input);
+  return 1;
+}
+
+// What is not on record yet never was. A message that is on record is answered some time; nobody hears it.
+void code_program::drop_calls() noexcept {
+  std::erase_if(calls_, [](const auto& c) { return c.dropped && !c.on_record; });
+  for (auto& c : calls_)
+    if (!c.is_child) c.dropped = false;
+}
+
 // What is not on record yet never was.
 void code_program::let_go(pawl::detail::leaf& who) noexcept {
   if (tearing_down_) return;
@@ -375,6 +483,15 @@ void code_program::let_go(pawl::detail::leaf& who) noexcept {
       return;
     case pawl::detail::leaf::kind::signal:
       std::erase_if(signal_waiters_, [&](const auto& w) { return w.waiter == &who; });
+      return;
+    case pawl::detail::leaf::kind::call:
+      for (auto& c : calls_)
+        if (c.waiter == &who) {
+          c.waiter = nullptr;
+          c.dropped = true;
+        }
+      return drop_calls();
+    case pawl::detail::leaf::kind::renewal:
       return;
   }
 }

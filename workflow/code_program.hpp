@@ -10,6 +10,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ class code_program final : public program, private pawl::detail::code_port, priv
   bool catches() const override { return true; }
   bool has_ended() const override { return ended_ && !broken_; }
   std::string refusal_of_signal(std::string_view name, std::string_view payload) const override;
+  std::vector<event> unread() const override;
   void go_live() override { live_ = true; }
   std::vector<log_line> take_log() override;
 
@@ -63,6 +65,16 @@ class code_program final : public program, private pawl::detail::code_port, priv
   struct buffered_signal {
     std::string name;
     std::string payload;
+    std::string command_id;
+  };
+  struct call_record {
+    std::uint32_t number = 0;
+    bool is_child = false;  // whose end is waited for
+    std::string name;
+    call_request request;
+    pawl::detail::leaf* waiter = nullptr;
+    bool on_record = false;
+    bool dropped = false;
   };
 
   // events
@@ -74,6 +86,8 @@ class code_program final : public program, private pawl::detail::code_port, priv
   void on_step_abandoned(const event& e);
   void on_timer(const event& e);
   void on_signal(const event& e);
+  void on_call(const event& e);
+  void on_call_answered(const event& e);
   void on_stop(const event& e);
   step_record* record_of(const event& e);
   void close(std::uint32_t step);
@@ -89,13 +103,17 @@ class code_program final : public program, private pawl::detail::code_port, priv
   std::uint32_t begin_timer(pawl::detail::leaf& who, pawl::detail::code_time due, std::string_view name) override;
   std::uint32_t begin_signal(pawl::detail::leaf& who, std::string_view name,
                              std::string (*check)(std::string_view)) override;
+  std::uint32_t begin_call(pawl::detail::leaf& who, pawl::detail::code_call call) override;
+  std::uint32_t begin_renewal(pawl::detail::leaf& who, std::string input_msgpack) override;
   void let_go(pawl::detail::leaf& who) noexcept override;
+  void drop_calls() noexcept;
   void resume_soon(std::coroutine_handle<> who) noexcept override;
   pawl::detail::code_time now() const override { return now_; }
   std::uint64_t draw() override;
   const std::string& workflow_id() const override { return facts_.workflow_id; }
   std::uint32_t run() const override { return facts_.run; }
   const std::string& run_uid() const override { return uid_; }
+  std::uint64_t history_length() const override { return seq_; }
   void log(log_level level, std::string_view text) override;
   void publish_status(std::string_view text) override;
   void publish_attribute(std::string_view name, std::string value_msgpack) override;
@@ -108,6 +126,7 @@ class code_program final : public program, private pawl::detail::code_port, priv
   std::string uid_;
   std::string input_;  // until the code begins
   time_point now_{};
+  std::uint64_t seq_ = 0;  // of the newest event
   std::uint64_t drawn_ = 0;
 
   std::unique_ptr<pawl::detail::root_task> root_;
@@ -122,6 +141,10 @@ class code_program final : public program, private pawl::detail::code_port, priv
   std::vector<signal_waiter> signal_waiters_;
   std::uint32_t signals_asked_ = 0;
   std::vector<buffered_signal> signals_;  // that nobody has read, in the order of their coming
+
+  std::vector<call_record> calls_;  // that are open, by number
+  std::uint32_t calls_made_ = 0;
+  std::optional<std::string> renewal_;  // the code continues as new, with this
 
   std::string status_;
   std::vector<std::pair<std::string, std::string>> attributes_;  // name, msgpack

@@ -62,14 +62,36 @@ struct attempt_ended {
   std::string result{};
   std::optional<failure> error{};
 };
+/// What came of something that code has asked of another workflow.
+enum class call_end : std::uint8_t {
+  completed,  ///< a child: with a result
+  failed,
+  cancelled,
+  killed,
+  refused,   ///< nothing was done
+  accepted,  ///< a signal is on record; a detached child has started
+};
+std::string_view to_text(call_end e);
+/// The answer to it, from there.
+struct call_ended {
+  run_uid run;               ///< that asked
+  std::uint32_t number = 0;  ///< of the call
+  call_end end{};
+  std::string payload{};     ///< msgpack, of a child that has completed
+  std::optional<failure> error{};
+};
 /// Nothing but the passing of time, a free slot or a function that returned: go on with what is due.
 struct wake {};
 
 struct command {
   std::string id;  ///< command_id; empty for what the node says to itself
   std::variant<wake, start_command, cancel_command, kill_command, pause_command, resume_command, skip_command,
-               attempt_ended, signal_command>
+               attempt_ended, signal_command, call_ended>
       body;
+  /// Who is answered by a command when this one is decided. (The end of a child goes to who its run's facts name.)
+  std::optional<return_address> back{};
+  /// Only for the run that this call has started: its workflow id may be another's by now.
+  std::optional<return_address> only_child_of{};
 };
 
 enum class command_result : std::uint8_t { applied, duplicate, conflict, not_found, invalid, too_large, late, ignored };

@@ -236,6 +236,37 @@ decision decide_attempt_ended(const instance& i, const attempt_ended& b, const a
   return apply(std::move(e));
 }
 
+bool is_child_of(const instance& i, const return_address& call) {
+  return i.facts.parent && i.facts.parent->uid == call.uid && i.facts.parent->number == call.number;
+}
+
+// The answer of another workflow. One that nobody waits for any more is dropped, and that is the recorded outcome.
+decision decide_call_ended(const instance& i, const call_ended& c, const allowance& a) {
+  if (c.run != i.facts.uid)
+    return refuse(command_result::late, "it is for another run of workflow '" + i.facts.workflow_id + "'");
+  const auto* call = i.find_call(c.number);
+  if (!call || !is_code_phase(i))
+    return refuse(command_result::late, "call " + std::to_string(c.number) + " of workflow '" + i.facts.workflow_id +
+                                            "' is not waited for any more");
+  event e;  // without the command's id: the number of the call tells a repeat
+  e.kind = call->is_message ? event_kind::signal_answered : event_kind::child_ended;
+  e.number = c.number;
+  if (!call->is_message) e.cause = to_text(c.end);
+  if (c.end != call_end::completed && c.end != call_end::accepted)
+    e.error = cut(c.error.value_or(failure{.code = std::string(to_text(c.end)), .message = "it gave no reason"}));
+  if (c.end == call_end::completed) {
+    if (i.history_bytes + c.payload.size() > a.limits.history_bytes) {
+      e.error = failure{.code = "too_large",
+                        .message = "with the child's result the history would pass limits.history_bytes, " +
+                                   std::to_string(a.limits.history_bytes),
+                        .permanent = true};
+    } else {
+      e.payload = c.payload;
+    }
+  }
+  return apply(std::move(e));
+}
+
 }  // namespace
 
 bool is_broken(const instance& i) {
@@ -262,7 +293,11 @@ decision decide(const instance& i, const command& c, const allowance& a, time_po
   if (const auto* s = std::get_if<attempt_ended>(&c.body))
     return is_closed(i.phase) ? refuse(command_result::late, in_phase(i)) : decide_attempt_ended(i, *s, a, now);
   if (i.phase == phase::none) return refuse(command_result::not_found, "no such workflow");
+  if (const auto* s = std::get_if<call_ended>(&c.body))
+    return is_closed(i.phase) ? refuse(command_result::late, in_phase(i)) : decide_call_ended(i, *s, a);
   if (is_closed(i.phase)) return refuse(command_result::conflict, in_phase(i) + " already");
+  if (c.only_child_of && !is_child_of(i, *c.only_child_of))
+    return refuse(command_result::conflict, "workflow '" + i.facts.workflow_id + "' is not the child that is meant");
   // These two come at most once a run each, so they are always possible.
   if (const auto* s = std::get_if<cancel_command>(&c.body)) return decide_cancel(i, *s, c);
   if (const auto* s = std::get_if<kill_command>(&c.body)) return decide_kill(*s, c);
@@ -273,6 +308,32 @@ decision decide(const instance& i, const command& c, const allowance& a, time_po
   if (const auto* s = std::get_if<pause_command>(&c.body)) return decide_pause(i, *s, c, a);
   if (const auto* s = std::get_if<skip_command>(&c.body)) return decide_skip(i, *s, c, a);
   return decide_resume(i, c);
+}
+
+std::vector<event> next_run(const instance& i, const allowance& a, const run_uid& uid) {
+  std::vector<event> out;
+  event e;
+  e.kind = event_kind::run_started;
+  e.payload = i.continues_with;
+  e.start = i.facts;
+  auto& f = *e.start;
+  if (const auto type = a.find_type(f.type, 0)) {
+    f.version = type->version;
+    f.digest = type->digest;
+    f.code = type->code;
+  }
+  f.run = i.facts.run + 1;
+  f.uid = uid;
+  f.start_at.reset();
+  f.origin = run_origin{.kind = origin_kind::continued, .uid = i.facts.uid, .seq = i.last_seq};
+  out.push_back(std::move(e));
+  for (auto& unread : i.program->unread()) out.push_back(std::move(unread));
+  std::uint64_t seq = 0;
+  for (auto& n : out) {
+    n.seq = ++seq;
+    n.at = i.last_time;
+  }
+  return out;
 }
 
 carried carry_out(instance& i, const command& c, allowance& a, time_point now) {

@@ -23,6 +23,13 @@ struct slot_request {
   std::uint32_t max_concurrent = 0;
 };
 
+/// A type that a child can be started with.
+struct child_type {
+  std::uint32_t version = 0;
+  std::uint64_t digest = 0;
+  bool code = false;
+};
+
 /// What the partition grants a decision. Slots that are taken for a decision which is then dropped are given back by
 /// whoever implements this.
 class allowance {
@@ -32,6 +39,9 @@ class allowance {
   virtual bool take_slot(const slot_request& request) = 0;
   /// Whether a function of that step is still inside a living process although its attempt has ended.
   virtual bool still_running(const instance& run, std::uint32_t step) const = 0;
+
+  /// The type that new runs are of (`version` 0: the one for new runs). None: it is not known here.
+  virtual std::optional<child_type> find_type(std::string_view, std::uint32_t) const { return std::nullopt; }
 
   engine::limits limits;
   policy_defaults defaults;
@@ -59,6 +69,10 @@ struct carried {
 
 /// decide and evolve `c`, then advance and evolve until nothing follows. Event times are max(now, the last event's).
 carried carry_out(instance& i, const command& c, allowance& a, time_point now);
+
+/// The first events of the run that goes on where `i` has continued as new: its start, under `uid`, and the signals
+/// that nobody has read. `i` is what carry_out has just made of it, and `a` what that was given.
+std::vector<event> next_run(const instance& i, const allowance& a, const run_uid& uid);
 
 /// Its program cannot follow its history.
 bool is_broken(const instance& i);

@@ -68,6 +68,52 @@ std::string_view to_text(event_kind kind) {
       return "signal_received";
     case event_kind::status_published:
       return "status_published";
+    case event_kind::child_asked:
+      return "child_asked";
+    case event_kind::child_ended:
+      return "child_ended";
+    case event_kind::child_dropped:
+      return "child_dropped";
+    case event_kind::signal_sent:
+      return "signal_sent";
+    case event_kind::signal_answered:
+      return "signal_answered";
+    case event_kind::run_continued:
+      return "run_continued";
+  }
+  return "unknown";
+}
+
+bool is_known(event_kind kind) { return to_text(kind) != "unknown"; }
+
+std::string_view to_text(child_policy p) {
+  switch (p) {
+    case child_policy::cancel:
+      return "cancel";
+    case child_policy::kill:
+      return "kill";
+    case child_policy::abandon:
+      return "abandon";
+  }
+  return "unknown";
+}
+
+std::string_view to_text(origin_kind k) { return k == origin_kind::continued ? "continued" : "unknown"; }
+
+std::string_view to_text(call_end e) {
+  switch (e) {
+    case call_end::completed:
+      return "completed";
+    case call_end::failed:
+      return "failed";
+    case call_end::cancelled:
+      return "cancelled";
+    case call_end::killed:
+      return "killed";
+    case call_end::refused:
+      return "refused";
+    case call_end::accepted:
+      return "accepted";
   }
   return "unknown";
 }

@@ -46,11 +46,21 @@ enum class event_kind : std::uint8_t {
   timer_cancelled = 29,
   signal_received = 30,
   status_published = 31,
+  child_asked = 32,
+  child_ended = 33,
+  child_dropped = 34,
+  signal_sent = 35,
+  signal_answered = 36,
+  run_continued = 39,
 };
-inline constexpr std::uint8_t last_event_kind = 31;
+inline constexpr std::uint8_t last_event_kind = 39;
 
 std::string_view to_text(event_kind kind);
-constexpr bool is_terminal(event_kind k) { return k >= event_kind::run_completed && k <= event_kind::run_killed; }
+/// Whether this version has that kind.
+bool is_known(event_kind kind);
+constexpr bool is_terminal(event_kind k) {
+  return (k >= event_kind::run_completed && k <= event_kind::run_killed) || k == event_kind::run_continued;
+}
 
 /// A failure as a value: a short code for programs, a message for people.
 struct failure {
@@ -64,6 +74,25 @@ struct failure {
 /// Messages of failures are cut to this many bytes before they are recorded.
 inline constexpr std::size_t failure_message_limit = 4096;
 
+/// Where the answer to something that code has asked of another workflow belongs.
+struct return_address {
+  std::string workflow_id;
+  run_uid uid;
+  std::uint32_t number = 0;  ///< of the call, within that run
+  bool operator==(const return_address&) const = default;
+};
+
+/// How a run came from another one. The numbers are stored.
+enum class origin_kind : std::uint8_t { continued = 1 };
+inline constexpr origin_kind last_origin_kind = origin_kind::continued;
+std::string_view to_text(origin_kind k);
+struct run_origin {
+  origin_kind kind = origin_kind::continued;
+  run_uid uid;            ///< of the other run
+  std::uint64_t seq = 0;  ///< its last event that counts for this one
+  bool operator==(const run_origin&) const = default;
+};
+
 /// Only in run_started.
 struct start_facts {
   std::string workflow_id;
@@ -75,7 +104,25 @@ struct start_facts {
   std::optional<time_point> start_at;  ///< no step before this
   milliseconds deadline{0};            ///< of the run, from its start (or start_at); 0: none
   bool code = false;                   ///< its type is code, not a graph
+  std::optional<return_address> parent{};  ///< who waits for its end
+  std::optional<run_origin> origin{};
   bool operator==(const start_facts&) const = default;
+};
+
+/// What becomes of a child that its parent does not wait for any more. The numbers are stored.
+enum class child_policy : std::uint8_t { cancel = 0, kill = 1, abandon = 2 };
+std::string_view to_text(child_policy p);
+
+/// Only in child_asked.
+struct child_facts {
+  std::string workflow_id;
+  std::uint32_t version = 0;   ///< 0: the type was not known, and nothing was asked
+  std::uint64_t digest = 0;
+  bool code = false;           ///< its type is code
+  child_policy policy = child_policy::cancel;
+  bool detached = false;       ///< nobody waits for its end
+  milliseconds deadline{0};    ///< of the child's run; 0: its type's
+  bool operator==(const child_facts&) const = default;
 };
 
 /// Only in attempt_started.
@@ -102,6 +149,8 @@ inline constexpr std::string_view paused_requested = "requested";
 inline constexpr std::string_view resumed_requested = "requested";  // run_resumed
 inline constexpr std::string_view resumed_by_skip = "skipped";
 inline constexpr std::string_view resumed_by_code = "definition_found";
+inline constexpr std::string_view sent_signal = "signal";  // signal_sent
+inline constexpr std::string_view sent_cancel = "cancel";
 
 inline constexpr std::uint32_t no_step = 0xffffffffU;
 
@@ -113,8 +162,8 @@ struct event {
   time_point at{};
   std::uint32_t step = no_step;
   std::uint32_t attempt = 0;
-  std::uint32_t number = 0;  ///< of the timer, within the run, from 1
-  std::string name;  ///< of the step; of the signal; what the timer is for
+  std::uint32_t number = 0;  ///< of the timer, or of the call, within the run, from 1
+  std::string name;  ///< of the step; of the signal; what the timer is for; of the child's type
   std::string command_id;  ///< of the command that caused it
   std::string payload;  ///< msgpack: input, result, heartbeat details
   std::optional<failure> error{};
@@ -123,6 +172,8 @@ struct event {
   std::optional<start_facts> start{};
   std::optional<attempt_facts> begun{};
   std::vector<std::uint32_t> order{};  ///< compensation_started: steps in the order of their undoing
+  std::optional<child_facts> child{};
+  std::string target{};  ///< the other workflow's id: signal_sent, child_dropped
 
   bool operator==(const event&) const = default;
 };

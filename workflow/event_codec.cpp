@@ -21,6 +21,8 @@ enum key : std::uint8_t {
   k_begun = 8,
   k_order = 9,
   k_number = 10,
+  k_child = 11,
+  k_target = 12,
 };
 
 void put_error(packer& p, const failure& f) {
@@ -34,8 +36,15 @@ void put_error(packer& p, const failure& f) {
     p.pack_nil();
 }
 
+void put_uid(packer& p, const run_uid& uid) {
+  p.pack_array(3);
+  p.pack_uint64(uid.reign.high);
+  p.pack_uint64(uid.reign.low);
+  p.pack_uint64(uid.serial);
+}
+
 void put_start(packer& p, const start_facts& s) {
-  p.pack_array(s.code ? 11 : 10);
+  p.pack_array(s.origin ? 13 : s.parent ? 12 : s.code ? 11 : 10);
   put_text(p, s.workflow_id);
   put_text(p, s.type);
   p.pack_uint32(s.version);
@@ -49,7 +58,32 @@ void put_start(packer& p, const start_facts& s) {
   else
     p.pack_nil();
   p.pack_int64(s.deadline.count());
-  if (s.code) p.pack_true();
+  if (!s.code && !s.parent && !s.origin) return;
+  p.pack(s.code);
+  if (s.parent) {
+    p.pack_array(3);
+    put_text(p, s.parent->workflow_id);
+    put_uid(p, s.parent->uid);
+    p.pack_uint32(s.parent->number);
+  } else if (s.origin) {
+    p.pack_nil();
+  }
+  if (!s.origin) return;
+  p.pack_array(3);
+  p.pack_uint8(static_cast<std::uint8_t>(s.origin->kind));
+  put_uid(p, s.origin->uid);
+  p.pack_uint64(s.origin->seq);
+}
+
+void put_child(packer& p, const child_facts& c) {
+  p.pack_array(7);
+  put_text(p, c.workflow_id);
+  p.pack_uint32(c.version);
+  p.pack_uint64(c.digest);
+  p.pack(c.code);
+  p.pack_uint8(static_cast<std::uint8_t>(c.policy));
+  p.pack(c.detached);
+  p.pack_int64(c.deadline.count());
 }
 
 void put_begun(packer& p, const attempt_facts& b) {
@@ -77,6 +111,22 @@ failure get_error(const msgpack::object& o) {
   return f;
 }
 
+run_uid get_uid(const msgpack::object& o) {
+  return {.reign = {get_uint(element(o, 0)), get_uint(element(o, 1))}, .serial = get_uint(element(o, 2))};
+}
+
+child_facts get_child(const msgpack::object& o) {
+  child_facts c;
+  c.workflow_id = get_text(element(o, 0));
+  c.version = get_u32(element(o, 1));
+  c.digest = get_uint(element(o, 2));
+  c.code = get_bool(element(o, 3));
+  c.policy = static_cast<child_policy>(get_uint(element(o, 4), static_cast<std::uint64_t>(child_policy::abandon)));
+  c.detached = get_bool(element(o, 5));
+  c.deadline = get_ms(element(o, 6));
+  return c;
+}
+
 start_facts get_start(const msgpack::object& o) {
   start_facts s;
   s.workflow_id = get_text(element(o, 0));
@@ -90,6 +140,20 @@ start_facts get_start(const msgpack::object& o) {
   if (!element(o, 8).is_nil()) s.start_at = get_time(element(o, 8));
   s.deadline = get_ms(element(o, 9));
   if (size_of(o) > 10) s.code = get_bool(element(o, 10));
+  if (size_of(o) > 11 && !element(o, 11).is_nil()) {
+    const auto& back = element(o, 11);
+    s.parent = return_address{.workflow_id = get_text(element(back, 0)),
+                              .uid = get_uid(element(back, 1)),
+                              .number = get_u32(element(back, 2))};
+  }
+  if (size_of(o) > 12) {
+    const auto& from = element(o, 12);
+    // A kind of a later version is kept out: what it means for the run is not known.
+    s.origin = run_origin{
+        .kind = static_cast<origin_kind>(get_uint(element(from, 0), static_cast<std::uint64_t>(last_origin_kind))),
+        .uid = get_uid(element(from, 1)),
+        .seq = get_uint(element(from, 2))};
+  }
   return s;
 }
 
@@ -156,6 +220,12 @@ void get_member(std::uint64_t k, const msgpack::object& o, event& e) {
     case k_number:
       e.number = get_u32(o);
       break;
+    case k_child:
+      e.child = get_child(o);
+      break;
+    case k_target:
+      e.target = get_text(o);
+      break;
     default:
       break;
   }
@@ -168,7 +238,7 @@ void encode_body(const event& e, std::string& out) {
   const std::uint32_t n = (has_step ? 1U : 0U) + (e.undo ? 1U : 0U) + (e.command_id.empty() ? 0U : 1U) +
                           (e.payload.empty() ? 0U : 1U) + (e.error ? 1U : 0U) + (e.cause.empty() ? 0U : 1U) +
                           (e.due ? 1U : 0U) + (e.start ? 1U : 0U) + (e.begun ? 1U : 0U) + (e.order.empty() ? 0U : 1U) +
-                          (e.number != 0 ? 1U : 0U);
+                          (e.number != 0 ? 1U : 0U) + (e.child ? 1U : 0U) + (e.target.empty() ? 0U : 1U);
   if (n == 0) return;
   sink s{out};
   packer p{s};
@@ -188,6 +258,8 @@ void encode_body(const event& e, std::string& out) {
     for (const auto k : e.order) p.pack_uint32(k);
   }
   if (e.number != 0) p.pack_uint8(k_number), p.pack_uint32(e.number);
+  if (e.child) p.pack_uint8(k_child), put_child(p, *e.child);
+  if (!e.target.empty()) p.pack_uint8(k_target), put_text(p, e.target);
 }
 
 std::string decode_body(std::string_view body, event& e) {

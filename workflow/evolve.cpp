@@ -137,6 +137,21 @@ void on_timer_over(instance& i, const event& e) {
   std::erase_if(i.timers, [&](const auto& t) { return t.number == e.number; });
 }
 
+void on_call(instance& i, const event& e) {
+  i.last_call = e.number;
+  if (e.child)
+    i.calls.push_back({.number = e.number,
+                       .workflow_id = e.child->workflow_id,
+                       .is_child = !e.child->detached,
+                       .policy = e.child->policy});
+  else
+    i.calls.push_back({.number = e.number, .workflow_id = e.target, .is_message = true});
+}
+
+void on_call_over(instance& i, const event& e) {
+  std::erase_if(i.calls, [&](const auto& c) { return c.number == e.number; });
+}
+
 void on_skipped(instance& i, const event& e) {
   auto& s = state_of(i, e);
   s.status = step_status::skipped;
@@ -254,6 +269,16 @@ void apply(instance& i, const event& e) {
     case event_kind::status_published:
       i.status = e.payload;
       return;
+    case event_kind::child_asked:
+    case event_kind::signal_sent:
+      return on_call(i, e);
+    case event_kind::child_ended:
+    case event_kind::child_dropped:
+    case event_kind::signal_answered:
+      return on_call_over(i, e);
+    case event_kind::run_continued:
+      i.continues_with = e.payload;
+      return close(i, phase::continued);
     case event_kind::run_completed:
       return close(i, phase::completed);
     case event_kind::run_failed:
@@ -276,12 +301,9 @@ bool is_of_step(event_kind k) {
          k == event_kind::step_skipped || k == event_kind::step_failed || k == event_kind::step_abandoned;
 }
 
-bool is_of_timer(event_kind k) { return k >= event_kind::timer_started && k <= event_kind::timer_cancelled; }
+bool is_of_call(event_kind k) { return k >= event_kind::child_asked && k <= event_kind::signal_answered; }
 
-/// Where steps, timers and signals go on: code that is cancelled cleans up.
-bool is_code_phase(const instance& i) {
-  return i.phase == phase::running || (i.phase == phase::stopping && i.facts.code);
-}
+bool is_of_timer(event_kind k) { return k >= event_kind::timer_started && k <= event_kind::timer_cancelled; }
 
 // A step is worked on while the run runs, its undo while the run compensates.
 bool is_step_phase(const instance& i, const event& e) {
@@ -295,6 +317,22 @@ std::string misfit_of_timer(const instance& i, const event& e) {
                                             : at_event(e) + "starts timer " + std::to_string(e.number) +
                                                   " after timer " + std::to_string(i.last_timer);
   return i.find_timer(e.number) ? "" : at_event(e) + "ends timer " + std::to_string(e.number) + ", which does not run";
+}
+
+std::string misfit_of_call(const instance& i, const event& e) {
+  if (!is_code_phase(i)) return at_event(e) + "in phase " + std::string(to_text(i.phase));
+  const bool asks = e.kind == event_kind::child_asked || e.kind == event_kind::signal_sent;
+  if (asks) {
+    if ((e.kind == event_kind::child_asked) != e.child.has_value()) return at_event(e) + "without its facts";
+    return e.number > i.last_call
+               ? ""
+               : at_event(e) + "is call " + std::to_string(e.number) + " after call " + std::to_string(i.last_call);
+  }
+  const auto* call = i.find_call(e.number);
+  if (!call) return at_event(e) + "ends call " + std::to_string(e.number) + ", which is not open";
+  return e.kind != event_kind::child_dropped || call->is_child
+             ? ""
+             : at_event(e) + "drops call " + std::to_string(e.number) + ", which is no child that is waited for";
 }
 
 std::string misfit_of_step(const instance& i, const event& e) {
@@ -348,6 +386,7 @@ bool fits_run(const instance& i, const event& e) {
     case event_kind::compensation_started:
       return i.phase == phase::stopping && still;
     case event_kind::run_completed:
+    case event_kind::run_continued:
       return i.phase == phase::running && still;
     case event_kind::run_failed:
     case event_kind::run_cancelled:
@@ -370,7 +409,7 @@ constexpr std::int64_t last_event_time = std::int64_t{1} << 61;
 // was not written by decide.
 std::string misfit(const instance& i, const event& e) {
   if (e.seq != i.last_seq + 1) return at_event(e) + "follows event " + std::to_string(i.last_seq);
-  if (e.kind < event_kind::run_started || static_cast<std::uint8_t>(e.kind) > last_event_kind)
+  if (!is_known(e.kind))
     return at_event(e) + "is of kind " + std::to_string(static_cast<unsigned>(e.kind)) +
            ", which this binary does not know";
   if (e.at < i.last_time || to_micros(e.at) > last_event_time) return at_event(e) + "has a time that cannot be";
@@ -380,6 +419,7 @@ std::string misfit(const instance& i, const event& e) {
   if (e.kind == event_kind::run_started) return e.start ? "" : at_event(e) + "without its facts";
   if (is_of_step(e.kind)) return misfit_of_step(i, e);
   if (is_of_timer(e.kind)) return misfit_of_timer(i, e);
+  if (is_of_call(e.kind)) return misfit_of_call(i, e);
   if (!fits_run(i, e)) return at_event(e) + "in phase " + std::string(to_text(i.phase)) + (i.paused ? ", paused" : "");
   for (const auto k : e.order) {
     const auto* s = i.find(k, false);

@@ -40,6 +40,15 @@ const timer_state* instance::find_timer(std::uint32_t number) const {
   return at == timers.end() ? nullptr : &*at;
 }
 
+const call_state* instance::find_call(std::uint32_t number) const {
+  const auto at = std::find_if(calls.begin(), calls.end(), [&](const auto& c) { return c.number == number; });
+  return at == calls.end() ? nullptr : &*at;
+}
+
+bool is_code_phase(const instance& i) {
+  return i.phase == phase::running || (i.phase == phase::stopping && i.facts.code);
+}
+
 bool is_over(const instance& i, const step_state& s) {
   return is_closed(s.status) && (i.facts.code || s.status != step_status::exhausted);
 }
@@ -63,7 +72,8 @@ std::size_t size_of(const event& e) {
   constexpr std::size_t overhead = 24;  // columns: seq, time, kind, attempt
   return overhead + e.name.size() + e.command_id.size() + e.payload.size() + e.cause.size() + 4 * e.order.size() +
          (e.error ? e.error->code.size() + e.error->message.size() + 8 : 0) + (e.begun ? 40 : 0) +
-         (e.start ? 64 + e.start->workflow_id.size() + e.start->type.size() : 0);
+         (e.start ? 64 + e.start->workflow_id.size() + e.start->type.size() : 0) +
+         (e.child ? 32 + e.child->workflow_id.size() : 0) + e.target.size();
 }
 
 std::string_view to_text(step_status s) {
@@ -106,6 +116,8 @@ std::string_view to_text(phase p) {
       return "cancelled";
     case phase::killed:
       return "killed";
+    case phase::continued:
+      return "continued";
   }
   return "unknown";
 }

@@ -25,6 +25,7 @@ enum class phase : std::uint8_t {
   failed,
   cancelled,
   killed,
+  continued,     ///< as new: the next run goes on with it
 };
 std::string_view to_text(phase p);
 constexpr bool is_closed(phase p) { return p >= phase::completed; }
@@ -75,6 +76,15 @@ struct timer_state {
   time_point due{};
 };
 
+/// Something asked of another workflow that has not been answered.
+struct call_state {
+  std::uint32_t number = 0;
+  std::string workflow_id;
+  bool is_child = false;    ///< whose end is waited for
+  bool is_message = false;  ///< a signal, or a request to stop
+  child_policy policy = child_policy::cancel;
+};
+
 /// Why a run is on its way to an end that is not `completed`.
 struct stop_reason {
   bool cancelled = false;
@@ -103,6 +113,8 @@ struct instance {
   std::uint32_t running_attempts = 0;
   std::vector<timer_state> timers;  ///< that are running, by number
   std::uint32_t last_timer = 0;  ///< highest number so far
+  std::vector<call_state> calls;  ///< that are open, by number
+  std::uint32_t last_call = 0;
   bool paused = false;
   std::string pause_cause;
   std::uint32_t pause_step = no_step;
@@ -113,6 +125,7 @@ struct instance {
   std::vector<std::uint32_t> undo_order;
   /// Applied commands and the events that they caused, the start not among them.
   std::unique_ptr<std::unordered_map<std::string, std::uint64_t>> command_ids;
+  std::string continues_with;  ///< of a run that has continued as new: the next one's input
   std::string status;  ///< newest status_published, msgpack
   std::string broken;  ///< what made the history impossible to follow; empty: nothing
 
@@ -121,12 +134,16 @@ struct instance {
   /// Seq of the event that this command caused; 0: it has not been applied to this run.
   std::uint64_t applied_at(std::string_view command_id) const;
   const timer_state* find_timer(std::uint32_t number) const;
+  const call_state* find_call(std::uint32_t number) const;
 };
 
 /// An instance for a run of `definition`; null for a run whose code this binary does not have.
 std::unique_ptr<instance> make_instance(std::shared_ptr<const pawl::detail::workflow_definition> definition);
 /// One that follows a history without running code: for who only looks. A graph's program costs nothing and is there.
 std::unique_ptr<instance> make_onlooker(std::shared_ptr<const pawl::detail::workflow_definition> definition);
+
+/// Where steps, timers, signals and calls go on: in a running run, and while code that is cancelled cleans up.
+bool is_code_phase(const instance& i);
 
 /// Whether this binary has the definition that the run was started with. Without it nothing may be read from
 /// `definition`.

@@ -27,6 +27,21 @@ enum class want_kind : std::uint8_t {
   drop_step,     ///< nobody waits for `step` any more
   drop_timer,    ///< nobody waits for `number` any more
   publish,       ///< `text` is the status that people see, in msgpack
+  child,         ///< call `number`: a workflow of type `text` is to be started
+  drop_child,    ///< nobody waits for the end of call `number` any more
+  message,       ///< call `number`: another workflow is told something; `text` is the signal's name
+  renew,         ///< the run ends, and the next one begins with the input `text`
+};
+
+/// What code asks of another workflow.
+struct call_request {
+  std::string workflow_id;
+  std::string payload;      ///< msgpack
+  std::uint32_t version = 0;  ///< of a child; 0: the one for new runs
+  child_policy policy = child_policy::cancel;
+  bool detached = false;
+  milliseconds deadline{0};
+  bool cancels = false;     ///< a message that is no signal but asks it to stop
 };
 
 /// What a program needs next. Order matters: earlier wants are served first. Views are owned by the program.
@@ -37,6 +52,7 @@ struct want {
   time_point due{};
   std::string_view text{};  ///< finish: msgpack, empty is nil; signal, timer: the name; publish: msgpack
   const failure* error = nullptr;
+  const call_request* call = nullptr;
 };
 
 /// What the engine reads of a step. Views are valid until the next on().
@@ -84,6 +100,8 @@ class program {
   virtual bool has_ended() const { return false; }
   /// Why a signal cannot be taken now; empty when it can.
   virtual std::string refusal_of_signal(std::string_view, std::string_view) const { return {}; }
+  /// Signals that nobody has read, as they came: the next run gets them when this one continues as new.
+  virtual std::vector<event> unread() const { return {}; }
   /// From now on what it logs is kept for take_log(); in a replay it is silent.
   virtual void go_live() {}
   virtual std::vector<log_line> take_log() { return {}; }

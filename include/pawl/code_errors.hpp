@@ -35,6 +35,35 @@ class step_failed : public failure {
   std::string step_;
 };
 
+/// Thrown at the await of a child that was not started, or that ended without a result. `code()` is of its error, or
+/// "cancelled", "killed"; of one that was refused what was wrong with the start ("conflict": there is a workflow of
+/// that id already).
+class child_failed : public failure {
+ public:
+  child_failed(std::string workflow_id, const std::string& message, std::string code)
+      : failure(message, std::move(code)),
+        workflow_id_(std::move(workflow_id)) {}
+  /// Of the child.
+  const std::string& workflow_id() const noexcept { return workflow_id_; }
+
+ private:
+  std::string workflow_id_;
+};
+
+/// Thrown at the await of something that was sent to another workflow, which did not take it: "not_found" where that
+/// id never started, "conflict" where its run has ended, "invalid" where it takes no such signal.
+class signal_failed : public failure {
+ public:
+  signal_failed(std::string workflow_id, const std::string& message, std::string code)
+      : failure(message, std::move(code)),
+        workflow_id_(std::move(workflow_id)) {}
+  /// Of the one that it was sent to.
+  const std::string& workflow_id() const noexcept { return workflow_id_; }
+
+ private:
+  std::string workflow_id_;
+};
+
 /// Thrown at the await that code is at when the run is cancelled, when its deadline passes, and in a task that has lost
 /// a race. It is thrown again at every later await of the task, except inside of pawl::shield: clean up there and let
 /// it pass. Not a std::exception on purpose, so that a handler for failures does not swallow it.

@@ -21,6 +21,7 @@
 #include <string_view>
 #include <utility>
 
+#include <pawl/child_options.hpp>
 #include <pawl/code_errors.hpp>
 #include <pawl/definition.hpp>
 #include <pawl/options.hpp>
@@ -89,12 +90,22 @@ struct code_step {
   const type_descriptor* result = nullptr;  ///< nullptr: void
 };
 
+/// Something that code asks of another workflow: to start as its child, to take a signal, to stop.
+struct code_call {
+  enum class kind : std::uint8_t { child, detached, signal, cancel };
+  kind what = kind::child;
+  std::string workflow_id;  ///< of a child empty: one that is made of this run and the number of the call
+  std::string name;  ///< the child's type; the signal's name
+  std::string payload;  ///< msgpack
+  child_options options{};
+};
+
 class code_port;
 
-/// An operation that the engine answers: a step, a timer, a signal.
+/// An operation that the engine answers: a step, a timer, a signal, a call of another workflow.
 class leaf : public operation {
  public:
-  enum class kind : std::uint8_t { step, timer, signal };
+  enum class kind : std::uint8_t { step, timer, signal, call, renewal };
 
   leaf(kind k, code_port& port) : port_(&port), kind_(k) {}
   leaf(leaf&& other) noexcept : operation(std::move(other)), port_(other.port_), kind_(other.kind_) {}
@@ -107,7 +118,7 @@ class leaf : public operation {
 
   // From the runtime, at most one of these, once.
   void complete(std::string_view payload);
-  void fail(const std::string& step, const std::string& message, const std::string& code);
+  void fail(std::exception_ptr error);
 
  protected:
   code_port& port() const { return *port_; }
@@ -148,6 +159,9 @@ class code_port {
   virtual std::uint32_t begin_step(leaf& who, std::shared_ptr<const code_step> call) = 0;
   virtual std::uint32_t begin_timer(leaf& who, code_time due, std::string_view name) = 0;
   virtual std::uint32_t begin_signal(leaf& who, std::string_view name, std::string (*check)(std::string_view)) = 0;
+  virtual std::uint32_t begin_call(leaf& who, code_call call) = 0;
+  /// Never settles it: the code ends here.
+  virtual std::uint32_t begin_renewal(leaf& who, std::string input_msgpack) = 0;
   /// Nobody waits for it any more.
   virtual void let_go(leaf& who) noexcept = 0;
 
@@ -163,6 +177,7 @@ class code_port {
   virtual const std::string& workflow_id() const = 0;
   virtual std::uint32_t run() const = 0;
   virtual const std::string& run_uid() const = 0;
+  virtual std::uint64_t history_length() const = 0;
   virtual void log(log_level level, std::string_view text) = 0;
   virtual void publish_status(std::string_view text) = 0;
   virtual void publish_attribute(std::string_view name, std::string value_msgpack) = 0;

@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <pawl/call.hpp>
 #include <pawl/code_errors.hpp>
 #include <pawl/code_step.hpp>
 #include <pawl/codec.hpp>
@@ -161,6 +162,69 @@ class workflow_context {
     return {port_, std::string(name)};
   }
 
+  /// A child: another workflow, which is started and waited for. `type` is the name that `code` is registered under.
+  /// Exactly one is started for each call, whatever crashes, on whichever partition its id belongs to. Throws
+  /// child_failed. One that is given up (it lost a race, ran out of its .within, its parent is cancelled or ends) is
+  /// cancelled, killed or left alone, as options.when_dropped says.
+  template <detail::code_function F, class... A>
+  auto child(std::string_view type, F, const child_options& options, A&&... input)
+      -> child_operation<typename detail::code_signature<F>::result> {
+    return {port_, call_of(detail::code_call::kind::child, type, options,
+                           detail::code_signature<F>::input(std::forward<A>(input)...))};
+  }
+  template <detail::code_function F, class... A>
+    requires(!detail::begins_with_child_options<A...>)
+  auto child(std::string_view type, F code, A&&... input) {
+    return child(type, code, child_options{}, std::forward<A>(input)...);
+  }
+  /// One whose definition is not at hand, or is a graph. A result or an input of another type shows when it runs.
+  template <class R, storable In>
+  child_operation<R> child(std::string_view type, const child_options& options, const In& input) {
+    return {port_, call_of(detail::code_call::kind::child, type, options, encode(input))};
+  }
+
+  /// Starts a workflow that goes on by itself, whatever becomes of this one. Gives its workflow id.
+  template <detail::code_function F, class... A>
+  start_operation start(std::string_view type, F, const child_options& options, A&&... input) {
+    return {port_, call_of(detail::code_call::kind::detached, type, options,
+                           detail::code_signature<F>::input(std::forward<A>(input)...))};
+  }
+  template <detail::code_function F, class... A>
+    requires(!detail::begins_with_child_options<A...>)
+  start_operation start(std::string_view type, F code, A&&... input) {
+    return start(type, code, child_options{}, std::forward<A>(input)...);
+  }
+  template <storable In>
+  start_operation start(std::string_view type, const child_options& options, const In& input) {
+    return {port_, call_of(detail::code_call::kind::detached, type, options, encode(input))};
+  }
+
+  /// A signal to another workflow's present run. Throws signal_failed.
+  template <storable T>
+  send_operation signal_to(std::string_view workflow_id, std::string_view name, const T& value) {
+    return {port_, call_to(detail::code_call::kind::signal, workflow_id, name, encode(value))};
+  }
+  send_operation signal_to(std::string_view workflow_id, std::string_view name) {
+    return {port_, call_to(detail::code_call::kind::signal, workflow_id, name, encode(std::monostate()))};
+  }
+  /// Asks another workflow to stop, as `pawl cancel` does; waits until that is on record, not until it has ended.
+  /// Throws signal_failed.
+  send_operation cancel(std::string_view workflow_id, std::string_view reason) {
+    return {port_, call_to(detail::code_call::kind::cancel, workflow_id, "cancel", encode(std::string(reason)))};
+  }
+
+  /// Ends this run and begins the next one of this workflow id, with that input and an empty history, in one commit:
+  /// for code that would go on for years. Signals that nobody has read move along; so does whoever waits for the end.
+  /// Awaiting it does not return. Await what is to be done first: steps, timers and children that are still under way
+  /// are given up like those of code that ends.
+  template <storable In>
+  renewal_operation continue_as_new(const In& input) {
+    return {port_, encode(input)};
+  }
+  renewal_operation continue_as_new() { return {port_, encode(std::monostate())}; }
+  /// Events of this run so far: for deciding when to continue as new.
+  std::uint64_t history_length() const { return port_.history_length(); }
+
   /// The time of the event that the code goes on with: the same in every replay, and standing still between two awaits.
   std::chrono::sys_time<std::chrono::microseconds> now() const { return port_.now(); }
   /// Random, and the same in every replay. Not for secrets.
@@ -185,6 +249,10 @@ class workflow_context {
 
  private:
   static void check(const detail::code_step& call);
+  static detail::code_call call_of(detail::code_call::kind what, std::string_view type, const child_options& options,
+                                   std::string input);
+  static detail::code_call call_to(detail::code_call::kind what, std::string_view workflow_id, std::string_view name,
+                                   std::string payload);
   detail::code_port& port_;
 };
 

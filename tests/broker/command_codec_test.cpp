@@ -86,6 +86,50 @@ TEST(command_codec, what_is_written_is_read) {
   EXPECT_EQ(std::get<attempt_result>(out).end.error->retry_in, 5s);
 }
 
+std::vector<asked_command> of_code() {
+  const engine::return_address who{.workflow_id = "parent", .uid = uid, .number = 4};
+  auto child = start();
+  auto& facts = std::get<engine::start_command>(child.command.body).facts;
+  facts.digest = 5;
+  child.command.back = who;
+  auto with_parent = child;
+  std::get<engine::start_command>(with_parent.command.body).facts.parent = who;
+  asked_command signal{.command = {.id = "s", .body = engine::signal_command{"go", seven}, .back = who}};
+  asked_command drop{.command = {.id = "d", .body = engine::cancel_command{"dropped"}}};
+  drop.command.only_child_of = who;
+  asked_command end{.command = {.id = "e",
+                                .body = engine::call_ended{.run = uid,
+                                                           .number = 4,
+                                                           .end = engine::call_end::failed,
+                                                           .payload = seven,
+                                                           .error = engine::failure{.code = "x", .message = "y"}}}};
+  return {child, with_parent, signal, drop, end};
+}
+
+TEST(command_codec, what_workflows_send_each_other_says_who_is_answered) {
+  for (const auto& c : of_code()) {
+    node_command out;
+    std::string wrong;
+    const auto bytes = encode_command(c);
+    EXPECT_EQ(bytes[1], 2) << "which no older node takes for something else";
+    ASSERT_EQ(decode_command(bytes, out, wrong), command_readable::yes) << wrong;
+    const auto& got = std::get<asked_command>(out);
+    EXPECT_EQ(got.command.back, c.command.back);
+    EXPECT_EQ(got.command.only_child_of, c.command.only_child_of);
+    if (const auto* s = std::get_if<engine::start_command>(&got.command.body)) {
+      EXPECT_EQ(s->facts.parent, std::get<engine::start_command>(c.command.body).facts.parent);
+    }
+    if (const auto* e = std::get_if<engine::call_ended>(&got.command.body)) {
+      EXPECT_EQ(e->run, uid);
+      EXPECT_EQ(e->number, 4U);
+      EXPECT_EQ(e->end, engine::call_end::failed);
+      EXPECT_EQ(e->payload, seven);
+      EXPECT_EQ(e->error->code, "x");
+    }
+    EXPECT_EQ(encode_command(out), bytes);
+  }
+}
+
 asked_command checked_start() {
   auto c = start();
   std::get<engine::start_command>(c.command.body).facts.digest = 0xfedcba9876543210;
@@ -96,8 +140,7 @@ asked_command checked_start() {
 TEST(command_codec, only_a_start_that_was_checked_is_of_format_2) {
   node_command out;
   std::string wrong;
-  for (const auto& c : all())
-    EXPECT_EQ(encode_command(c)[1], 1);
+  for (const auto& c : all()) EXPECT_EQ(encode_command(c)[1], 1);
   const auto bytes = encode_command(checked_start());
   EXPECT_EQ(bytes[1], 2);
   ASSERT_EQ(decode_command(bytes, out, wrong), command_readable::yes) << wrong;
@@ -118,9 +161,9 @@ TEST(command_codec, what_is_newer_is_told_from_what_is_broken) {
   node_command out;
   std::string wrong;
   auto bytes = encode_command(resync_command{3});
-  bytes[2] = 11;
+  bytes[2] = 120;
   EXPECT_EQ(decode_command(bytes, out, wrong), command_readable::newer);
-  EXPECT_THAT(wrong, HasSubstr("kind 11"));
+  EXPECT_THAT(wrong, HasSubstr("kind 120"));
   bytes[1] = 3;
   EXPECT_EQ(decode_command(bytes, out, wrong), command_readable::newer);
   EXPECT_THAT(wrong, HasSubstr("format 3"));

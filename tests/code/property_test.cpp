@@ -45,6 +45,10 @@ class driver final : public engine::allowance {
   bool take_slot(const engine::slot_request&) override { return state_->running_attempts + taken_++ < 3; }
   bool still_running(const engine::instance&, std::uint32_t) const override { return false; }
 
+  std::optional<engine::child_type> find_type(std::string_view, std::uint32_t) const override {
+    return engine::child_type{.version = 1, .digest = 5, .code = true};
+  }
+
   void start() {
     state_ = engine::make_instance(interpreter());
     engine::start_command s;
@@ -73,6 +77,10 @@ class driver final : public engine::allowance {
       engine::attempt_ended end{.step = s.step, .undo = s.undo, .attempt = s.attempt, .end = engine::attempt_end::lost};
       at(now_, {.id = {}, .body = end});
     }
+    // Whoever was asked answers again, if nobody knows that it has.
+    for (const auto& c : state_->calls)
+      for (const auto& e : history)
+        if (e.number == c.number && (e.kind == event_kind::child_asked || e.kind == event_kind::signal_sent)) answer(e);
     say({});
   }
 
@@ -137,6 +145,7 @@ class driver final : public engine::allowance {
     ASSERT_EQ(state_->broken, "") << text();
     for (auto& e : out.events) {
       if (e.kind == event_kind::attempt_started) launch(e.step, e.undo, e.attempt);
+      if (e.kind == event_kind::child_asked || e.kind == event_kind::signal_sent) answer(e);
       history.push_back(std::move(e));
     }
     if (out.more) say({});
@@ -158,6 +167,23 @@ class driver final : public engine::allowance {
     }
     const auto takes = engine::stable_hash(name, seed + attempt + (undo ? 100U : 0U)) % 700;
     at(now_ + std::chrono::milliseconds(takes), {.id = {}, .body = end});
+  }
+
+  // Another workflow takes its time. It says it twice, as a sender does that does not know whether it was heard.
+  void answer(const event& asked) {
+    engine::call_ended end{.run = state_->facts.uid, .number = asked.number};
+    const auto seed = setting_.seed;
+    const bool child = asked.kind == event_kind::child_asked;
+    end.end = child ? engine::call_end::completed : engine::call_end::accepted;
+    if (is_hopeless(seed, asked.name)) {
+      end.end = child ? engine::call_end::failed : engine::call_end::refused;
+      end.error = engine::failure{.code = "no_child", .message = "no", .permanent = true};
+    } else if (child) {
+      end.payload = encode(value_of_step(seed, asked.name));
+    }
+    const auto takes = engine::stable_hash(asked.name, seed + 3) % 900;
+    at(now_ + std::chrono::milliseconds(takes), {.id = {}, .body = end});
+    at(now_ + std::chrono::milliseconds(takes + 50), {.id = {}, .body = end});
   }
 
   const setting setting_;
@@ -226,8 +252,9 @@ TEST(code_property, replay_is_the_same_history_and_crashes_come_to_an_end) {
   for (const auto k :
        {event_kind::step_failed, event_kind::step_abandoned, event_kind::code_failed, event_kind::timer_started,
         event_kind::timer_fired, event_kind::timer_cancelled, event_kind::signal_received, event_kind::status_published,
-        event_kind::step_scheduled, event_kind::attempt_lost, event_kind::compensation_started,
-        event_kind::run_completed, event_kind::run_failed, event_kind::run_cancelled})
+        event_kind::step_scheduled, event_kind::attempt_lost, event_kind::child_asked, event_kind::child_ended,
+        event_kind::child_dropped, event_kind::signal_sent, event_kind::signal_answered,
+        event_kind::compensation_started, event_kind::run_completed, event_kind::run_failed, event_kind::run_cancelled})
     EXPECT_TRUE(t.kinds.contains(k)) << to_text(k);
 }
 

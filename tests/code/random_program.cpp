@@ -31,8 +31,8 @@ class generator {
   // What is awaited twice under one name would need two signals.
   kind pick(int depth, bool in_loop) {
     if (depth >= 4 || tree.parts > 40 || random_.chance(35)) {
-      const auto n = random_.below(in_loop ? 5 : 7);
-      return n < 4 ? kind::step : n == 4 ? kind::sleep : kind::signal;
+      const auto n = random_.below(in_loop ? 8 : 10);
+      return n < 4 ? kind::step : n == 4 ? kind::sleep : n < 7 ? kind::child : n == 7 ? kind::tell : kind::signal;
     }
     const auto n = random_.below(races_ ? 13 : 10);
     if (n < 3) return kind::sequence;
@@ -43,6 +43,8 @@ class generator {
       case kind::step:
       case kind::sleep:
       case kind::signal:
+      case kind::child:
+      case kind::tell:
         return 0;
       case kind::sequence:
         return random_.below(4);
@@ -73,8 +75,8 @@ task<std::int64_t> run_attempt(workflow_context& wf, part p) {
   std::int64_t out = -1;
   try {
     out = co_await run(wf, p.parts[0]);
-  } catch (const step_failed& e) {
-    wf.status("failed: " + e.step());
+  } catch (const failure& e) {
+    wf.status("failed: " + e.code());
   }
   co_return out;
 }
@@ -104,6 +106,13 @@ task<std::int64_t> run(workflow_context& wf, part p) {
       break;
     case kind::signal:
       add(co_await wf.signal<std::int64_t>("g" + std::to_string(p.id)));
+      break;
+    case kind::child:
+      add(co_await wf.child<std::int64_t>("c" + std::to_string(p.id),
+                                          {.when_dropped = static_cast<parent_close>(p.n % 3)}, p.n));
+      break;
+    case kind::tell:
+      co_await wf.signal_to("another", "t" + std::to_string(p.id), p.n);
       break;
     case kind::sequence:
       for (const auto& next : p.parts) add(co_await run(wf, next));

@@ -18,6 +18,8 @@ struct part {
     step,      ///< with an undo where `n` is odd
     sleep,
     signal,
+    child,     ///< another workflow, whose end is awaited
+    tell,      ///< a signal to another workflow
     sequence,
     loop,      ///< its part `n` times
     all,

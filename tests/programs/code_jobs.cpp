@@ -38,10 +38,87 @@ pawl::task<int> is_slow(pawl::workflow_context& wf, int ms) {
   co_return ms;
 }
 
+// --- families
+
+int twice(pawl::step_context&, const int& n) { return 2 * n; }
+
+pawl::task<int> doubles(pawl::workflow_context& wf, int n) { co_return co_await wf.step("twice", twice, n); }
+
+pawl::task<long> sums(pawl::workflow_context& wf, int n) {
+  std::vector<int> all;
+  for (int k = 0; k < n; ++k) all.push_back(k);
+  long sum = 0;
+  for (const auto part : co_await pawl::each(all, 200, [&](int k) { return wf.child("doubles", doubles, k); }))
+    sum += part;
+  co_return sum;
+}
+
+pawl::task<int> naps(pawl::workflow_context& wf, int n) {
+  co_await wf.sleep(300ms);
+  co_return n;
+}
+
+// Slow enough to be killed on the way.
+pawl::task<long> dozes(pawl::workflow_context& wf, int n) {
+  std::vector<int> all;
+  for (int k = 0; k < n; ++k) all.push_back(k);
+  long sum = 0;
+  for (const auto part : co_await pawl::each(all, 40, [&](int k) { return wf.child("naps", naps, k); })) sum += part;
+  co_return sum;
+}
+
+pawl::task<std::string> waits(pawl::workflow_context& wf) { co_return co_await wf.signal<std::string>("go"); }
+
+struct family {
+  std::string child;
+  std::string when_dropped;
+  PAWL_FIELDS(child, (when_dropped, "cancel"))
+};
+
+pawl::task<std::string> guards(pawl::workflow_context& wf, family f) {
+  const auto drop = f.when_dropped == "kill"      ? pawl::parent_close::kill
+                    : f.when_dropped == "abandon" ? pawl::parent_close::abandon
+                                                  : pawl::parent_close::cancel;
+  try {
+    co_return co_await wf.child("waits", waits, {.id = f.child, .when_dropped = drop});
+  } catch (const pawl::child_failed& e) {
+    co_return "child " + e.workflow_id() + ": " + e.code();
+  }
+}
+
+pawl::task<std::string> tells(pawl::workflow_context& wf, std::string id) {
+  try {
+    co_await wf.signal_to(id, "go", std::string("from another"));
+  } catch (const pawl::signal_failed& e) {
+    co_return e.code();
+  }
+  co_return "told";
+}
+
+struct counter {
+  int left = 0;
+  int total = 0;
+  PAWL_FIELDS(left, (total, 0))
+};
+
+pawl::task<int> renews(pawl::workflow_context& wf, counter c) {
+  if (c.left == 0) co_return c.total;
+  c.total += co_await wf.step("twice", twice, c.left);
+  co_await wf.continue_as_new(counter{.left = c.left - 1, .total = c.total});
+  co_return -1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   pawl::registry types;
   types.add("rests", {}, rests).add("aborts", {}, aborts).add("is-slow", {}, is_slow);
+  types.add("doubles", {}, doubles)
+      .add("sums", {}, sums)
+      .add("naps", {}, naps)
+      .add("dozes", {}, dozes)
+      .add("waits", {}, waits)
+      .add("guards", {}, guards);
+  types.add("tells", {}, tells).add("renews", {}, renews);
   return pawl::run(argc, argv, types);
 }

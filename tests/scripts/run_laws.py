@@ -7,8 +7,10 @@ KINDS = {1: "run_started", 2: "step_scheduled", 3: "attempt_started", 4: "attemp
          11: "step_skipped", 12: "cancel_requested", 13: "deadline_passed", 14: "compensation_started", 15: "run_paused",
          16: "run_resumed", 17: "waiting_for_code", 18: "code_found", 19: "history_warning", 20: "run_completed",
          21: "run_failed", 22: "run_cancelled", 23: "run_killed", 24: "step_failed", 25: "step_abandoned", 26: "code_failed",
-         27: "timer_started", 28: "timer_fired", 29: "timer_cancelled", 30: "signal_received", 31: "status_published"}
-ENDS = {"run_completed": "completed", "run_failed": "failed", "run_cancelled": "cancelled", "run_killed": "killed"}
+         27: "timer_started", 28: "timer_fired", 29: "timer_cancelled", 30: "signal_received", 31: "status_published",
+         32: "child_asked", 33: "child_ended", 34: "child_dropped", 35: "signal_sent", 36: "signal_answered", 39: "run_continued"}
+ENDS = {"run_completed": "completed", "run_failed": "failed", "run_cancelled": "cancelled", "run_killed": "killed",
+        "run_continued": "continued"}
 DONE = {"attempt_completed", "step_skipped"}
 ENDS_ATTEMPT = {"attempt_completed", "attempt_failed", "attempt_timed_out", "attempt_lost", "attempt_interrupted", "attempt_not_begun"}
 UNKNOWN = {"attempt_timed_out", "attempt_lost", "attempt_interrupted"}

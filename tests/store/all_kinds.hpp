@@ -138,6 +138,49 @@ void append_all_kinds(const Append& append) {
   thrown.error = failed.error;
   commit(
       code.add(tick(), {r::of_step(event_kind::attempt_interrupted, 1, 1), thrown, told(event_kind::run_failed, "")}));
+
+  // Code that calls others: a child that completes, one that is refused and one that is dropped, a signal, the next
+  // run.
+  const auto call = [&](event_kind kind, std::uint32_t number, const char* name = "", const char* cause = "") {
+    auto e = r::of(kind);
+    e.number = number;
+    e.name = name;
+    e.cause = cause;
+    return e;
+  };
+  auto parent = make(9, "o-parent");
+  auto calls = parent.started();
+  calls.start->code = true;
+  calls.start->parent =
+      engine::return_address{.workflow_id = "o-grandparent", .uid = {.reign = reign, .serial = 77}, .number = 3};
+  auto child_1 = call(event_kind::child_asked, 1, "ship");
+  child_1.child = engine::child_facts{
+      .workflow_id = "o-child", .version = 2, .digest = 99, .code = true, .deadline = std::chrono::hours(1)};
+  auto child_2 = call(event_kind::child_asked, 2, "gone");
+  child_2.child = engine::child_facts{.workflow_id = "o-none", .policy = engine::child_policy::abandon};
+  auto none = call(event_kind::child_ended, 2, "", "refused");
+  none.error = engine::failure{.code = "no_such_type", .message = "there is none", .permanent = true};
+  auto child_3 = call(event_kind::child_asked, 4, "ship");
+  child_3.child =
+      engine::child_facts{.workflow_id = "o-late", .version = 2, .digest = 99, .policy = engine::child_policy::kill};
+  auto sent = call(event_kind::signal_sent, 5, "hello", "signal");
+  sent.target = "o-code";
+  sent.payload = "\x05";
+  commit(parent.add(tick(), {calls, child_1, child_2, none, child_3, sent}));
+  auto done = call(event_kind::child_ended, 1, "", "completed");
+  done.payload = "\xa2ok";
+  auto dropped = call(event_kind::child_dropped, 4, "", "kill");
+  dropped.target = "o-late";
+  auto renewed = r::of(event_kind::run_continued);
+  renewed.payload = "\x2a";
+  commit(parent.add(tick(), {done, call(event_kind::signal_answered, 5), dropped, renewed}));
+  auto next = make(10, "o-parent", 2);
+  auto goes_on = next.started("\x2a");
+  goes_on.start->code = true;
+  goes_on.start->parent = calls.start->parent;
+  goes_on.start->origin =
+      engine::run_origin{.kind = engine::origin_kind::continued, .uid = {.reign = reign, .serial = 9}, .seq = 10};
+  commit(next.add(tick(), {goes_on}));
 }
 
 }  // namespace pawl::store

@@ -92,7 +92,9 @@ TEST_F(schema_test, a_new_store_has_the_newest_version) {
 // Every kind occurs, so that the golden files below say something about each.
 TEST_F(schema_test, the_golden_workload_has_every_kind_of_event_and_is_clean) {
   append_all();
-  EXPECT_EQ(ask("SELECT count(DISTINCT event) FROM history"), std::to_string(engine::last_event_kind));
+  int kinds = 0;
+  for (int k = 1; k <= engine::last_event_kind; ++k) kinds += is_known(static_cast<engine::event_kind>(k)) ? 1 : 0;
+  EXPECT_EQ(ask("SELECT count(DISTINCT event) FROM history"), std::to_string(kinds));
   expect_clean();
 }
 
@@ -117,7 +119,7 @@ TEST_F(schema_test, every_released_version_stays_readable) {
     std::filesystem::copy_file(name + ".db", file(), std::filesystem::copy_options::overwrite_existing);
     open();
     EXPECT_EQ(dump(directory()), content(name + ".txt"));
-    EXPECT_EQ(journal_->next_run_key(), version == 1 ? 8 : 9);
+    EXPECT_EQ(journal_->next_run_key(), version == 1 ? 8 : 11);
     EXPECT_FALSE(journal_->open_view()->find("o-new"));
     whole_run("o-new");
     EXPECT_TRUE(journal_->open_view()->find("o-new"));
@@ -185,9 +187,9 @@ TEST_F(schema_test, migrations_run_in_order_each_whole_or_not_at_all) {
   EXPECT_EQ(db.integer("SELECT count(*) FROM sqlite_master WHERE name = 'half_way'"), 0);
   migrate(db, file(), good);  // nothing left to do
   EXPECT_EQ(schema_of(db, file()), newest + 1);
-  EXPECT_NE(error_of([&] { migrate(db, file()); }).find("has schema version " + std::to_string(newest + 1) +
-                                                             ", this binary knows versions up to " +
-                                                             std::to_string(newest)),
+  EXPECT_NE(error_of([&] { migrate(db, file()); })
+                .find("has schema version " + std::to_string(newest + 1) + ", this binary knows versions up to " +
+                      std::to_string(newest)),
             std::string::npos);
 }
 

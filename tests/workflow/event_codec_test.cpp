@@ -35,7 +35,10 @@ event full(event_kind kind) {
                           .run = 3,
                           .uid = {.reign = {.high = ~0ULL, .low = 1}, .serial = 9},
                           .start_at = from_micros(1),
-                          .deadline = 5s};
+                          .deadline = 5s,
+                          .code = true,
+                          .parent = return_address{.workflow_id = "p", .uid = {{7, 8}, 9}, .number = 10},
+                          .origin = run_origin{.kind = origin_kind::continued, .uid = {{7, 8}, 11}, .seq = 12}};
   if (kind == event_kind::attempt_started)
     e.begun = attempt_facts{.policy = {.timeout = 1s,
                                        .heartbeat = 2s,
@@ -50,6 +53,15 @@ event full(event_kind kind) {
                             .epoch = ~0ULL,
                             .in_child = true,
                             .may_still_run = true};
+  if (kind == event_kind::child_asked)
+    e.child = child_facts{.workflow_id = "c",
+                          .version = 2,
+                          .digest = ~0ULL,
+                          .code = true,
+                          .policy = child_policy::abandon,
+                          .detached = true,
+                          .deadline = 5s};
+  if (kind == event_kind::signal_sent || kind == event_kind::child_dropped) e.target = "other";
   if (kind == event_kind::compensation_started) e.order = {3, 0, 4'000'000'000U};
   return e;
 }
