@@ -30,11 +30,15 @@ function(pawl_program name)
   pawl_finish(${name} "${arg_PCH}" ${arg_HARDENED})
 endfunction()
 
-# pawl_example(<name> <sources>): the library example_<name> with an example's workflows, which the stock binary `pawl`
-# registers as well.
+# pawl_example(<name> <sources> [LIBS <libraries>]): the library example_<name> with an example's workflows, which the
+# stock binary `pawl` registers as well. Its tests need less than a node where it says so.
 function(pawl_example name)
-  add_library(example_${name} STATIC ${ARGN})
-  target_link_libraries(example_${name} PUBLIC pawl_node PRIVATE pawl_warnings)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LIBS")
+  if(NOT arg_LIBS)
+    set(arg_LIBS pawl_node)
+  endif()
+  add_library(example_${name} STATIC ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(example_${name} PUBLIC pawl_options ${arg_LIBS} PRIVATE pawl_warnings)
   set_property(GLOBAL APPEND PROPERTY PAWL_EXAMPLES example_${name})
 endfunction()
 

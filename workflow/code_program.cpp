@@ -377,10 +377,13 @@ step_call code_program::call(std::uint32_t k, bool undo, const std::string&) con
   step_call c;
   if (undo) {
     c.undo = {s.call, &s.call->undo};
+    c.held = &s.call->undo_arguments;
     if (s.result) c.result = *s.result;
   } else {
     c.invoke = {s.call, &s.call->invoke};
+    c.held = &s.call->arguments;
   }
+  c.returns = s.call->result;
   return c;
 }
 

@@ -80,6 +80,7 @@ step_call graph_program::call(std::uint32_t k, bool undo, const std::string& inp
   } else {
     c.invoke = {definition_, &s.invoke};
   }
+  c.returns = s.result;
   return c;
 }
 

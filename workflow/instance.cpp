@@ -60,6 +60,12 @@ bool is_wanted(const instance& i, const step_state& s) {
   return i.phase == phase::running || (i.phase == phase::stopping && cleans_up());
 }
 
+std::string idempotency_key(const instance& i, std::uint32_t step, bool undo) {
+  auto key = to_text(i.facts.uid) + "/" + std::string(i.program->step(step).name);
+  if (i.facts.code) key += "#" + std::to_string(step);
+  return undo ? key + "/undo" : key;
+}
+
 std::uint64_t instance::applied_at(std::string_view command_id) const {
   if (command_id.empty()) return 0;
   if (command_id == start_command) return 1;

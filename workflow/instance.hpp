@@ -155,6 +155,9 @@ bool is_over(const instance& i, const step_state& s);
 /// Whether another attempt of this step may follow, as far as the state of the run goes.
 bool is_wanted(const instance& i, const step_state& s);
 
+/// What attempts of a step, or of its undo, send along with their effects: the same for all of them.
+std::string idempotency_key(const instance& i, std::uint32_t step, bool undo);
+
 /// The only code that changes state. A gap in seq, or an event that cannot follow, sets `broken` and changes nothing
 /// else; it never aborts.
 void evolve(instance& i, const event& e);

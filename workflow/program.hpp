@@ -15,6 +15,10 @@
 
 #include "workflow/event.hpp"
 
+namespace pawl::detail {
+struct held_values;
+}
+
 namespace pawl::engine {
 
 enum class want_kind : std::uint8_t {
@@ -68,6 +72,9 @@ struct step_call {
   std::shared_ptr<const pawl::detail::invoke_function> invoke;
   std::shared_ptr<const pawl::detail::undo_function> undo;
   std::optional<std::string> result;  ///< of the step, for its undo
+  /// Of code: the arguments as values, for what stands in for the function (pawl/testing.hpp).
+  const pawl::detail::held_values* held = nullptr;
+  const pawl::type_descriptor* returns = nullptr;  ///< of the step; nullptr: void
 };
 
 /// A line that code has logged.

@@ -9,28 +9,6 @@
 namespace approval {
 namespace {
 
-using std::chrono::milliseconds;
-
-struct expense {
-  std::string who;
-  std::string what;
-  double amount = 0;
-  milliseconds remind_after{std::chrono::hours(24)};
-  milliseconds give_up_after{std::chrono::hours(72)};
-  PAWL_FIELDS(who, what, amount, (remind_after, std::chrono::hours(24)), (give_up_after, std::chrono::hours(72)))
-};
-struct decision {
-  bool approved = false;
-  std::string by;
-  PAWL_FIELDS(approved, by)
-};
-struct outcome {
-  bool paid = false;
-  std::string why;
-  int reminders = 0;
-  PAWL_FIELDS(paid, why, reminders)
-};
-
 // In real life these talk to somebody: a ledger, a mail server, a bank. Each sends its idempotency key along.
 
 std::string reserve_budget(pawl::step_context& c, const expense& e) {

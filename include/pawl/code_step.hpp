@@ -9,6 +9,7 @@
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <variant>
 
@@ -178,15 +179,16 @@ struct tuple_of<types<V...>> {
 };
 
 template <class R, class F, class... A>
-invoke_function make_call(F&& f, A&&... arguments) {
+invoke_function make_call(held_values& kept, F&& f, A&&... arguments) {
   using function = std::decay_t<F>;
   using values = typename tuple_of<typename call_values<function, A...>::type>::type;
   if constexpr (may_be_null<function>) {
     if (f == nullptr) return {};
   }
+  auto tuple = std::make_shared<const values>(std::forward<A>(arguments)...);
+  kept = {tuple, &typeid(values)};
   // Arguments are lvalues for the function: the next attempt needs them again.
-  return [f = function(std::forward<F>(f)), held = std::make_shared<const values>(std::forward<A>(arguments)...)](
-             step_context& context, byte_views) -> bytes {
+  return [f = function(std::forward<F>(f)), held = std::move(tuple)](step_context& context, byte_views) -> bytes {
     auto call = [&](const auto&... a) -> R { return f(context, a...); };
     if constexpr (std::is_void_v<R>) {
       std::apply(call, *held);
@@ -198,13 +200,15 @@ invoke_function make_call(F&& f, A&&... arguments) {
 }
 
 template <class R, class F, class... A>
-undo_function make_undo_call(F&& f, A&&... arguments) {
+undo_function make_undo_call(held_values& kept, F&& f, A&&... arguments) {
   using function = std::decay_t<F>;
   using values = typename tuple_of<typename undo_values<R, function, A...>::type>::type;
   if constexpr (may_be_null<function>) {
     if (f == nullptr) return {};
   }
-  return [f = function(std::forward<F>(f)), held = std::make_shared<const values>(std::forward<A>(arguments)...)](
+  auto tuple = std::make_shared<const values>(std::forward<A>(arguments)...);
+  kept = {tuple, &typeid(values)};
+  return [f = function(std::forward<F>(f)), held = std::move(tuple)](
              step_context& context, byte_views, [[maybe_unused]] std::optional<std::string_view> result) {
     if constexpr (std::is_void_v<R>) {
       std::apply([&](const auto&... a) { f(context, a...); }, *held);

@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 #include <utility>
 
 #include <pawl/child_options.hpp>
@@ -80,6 +81,12 @@ concept awaitable_operation = std::derived_from<std::remove_cvref_t<T>, operatio
 template <class Op>
 using result_of = decltype(std::declval<Op&>().take());
 
+/// What a function is called with: a std::tuple of values, of this type.
+struct held_values {
+  std::shared_ptr<const void> tuple{};
+  const std::type_info* type = nullptr;
+};
+
 /// One call of wf.step: what its attempts run. Shared with attempts under way, which may outlive the coroutine.
 struct code_step {
   std::string name;
@@ -88,6 +95,8 @@ struct code_step {
   undo_function undo;  ///< empty: nothing to undo
   std::unique_ptr<step_options> undo_options;  ///< null without undo
   const type_descriptor* result = nullptr;  ///< nullptr: void
+  held_values arguments{};  ///< for what stands in for the function (pawl/testing.hpp)
+  held_values undo_arguments{};
 };
 
 /// Something that code asks of another workflow: to start as its child, to take a signal, to stop.

@@ -44,7 +44,7 @@ class [[nodiscard]] step_operation final : public detail::leaf {
     if (call_->undo_options)
       throw std::logic_error("step '" + call_->name + "' is given a second undo: a step has one");
     if constexpr (detail::check_undo_call<R, std::decay_t<F>, A...>()) {
-      call_->undo = detail::make_undo_call<R>(std::forward<F>(f), std::forward<A>(arguments)...);
+      call_->undo = detail::make_undo_call<R>(call_->undo_arguments, std::forward<F>(f), std::forward<A>(arguments)...);
       if (!call_->undo) throw std::logic_error("the undo of step '" + call_->name + "' is a null function");
       call_->undo_options = std::make_unique<step_options>(options);
     }
@@ -134,7 +134,7 @@ class workflow_context {
     call->name = name;
     call->options = options;
     if constexpr (detail::check_call<std::decay_t<F>, A...>()) {
-      call->invoke = detail::make_call<result>(std::forward<F>(f), std::forward<A>(arguments)...);
+      call->invoke = detail::make_call<result>(call->arguments, std::forward<F>(f), std::forward<A>(arguments)...);
       if constexpr (!std::is_void_v<result>) call->result = &descriptor_of<result>();
     }
     check(*call);

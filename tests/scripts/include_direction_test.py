@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Dependencies point one way: config, workflow <- store <- broker and actors <- node.
+"""Dependencies point one way: config, workflow <- store <- broker and actors <- node; testing stands beside store.
 
 Each room's README.md says, after "May include:", what the room may include. This checks every #include of every room
 against that sentence, and the sentences against the laws of the house (RANK, ONLY, PURE), so that neither the code nor
@@ -11,10 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOMS = ["include/pawl", "config", "workflow", "store", "broker", "actors", "node", "examples", "tests", "bench", "docs"]
+ROOMS = ["include/pawl", "config", "workflow", "testing", "store", "broker", "actors", "node", "examples", "tests", "bench", "docs"]
 
 # A room may include rooms of a lower rank, and itself. actors/ and broker/ do not see each other.
-RANK = {"config": 0, "workflow": 0, "store": 1, "broker": 2, "actors": 2, "node": 3}
+RANK = {"config": 0, "workflow": 0, "testing": 1, "store": 1, "broker": 2, "actors": 2, "node": 3}
 PARTS_OF_THE_ENGINE = set(RANK)
 
 # Third parties that stay in their rooms.
@@ -142,6 +142,7 @@ def small_tree(root):
         "include/pawl": "the standard library, <pawl/>",
         "config": "the standard library, <toml++/>",
         "workflow": "the standard library, <pawl/>,\nworkflow/, <msgpack.hpp>",
+        "testing": "the standard library, <pawl/>, workflow/, testing/",
         "store": "the standard library, POSIX, <pawl/>, workflow/, store/, <sqlite3.h>",
         "broker": "the standard library, store/, broker/, <librdkafka/>",
         "actors": "the standard library, store/, actors/, <caf/>",
@@ -162,6 +163,7 @@ def small_tree(root):
     write(root, "store/a.hpp", "#include <string>\n")
     write(root, "broker/a.hpp", "")
     write(root, "node/a.hpp", "")
+    write(root, "testing/a.hpp", '#include "workflow/a.hpp"\n')
 
 
 def write(root, name, text):
@@ -173,6 +175,8 @@ def write(root, name, text):
 VIOLATIONS = [
     ("workflow/b.cpp", "#include <sqlite3.h>\n", r"workflow/b.cpp:1: .*does not allow <sqlite3.h>"),
     ("workflow/b.cpp", '#include "store/a.hpp"\n', r"does not allow store/"),
+    ("workflow/b.cpp", '#include "testing/a.hpp"\n', r"does not allow testing/"),
+    ("testing/b.cpp", '#include "store/a.hpp"\n', r"does not allow store/"),
     ("workflow/b.cpp", "#include <unistd.h>\n", r"does not allow POSIX"),
     ("workflow/b.cpp", "\n\n #  include  <thread>\n", r"workflow/b.cpp:3: .*is pure"),
     ("store/b.hpp", "#include <caf/actor.hpp>\n", r"does not allow <caf/>"),

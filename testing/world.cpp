@@ -1,0 +1,481 @@
+#include "testing/world.hpp"
+
+#include <algorithm>
+
+#include "workflow/ids.hpp"
+
+namespace pawl::testing::detail {
+
+using engine::attempt_end;
+using engine::command;
+using engine::event;
+using engine::event_kind;
+using engine::instance;
+using engine::step_status;
+
+namespace {
+
+/// Up to so many events every decision is checked by a replay; beyond it every so often, so that the whole stays
+/// linear.
+constexpr std::size_t replayed_always = 100;
+/// A run that is told in vain that it is time, so often: a mistake in the engine, told instead of hanging the test.
+constexpr int idle_wakes = 1'000;
+
+constexpr std::uint64_t incarnation_of_tests = 1;
+
+class port final : public pawl::detail::attempt_port {
+ public:
+  void heartbeat(std::optional<std::string> d) override {
+    if (d) details = std::move(d);
+  }
+  void log(log_level, std::string_view) override {}
+  std::optional<std::string> details;
+};
+
+std::string type_name(const type_descriptor* t) { return t ? t->name : "void"; }
+
+bool same_wants(const instance& a, const instance& b) {
+  const auto x = a.program->wants(), y = b.program->wants();
+  return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](const engine::want& m, const engine::want& n) {
+    return m.kind == n.kind && m.step == n.step && m.number == n.number && m.due == n.due && m.text == n.text;
+  });
+}
+
+}  // namespace
+
+void refuse_arguments(const step_context& context, std::size_t wanted) {
+  throw mismatch("what stands in for step '" + context.step() + "' takes " + std::to_string(wanted) +
+                 " arguments of types that the step is not called with: give it the parameters of the step's function, "
+                 "or none");
+}
+
+struct attempt {
+  std::uint32_t step = engine::no_step;
+  bool undo = false;
+  std::uint32_t number = 0;
+  std::uint64_t process = 0;
+  std::string name;
+  planned_ending planned;
+  bool by_script = false;
+  bool called = true;  ///< its function is, of one that times out or is lost
+};
+
+/// Slots for one decision.
+class world::granted final : public engine::allowance {
+ public:
+  explicit granted(const world& w) : left_(w.given.slots) {
+    for (const auto& r : w.runs) {
+      const auto taken = r.second->state ? r.second->state->running_attempts : 0;
+      left_ -= std::min(left_, taken);
+    }
+    incarnation = incarnation_of_tests;
+    limits.history_events = w.given.history_events;
+    children = false;
+  }
+  bool take_slot(const engine::slot_request&) override {
+    if (left_ == 0) return false;
+    --left_;
+    return true;
+  }
+  bool still_running(const instance&, std::uint32_t) const override { return false; }
+  std::uint32_t left() const { return left_; }
+
+ private:
+  std::uint32_t left_;
+};
+
+life& world::find(const std::string& id) { return *runs.at(id); }
+
+script* world::find_script(const std::string& step, bool undo) {
+  const auto at = scripts.find({step, undo});
+  return at == scripts.end() ? nullptr : &at->second;
+}
+
+std::string world::story() const {
+  std::string out;
+  if (given.faults) out = "seed " + std::to_string(given.seed) + " (PAWL_TEST_SEED=" + std::to_string(given.seed) + ")";
+  const auto add = [&](const std::string& where, const std::string& variable, std::uint64_t event) {
+    if (event == 0) return;
+    const auto number = std::to_string(event);
+    out += (out.empty() ? "" : ", ") + ("crash " + where) + " event " + number + " (" + variable + "=" + number + ")";
+  };
+  add("after", "PAWL_TEST_CRASH_AFTER", given.crash_after);
+  add("before", "PAWL_TEST_CRASH_BEFORE", given.crash_before);
+  return out;
+}
+
+std::string world::context_of(const life& r) const {
+  const auto told = story();
+  return (told.empty() ? "" : "\n" + told) + "\nhistory of '" + r.id + "':\n" + history_text(r.history);
+}
+
+double world::drawn(std::string_view what, std::uint64_t a, std::uint64_t b) const {
+  const auto seed = engine::stable_hash(what, given.seed * 0x9e3779b97f4a7c15ULL + a * 1'000'003 + b);
+  return static_cast<double>(seed >> 11) / static_cast<double>(std::uint64_t{1} << 53);
+}
+
+// --- runs ------------------------------------------------------------------------------------------------------------
+
+life& world::begin(std::string_view type, std::string input, const type_descriptor* input_type,
+                   const start_options& o) {
+  auto definition = o.version == 0 ? types.latest(type) : types.find(type, o.version);
+  if (!definition)
+    throw std::invalid_argument("there is no workflow type '" + std::string(type) + "'" +
+                                (o.version == 0 ? "" : " version " + std::to_string(o.version)) + " in the registry");
+  if (input_type && definition->input && input_type->name != definition->input->name)
+    throw std::invalid_argument("workflow type '" + std::string(type) + "' takes " + definition->input->name +
+                                ", and is started with " + input_type->name);
+  auto r = std::make_unique<life>();
+  ++serial;
+  r->id = o.id.empty() ? std::string(type) + "-" + std::to_string(serial) : o.id;
+  if (runs.contains(r->id)) throw std::invalid_argument("there is a run with the id '" + r->id + "' already");
+  r->definition = definition;
+  r->state = engine::make_instance(definition);
+  engine::start_command s;
+  s.facts.workflow_id = r->id;
+  s.facts.type = definition->type;
+  s.facts.version = definition->options.version;
+  s.facts.digest = definition->digest;
+  s.facts.code = definition->as_code() != nullptr;
+  s.facts.uid = {.reign = {given.seed, 0}, .serial = serial};
+  s.facts.deadline = o.deadline.value_or(definition->options.deadline.value_or(engine::milliseconds{0}));
+  if (o.delay) s.facts.start_at = now + *o.delay;
+  s.input = std::move(input);
+  auto& begun = *runs.emplace(r->id, std::move(r)).first->second;
+  ask(begun, std::move(s));
+  return begun;
+}
+
+void world::ask(life& r, decltype(command::body) body) {
+  const command c{.id = "command-" + std::to_string(++r.commands), .body = std::move(body)};
+  const auto process = r.process;
+  r.sent.push_back(c);
+  const auto outcome = say(r, c);
+  using result = engine::command_result;
+  if (outcome.result == result::applied || outcome.result == result::duplicate || process != r.process) return;
+  std::erase_if(r.sent, [&](const auto& s) { return s.id == c.id; });
+  throw mismatch("the command is refused, " + std::string(to_text(outcome.result)) + ": " + outcome.message +
+                 context_of(r));
+}
+
+// One decision, and what follows from it.
+engine::outcome world::say(life& r, const command& c) {
+  if (given.faults && !r.history.empty() &&
+      drawn("evict " + r.id, r.history.size(), counts.evictions) < given.faults->evicts) {
+    ++counts.evictions;
+    fold(r);
+  }
+  granted a(*this);
+  auto out = engine::carry_out(*r.state, c, a, now);
+  if (!r.state->broken.empty())
+    throw mismatch("the engine has decided what cannot follow: " + r.state->broken + context_of(r));
+  const auto process = r.process;
+  if (!keep(r, std::move(out.events)) && out.more && process == r.process) say(r, {});
+  return out.outcome;
+}
+
+// Puts events on record; true: the node has died meanwhile.
+bool world::keep(life& r, std::vector<event> events) {
+  const auto before = r.history.size();
+  counts.events += events.size();
+  for (auto& e : events) r.history.push_back(std::move(e));
+  if (const auto at = crash_among(r, before, r.history.size())) {
+    crash(r, *at);
+    return true;
+  }
+  check_replay(r);
+  const auto process = r.process;
+  for (auto n = before; n < r.history.size() && process == r.process; ++n)
+    if (r.history[n].kind == event_kind::attempt_started) launch(r, r.history[n]);
+  return false;
+}
+
+// How much is on record when the node dies on its way through these events; nothing: it does not.
+std::optional<std::uint64_t> world::crash_among(life& r, std::uint64_t before, std::uint64_t after) {
+  const auto strikes = [&](std::string_view what, std::uint64_t seq, std::uint64_t asked) {
+    const bool drawn_now = given.faults && drawn(what, seq, engine::stable_hash(r.id)) < given.faults->crashes / 2;
+    return (seq == asked || drawn_now) && r.crashes.insert({seq, what == "before"}).second;
+  };
+  for (auto seq = before + 1; seq <= after; ++seq) {
+    if (seq > 1 && strikes("before", seq, given.crash_before)) return seq - 1;
+    if (is_terminal(r.history[seq - 1].kind)) return std::nullopt;
+    if (strikes("after", seq, given.crash_after)) return seq;
+  }
+  return std::nullopt;
+}
+
+void world::crash(life& r, std::uint64_t after) {
+  ++counts.crashes;
+  counts.events -= r.history.size() - after;
+  r.history.resize(after);
+  ++r.process;
+  // What was to become of attempts that nobody hears of any more comes to the next ones.
+  for (auto a = r.under_way.rbegin(); a != r.under_way.rend(); ++a) give_back(**a);
+  r.under_way.clear();
+  fold(r);
+  const auto mine = r.process;
+  std::vector<engine::attempt_ended> lost;
+  for (const auto& s : r.state->steps)
+    if (s.status == step_status::running)
+      lost.push_back({.step = s.step, .undo = s.undo, .attempt = s.attempt, .end = attempt_end::lost});
+  for (auto& end : lost) {
+    if (r.process != mine) return;
+    say(r, {.id = {}, .body = std::move(end)});
+  }
+  for (const auto& c : std::vector<command>(r.sent)) {
+    if (r.process != mine) return;
+    if (r.state->applied_at(c.id) == 0) say(r, c);
+  }
+  if (r.process == mine) say(r, {});
+}
+
+// Frames are made anew from the history.
+void world::fold(life& r) {
+  auto fresh = engine::make_instance(r.definition);
+  for (const auto& e : r.history) engine::evolve(*fresh, e);
+  if (engine::is_broken(*fresh))
+    throw mismatch("the code does something else when it is replayed: " +
+                   fresh->program->wants().front().error->message + context_of(r));
+  for (const auto& [key, text] : r.details)
+    if (auto* s = fresh->find(key.first, key.second)) s->details = text;
+  r.state = std::move(fresh);
+}
+
+// Code that is not the same in every replay shows here, at the event where it differs.
+void world::check_replay(life& r) {
+  const auto events = r.history.size();
+  const bool due = events <= replayed_always || events * 10 >= r.replayed_at * 11 || is_closed(r.state->phase);
+  if (!due || events == r.replayed_at || !r.state->program) return;
+  r.replayed_at = events;
+  const auto live = std::move(r.state);
+  fold(r);
+  if (!same_wants(*live, *r.state))
+    throw mismatch("the code does something else when it is replayed: it asked for " + in_words(wants_text(*live)) +
+                   ", and in the replay for " + in_words(wants_text(*r.state)) +
+                   ". It may read a clock, random numbers, a global or the environment" + context_of(r));
+  // Its log lines are told once; the frames made first are as good as these.
+}
+
+// --- attempts --------------------------------------------------------------------------------------------------------
+
+planned_ending world::plan(life& r, attempt& a) {
+  if (auto* s = find_script(a.name, a.undo); s && !s->endings.empty()) {
+    auto next = s->endings.front();
+    a.by_script = true;
+    if (s->endings.front().times != always && --s->endings.front().times == 0) s->endings.pop_front();
+    next.times = 1;
+    a.called = false;
+    return next;
+  }
+  if (!given.faults) return {};
+  const auto& f = *given.faults;
+  const auto what = r.id + (a.undo ? " undo " : " step ") + std::to_string(a.step);
+  const auto* s = r.state->find(a.step, a.undo);
+  const bool last = s && s->counted + 1 >= s->policy.max_attempts && f.spare_last_attempt;
+  auto dice = drawn(what, a.number);
+  a.called = drawn(what + " called", a.number) < 0.5;
+  if (!last && dice < f.fails) {
+    ++counts.failures;
+    return {ending::fails, 1, "injected", "a fault of the test"};
+  }
+  dice -= f.fails;
+  if (!last && dice >= 0 && dice < f.times_out) {
+    ++counts.time_outs;
+    return {ending::times_out, 1, {}, {}};
+  }
+  dice -= f.times_out;
+  if (dice >= 0 && dice < f.lost) {
+    ++counts.losses;
+    return {a.called ? ending::lost_when_done : ending::lost, 1, {}, {}};
+  }
+  return {};
+}
+
+void world::give_back(const attempt& a) {
+  if (!a.by_script) return;
+  auto& s = scripts[{a.name, a.undo}];
+  const bool more_of_it = !s.endings.empty() && s.endings.front().times == always;
+  if (!more_of_it) s.endings.push_front(a.planned);
+}
+
+void world::launch(life& r, const event& e) {
+  auto a = std::make_shared<attempt>();
+  a->step = e.step;
+  a->undo = e.undo;
+  a->number = e.attempt;
+  a->process = r.process;
+  a->name = e.name;
+  a->planned = plan(r, *a);
+  auto takes = engine::milliseconds{0};
+  if (const auto* s = find_script(e.name, e.undo)) takes = s->takes;
+  if (given.faults) {
+    const auto slow = drawn(r.id + " latency " + std::to_string(e.step) + (e.undo ? " undo" : ""), e.attempt);
+    takes += engine::milliseconds(static_cast<std::int64_t>(slow * static_cast<double>(given.faults->latency.count())));
+  }
+  const auto timeout = e.begun->policy.timeout;
+  if (takes > timeout && a->planned.how == ending::as_it_returns) {
+    a->planned.how = ending::times_out;
+    a->called = false;
+  }
+  if (a->planned.how == ending::times_out) takes = timeout;
+  r.under_way.push_back(a);
+  agenda.emplace(now + takes, [this, &r, a] { end_attempt(r, a); });
+}
+
+void world::end_attempt(life& r, const std::shared_ptr<attempt>& a) {
+  if (a->process != r.process) return;  // its process is gone
+  std::erase(r.under_way, a);
+  const auto* s = r.state->find(a->step, a->undo);
+  if (is_closed(r.state->phase) || !s || s->status != step_status::running || s->attempt != a->number) return;
+  auto end = call(r, *a);
+  say(r, {.id = {}, .body = std::move(end)});
+  if (a->process == r.process) return;
+  const bool recorded = std::any_of(r.history.begin(), r.history.end(), [&](const event& e) {
+    return e.step == a->step && e.undo == a->undo && e.attempt == a->number && e.kind > event_kind::attempt_started &&
+           e.kind < event_kind::attempt_lost;
+  });
+  if (!recorded) give_back(*a);
+}
+
+engine::attempt_ended world::call(life& r, const attempt& a) {
+  engine::attempt_ended end{.step = a.step, .undo = a.undo, .attempt = a.number, .end = attempt_end::failed};
+  const auto quietly = [&] {
+    try {
+      perform(r, a);
+    } catch (const mismatch&) {
+      throw;
+    } catch (...) {  // nobody hears of it
+    }
+  };
+  switch (a.planned.how) {
+    case ending::fails:
+    case ending::fails_for_good:
+      end.error = engine::failure{
+          .code = a.planned.code, .message = a.planned.message, .permanent = a.planned.how == ending::fails_for_good};
+      return end;
+    case ending::times_out:
+      if (a.called) quietly();
+      end.end = attempt_end::timed_out;
+      end.error = engine::failure{.code = "timed_out", .message = "the function did not return in time"};
+      return end;
+    case ending::lost_when_done:
+      quietly();
+      end.end = attempt_end::lost;
+      return end;
+    case ending::lost:
+      end.end = attempt_end::lost;
+      return end;
+    case ending::as_it_returns:
+      break;
+  }
+  try {
+    end.result = perform(r, a);
+    end.end = attempt_end::completed;
+  } catch (const mismatch&) {
+    throw;
+  } catch (const step_error& e) {
+    end.error = engine::failure{.code = e.code(),
+                                .message = e.what(),
+                                .permanent = dynamic_cast<const permanent_error*>(&e) != nullptr,
+                                .retry_in = e.retry_in()};
+  } catch (const std::exception& e) {
+    end.error = engine::failure{.code = "error", .message = e.what()};
+  } catch (...) {
+    end.error =
+        engine::failure{.code = "error", .message = "the function threw something that is not a std::exception"};
+  }
+  return end;
+}
+
+// Calls the function of the attempt, or what stands in for it.
+std::string world::perform(life& r, const attempt& a) {
+  const auto& i = *r.state;
+  const auto& s = *i.find(a.step, a.undo);
+  auto what = i.program->call(a.step, a.undo, i.input);
+  const auto* of = i.find(a.step, false);
+  const bool done = of && (of->status == step_status::completed || of->status == step_status::skipped);
+  pawl::detail::attempt_facts f;
+  f.workflow_id = i.facts.workflow_id;
+  f.run = i.facts.run;
+  f.run_uid = to_text(i.facts.uid);
+  f.step = a.name;
+  f.attempt = a.number;
+  f.idempotency_key = engine::idempotency_key(i, a.step, a.undo);
+  f.fencing_token = (std::uint64_t{i.facts.run} << 32) | s.token;
+  if (!s.details.empty()) f.details = s.details;
+  f.is_undo = a.undo;
+  f.outcome_unknown = a.undo && !done;
+  port told;
+  step_context context(f, told, {});
+  const std::vector<std::string_view> views(what.arguments.begin(), what.arguments.end());
+  const auto known = a.undo && done && what.result ? std::optional<std::string_view>(*what.result) : std::nullopt;
+  const auto keep_details = [&] {
+    if (!told.details) return;
+    r.details[{a.step, a.undo}] = *told.details;
+    if (auto* live = r.state->find(a.step, a.undo)) live->details = *told.details;
+  };
+  try {
+    std::string result;
+    const auto* scripted = find_script(a.name, a.undo);
+    if (scripted && scripted->stands_in) {
+      const auto& fake = *scripted->stands_in;
+      if (!a.undo && type_name(fake.result) != type_name(what.returns))
+        throw mismatch("what stands in for step '" + a.name + "' returns " + type_name(fake.result) + ", the step " +
+                       type_name(what.returns) + context_of(r));
+      result = fake.function(context, {.held = what.held, .arguments = views, .result = known});
+    } else if (given.only_fakes) {
+      throw mismatch((a.undo ? "the undo of step '" : "step '") + a.name +
+                     "' is called, and nothing stands in for it (options.only_fakes)" + context_of(r));
+    } else if (a.undo) {
+      (*what.undo)(context, views, known);
+    } else {
+      result = (*what.invoke)(context, views);
+    }
+    keep_details();
+    return a.undo ? std::string() : result;
+  } catch (...) {
+    keep_details();
+    throw;
+  }
+}
+
+// --- time ------------------------------------------------------------------------------------------------------------
+
+bool world::step_until(engine::time_point until) {
+  const granted a(*this);
+  life* next = nullptr;
+  std::optional<engine::time_point> wake;
+  for (const auto& entry : runs) {
+    auto& r = *entry.second;
+    if (is_closed(r.state->phase)) continue;
+    const auto work = engine::outstanding(*r.state, a, now);
+    if (work.wants_slot && a.left() > 0) {
+      const auto before = r.history.size();
+      say(r, {});
+      if (r.history.size() != before) return true;
+    }
+    if (work.wake_at && (!wake || *work.wake_at < *wake)) {
+      wake = work.wake_at;
+      next = &r;
+    }
+  }
+  const bool planned = !agenda.empty() && (!wake || agenda.begin()->first <= *wake);
+  if (!planned && !wake) return false;
+  const auto at = planned ? agenda.begin()->first : *wake;
+  if (at > until) return false;
+  now = std::max(now, at);
+  if (planned) {
+    const auto f = std::move(agenda.begin()->second);
+    agenda.erase(agenda.begin());
+    f();
+    woken_in_vain = 0;
+    return true;
+  }
+  const auto before = next->history.size();
+  say(*next, {});
+  woken_in_vain = next->history.size() == before ? woken_in_vain + 1 : 0;
+  if (woken_in_vain > idle_wakes) throw mismatch("the run wakes up and does nothing, for ever" + context_of(*next));
+  return true;
+}
+
+}  // namespace pawl::testing::detail
