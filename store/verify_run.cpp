@@ -204,10 +204,14 @@ void run_check::wake_rules() {
     return late("an attempt is under way, which a restart has to deal with at once");
   if (i.lacks_code && wake != wake_now) return late("the run waits for its code, which any start may bring");
   if (i.paused) return;
-  if (wake == wake_never) return late("the run is not paused, so that nothing will ever wake it");
+  // Code may wait for a person, or for another workflow.
+  if (wake == wake_never && (!i.facts.code || !i.timers.empty()))
+    return late("the run is not paused, so that nothing will ever wake it");
   if (i.phase != engine::phase::running) return;
   if (i.steps.empty() && i.facts.start_at && wake > engine::to_micros(*i.facts.start_at))
     return late("the run is to begin before that");
+  for (const auto& t : i.timers)
+    if (wake > engine::to_micros(t.due)) return late("timer " + words(t.number) + " fires before that");
   for (const auto& step : i.steps)
     if (!step.undo && step.status == engine::step_status::waiting && wake > engine::to_micros(step.due))
       return late("an attempt of step number " + words(step.step) + " is due before that");

@@ -56,7 +56,7 @@ class evicting : public ::testing::Test {
 
 TEST_F(evicting, thousands_sleep_and_few_are_in_memory) {
   up();
-  const auto at = in(2s);
+  const auto at = in(5s);
   constexpr int runs = 2000;
   std::size_t most = 0;
   std::vector<test_node::started> s;

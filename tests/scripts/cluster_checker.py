@@ -68,7 +68,9 @@ def check_runs(runs, may_be_open, undone):
         if run.history.state in ("failed", "cancelled") and run.type in undone:
             findings += check_undone(run, undone[run.type])
     for workflow, several in numbers.items():
-        if len(several) > 1:
+        several.sort(key=lambda r: r.number)
+        goes_on = all(r.history.state == "continued" for r in several[:-1]) and [r.number for r in several] == list(range(1, len(several) + 1))
+        if len(several) > 1 and not goes_on:
             findings.append(f"{workflow} was started {len(several)} times, as runs {sorted(r.number for r in several)}")
     return findings
 
