@@ -114,7 +114,7 @@ class Story:
                     kind, epoch, reign, seq, body = r[:5]
                     packed = b"" if body is None else msgpack.packb(body)
                     value = msgpack.packb([1, kind, epoch, *reign, seq, zlib.crc32(packed) + (len(r) > 5), packed])
-                yield p, types.SimpleNamespace(offset=offset, value=value)
+                yield p, types.SimpleNamespace(offset=offset, value=value, timestamp=0)
 
     def feed(self):
         messages = []

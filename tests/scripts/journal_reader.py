@@ -4,7 +4,8 @@ python3-kafka and python3-msgpack have them), folds it, and checks what must hol
 
     journal_reader.py BOOTSTRAP NAMESPACE [--feed]
 
-Prints one JSON object: {"partitions": {"0": {"records", "counted", "skipped", "garbage", "epoch", "leaders", "position", "first"}},
+Prints one JSON object: {"partitions": {"0": {"records", "counted", "skipped", "garbage", "epoch", "leaders", "position", "first",
+"announced": [[offset, epoch, reign] of those that count], "passed_over": [what the fence left out: [offset, kind, epoch, reign, time]]}},
 "runs": {workflow id: [state of run 1, ...]}, "where": {workflow id: partition}, "outcomes": how many, "findings": [what is wrong]}.
 With --feed the topic of events is read too and held against it (feed_reader.py). cluster_checker.py asks for more."""
 import argparse
@@ -18,6 +19,7 @@ from run_laws import KINDS, History
 
 ANNOUNCEMENT, BATCH, RELEASE, BARRIER = 1, 2, 3, 4
 STEP, COMMAND, ORDER = 0, 2, 9
+MOST_TOLD = 1000
 
 
 def messages(bootstrap, topic, partition=None):
@@ -58,6 +60,7 @@ class Partition:
         self.epoch, self.reign, self.seq, self.released = 0, None, 0, False
         self.records = self.counted = self.skipped = self.garbage = 0
         self.leaders, self.position = [], -1
+        self.announced, self.passed_over = [], []  # [offset, epoch, reign]; and of what does not count, as summary() says
         self.at = self.floor = 0  # times: of the newest event; and when the present leader announced itself
         self.runs, self.newest = {}, {}  # by run key; the newest of a workflow id
         self.outcomes, self.given, self.received = {}, {}, {}
@@ -87,10 +90,13 @@ class Partition:
             return
         if not self.accepts(kind, epoch, (high, low), seq):
             self.skipped += 1
+            if len(self.passed_over) < MOST_TOLD:
+                self.passed_over.append([m.offset, kind, epoch, f"{high:016x}{low:016x}", m.timestamp])
             return
         self.counted += 1
         if kind == ANNOUNCEMENT:
             self.leaders.append(msgpack.unpackb(body)[0])
+            self.announced.append([m.offset, epoch, f"{high:016x}{low:016x}"])
         elif kind == BATCH:
             self.batch(m.offset, msgpack.unpackb(body, strict_map_key=False))
 
@@ -160,7 +166,8 @@ class Partition:
 
     def summary(self):
         return {"records": self.records, "counted": self.counted, "skipped": self.skipped, "garbage": self.garbage, "first": self.first,
-                "epoch": self.epoch, "leaders": self.leaders, "position": self.position}
+                "epoch": self.epoch, "leaders": self.leaders, "position": self.position, "announced": self.announced,
+                "passed_over": self.passed_over}
 
 
 class Journal:

@@ -2,19 +2,46 @@
 import contextlib
 import select
 import socket
+import struct
 import threading
 
 CHUNK = 1 << 16
+LOOK = 0.02  # seconds between two looks at whether what is held back may go on
+PRODUCE = 0
+
+
+def produces(topic):
+    """For Door.holds: the requests that write to the topic."""
+    named = struct.pack(">h", len(topic)) + topic.encode()
+    return lambda request: struct.unpack_from(">h", request, 4)[0] == PRODUCE and named in request[:400]
+
+
+class Way:
+    """One connection, and what of it has not been passed on."""
+
+    def __init__(self, client, broker):
+        self.client, self.broker = client, broker
+        self.raw = bytearray()  # from the client: the beginning of a request
+        self.held = []  # requests
+
+    def requests(self, data):
+        """The whole ones, with the four bytes of their lengths."""
+        self.raw += data
+        while len(self.raw) >= 4 and len(self.raw) >= (whole := 4 + struct.unpack_from(">i", self.raw)[0]):
+            yield bytes(self.raw[:whole])
+            del self.raw[:whole]
 
 
 class Door:
-    """Listens on `port` and passes on to `to`. `swallow`: what the broker says is dropped, and what is said to it arrives."""
+    """Listens on `port` and passes on to `to`. `swallow`: what the broker says is dropped, and what is said to it arrives. `holds`: a
+    request for which it is true is kept back, and those behind it on its connection; once it is None they arrive."""
 
     def __init__(self, port, to):
-        self.to, self.swallow = to, False
+        self.to, self.swallow, self.holds = to, False, None
         self.passed = self.swallowed = 0  # bytes from the broker
+        self.held = 0  # requests, until now
         self.listener = socket.create_server(("127.0.0.1", port))
-        self.pairs, self.mutex, self.ended = [], threading.Lock(), False
+        self.ways, self.mutex, self.ended = [], threading.Lock(), False
         threading.Thread(target=self.listen, daemon=True).start()
 
     def listen(self):
@@ -28,39 +55,51 @@ class Door:
             except OSError:
                 client.close()
                 continue
-            pair = (client, broker)
+            way = Way(client, broker)
             with self.mutex:
-                self.pairs.append(pair)
-            threading.Thread(target=self.carry, args=pair, daemon=True).start()
+                self.ways.append(way)
+            threading.Thread(target=self.carry, args=[way], daemon=True).start()
 
-    def carry(self, client, broker):
+    def carry(self, way):
         try:
             while True:
-                for ready in select.select([client, broker], [], [])[0]:
+                for ready in select.select([way.client, way.broker], [], [], LOOK if way.held else None)[0]:
                     data = ready.recv(CHUNK)
                     if not data:
                         return
-                    if ready is client:
-                        broker.sendall(data)
+                    if ready is way.client:
+                        self.to_broker(way, data)
                     elif self.swallow:
                         self.swallowed += len(data)
                     else:
                         self.passed += len(data)
-                        client.sendall(data)
+                        way.client.sendall(data)
+                if way.held and self.holds is None:
+                    way.broker.sendall(b"".join(way.held))
+                    way.held.clear()
         except (OSError, ValueError):
             pass  # closed, by one of them or by heal()
         finally:
-            for s in (client, broker):
+            for s in (way.client, way.broker):
                 with contextlib.suppress(OSError):
                     s.close()
+
+    def to_broker(self, way, data):
+        for request in way.requests(data):
+            holds = self.holds
+            if way.held or (holds and holds(request)):
+                way.held.append(request)
+                self.held += 1
+            else:
+                way.broker.sendall(request)
 
     def heal(self):
         """Answers come again, over new connections: the old ones have lost some."""
         self.swallow = False
         with self.mutex:
-            pairs, self.pairs = self.pairs, []
-        for pair in pairs:
-            for s in pair:
+            ways, self.ways = self.ways, []
+        for way in ways:
+            for s in (way.client, way.broker):
                 with contextlib.suppress(OSError):
                     s.shutdown(socket.SHUT_RDWR)
 
