@@ -170,6 +170,14 @@ json present_run(const store::run_row& row, const store::stored_history& history
   out["timers"] = json::array();
   if (!engine::is_closed(i->phase))
     for (const auto& t : i->timers) out["timers"].push_back({{"timer", t.number}, {"due_at", time_to_text(t.due)}});
+  out["calls"] = json::array();
+  if (!engine::is_closed(i->phase))
+    for (const auto& c : i->calls)
+      out["calls"].push_back({{"call", c.number},
+                              {"what", c.is_message ? "signal" : c.is_child ? "child" : "start"},
+                              {"workflow_id", c.workflow_id}});
+  if (const auto& parent = i->facts.parent)
+    out["parent"] = {{"workflow_id", parent->workflow_id}, {"run_uid", to_text(parent->uid)}, {"call", parent->number}};
   if (!i->status.empty()) out["status"] = to_json(i->status);
   out["timeline"] = bars.take();
   return out;

@@ -10,6 +10,9 @@
 namespace pawl::node {
 namespace {
 
+/// Children and other workflows that are waited for; of more only the number is said.
+constexpr std::size_t most_calls = 10;
+
 constexpr std::size_t most_bars = 200;
 constexpr std::size_t most_payload = 2000;  // of an input or a result, unless it is asked for
 
@@ -97,6 +100,19 @@ void add_code(pairs& out, const json& run, std::int64_t now) {
     for (const auto& t : timers)
       if (time_at(t, "due_at"))
         out.emplace_back("timer " + std::to_string(number_at(t, "timer")), cell(at_and_when(t, "due_at", now)));
+  if (const auto& calls = part_at(run, "calls"); calls.is_array()) {
+    std::size_t shown = 0;
+    for (const auto& call : calls) {
+      if (shown++ == most_calls) {
+        out.emplace_back("...", cell(std::to_string(calls.size() - most_calls) + " more"));
+        break;
+      }
+      out.emplace_back(text_at(call, "what") + " " + std::to_string(number_at(call, "call")),
+                       cell(text_at(call, "workflow_id")));
+    }
+  }
+  if (const auto& parent = part_at(run, "parent"); parent.is_object())
+    out.emplace_back("parent", cell(text_at(parent, "workflow_id")));
 }
 
 std::string draw_pending(const canvas& c, const json& pending, std::int64_t now) {

@@ -69,6 +69,9 @@ class CodeFamily(unittest.TestCase):
         for what, end in (("cancel", "cancelled"), ("kill", "killed"), ("abandon", "running")):
             self.begin("guards", f"p-{what}", {"child": f"c-{what}", "when_dropped": what})
             eventually(lambda: self.state(f"c-{what}") == "running", "the child runs")
+            self.assertEqual(self.node.show(f"p-{what}")[1]["calls"], [{"call": 1, "what": "child", "workflow_id": f"c-{what}"}])
+            self.assertEqual(self.node.show(f"c-{what}")[1]["parent"]["workflow_id"], f"p-{what}")
+            self.assertRegex(self.node.cli("show", f"p-{what}")[1], rf"child 1 +c-{what}")
             self.assertEqual(self.node.cli("cancel", f"p-{what}")[0], 0)
             self.assertEqual(self.ended(f"p-{what}")["state"], "cancelled")
             if what != "abandon":
