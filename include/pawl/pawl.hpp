@@ -1,6 +1,7 @@
 // All of the public API.
 #pragma once
 
+#include <pawl/client.hpp>
 #include <pawl/code_errors.hpp>
 #include <pawl/codec.hpp>
 #include <pawl/errors.hpp>
