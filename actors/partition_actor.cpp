@@ -10,6 +10,8 @@ namespace {
 
 // How long nothing is read from disk after the view could not be read.
 constexpr auto ailing_pause = std::chrono::milliseconds(500);
+// Of what is due so much is at work at once: whoever asks for something meanwhile waits behind no more than that.
+constexpr std::size_t most_fetched = 500;
 constexpr auto first_death_pause = std::chrono::milliseconds(50);
 
 std::string cause_of(const caf::error& reason) {
@@ -91,6 +93,14 @@ void partition_state::tick_run(engine::run_key, live_run& run) {
   self_->send(run.actor, tick{});
 }
 
+void partition_state::mark_fetched(live_run& run) {
+  if (!std::exchange(run.fetched, true)) ++fetched_;
+}
+
+void partition_state::settled(live_run& run) {
+  if (std::exchange(run.fetched, false)) --fetched_;
+}
+
 void partition_state::wake(live_run& run) {
   if (!run.resting) return;
   run.resting = false;
@@ -101,6 +111,7 @@ void partition_state::on_resting(const resting& m) {
   const auto it = live_.find(m.key);
   if (it == live_.end() || it->second.life != m.life) return;
   auto& run = it->second;
+  settled(run);
   if (run.wake_at != m.wake_at) {
     timers_.erase({run.wake_at, m.key});
     run.wake_at = m.wake_at;
@@ -113,8 +124,8 @@ void partition_state::on_resting(const resting& m) {
     run.since = std::chrono::steady_clock::now();
     run.place = resting_.insert(resting_.end(), m.key);
     if (live_.size() > node_.partition.live) evict();
-    if (!backlog_.empty()) return pump();  // who rests makes room
   }
+  if (!backlog_.empty()) return pump();  // who has done what was due makes room
   arm();
 }
 
@@ -156,6 +167,7 @@ void partition_state::resolve(engine::run_key key, const run_result& result) {
 void partition_state::forget(run_map::iterator it) {
   auto& run = it->second;
   wake(run);
+  settled(run);
   const std::pair timer{run.wake_at, it->first};
   const bool scanned = std::pair{scanned_.wake_at, scanned_.key} >= timer;
   if (run.wake_at != store::wake_never && !scanned) timers_.erase(timer);
@@ -187,6 +199,7 @@ void partition_state::on_down(const caf::down_msg& m) {
   // Its id stays taken: what it handed in, its start perhaps, is not on record yet.
   to_reload_[key] = it->second.workflow_id;
   wake(it->second);
+  settled(it->second);
   timers_.erase({it->second.wake_at, key});
   live_.erase(it);
   deaths_[key].times.push_back(std::chrono::steady_clock::now());
@@ -249,16 +262,10 @@ void partition_state::pump() {
   if (away_ || node_.draining) return;
   const auto now = engine::to_micros(node_.time.now());
   while (!timers_.empty() && timers_.begin()->first <= now) {
-    const auto key = timers_.begin()->second;
+    store::run_row due;
+    due.key = timers_.begin()->second;
+    backlog_.push_back(std::move(due));
     timers_.erase(timers_.begin());
-    if (const auto it = live_.find(key); it != live_.end()) {
-      it->second.wake_at = store::wake_never;
-      tick_run(key, it->second);
-    } else {
-      store::run_row due;
-      due.key = key;
-      backlog_.push_back(std::move(due));
-    }
   }
   const auto steady_now = std::chrono::steady_clock::now();
   if (steady_now >= next_scan_) more_to_scan_ = true;
@@ -278,8 +285,15 @@ void partition_state::load_due() {
   const auto room_for_timers = [this] { return timers_.size() < live_.size() + 4 * node_.partition.load_page; };
   if (more_to_scan_ && backlog_.size() < node_.partition.load_page && room_for_timers()) scan();
   evict();
-  while (!backlog_.empty() && live_.size() - resting_.size() < node_.partition.live) {
+  while (!backlog_.empty() && fetched_ < most_fetched && live_.size() - resting_.size() < node_.partition.live) {
     auto& row = backlog_.front();
+    if (const auto it = live_.find(row.key); it != live_.end()) {
+      backlog_.pop_front();
+      it->second.wake_at = store::wake_never;
+      tick_run(it->first, it->second);
+      mark_fetched(it->second);
+      continue;
+    }
     // It was in memory since it was read, or only its key is known.
     if (row.header.workflow_id.empty() || touched_.contains(row.key)) {
       auto found = node_.views.borrow()->get(row.key);
@@ -291,7 +305,7 @@ void partition_state::load_due() {
     }
     const auto next = std::move(row);
     backlog_.pop_front();
-    load(next.key, next.header.workflow_id);
+    if (auto* run = load(next.key, next.header.workflow_id)) mark_fetched(*run);
   }
   if (!backlog_.empty()) return;
   touched_.clear();
@@ -365,6 +379,7 @@ void partition_state::on_generation_over(const generation_over& m) {
   backlog_.clear();
   to_reload_.clear();
   touched_.clear();
+  fetched_ = 0;
   if (!m.broken) return;
   broken_ = true;
   for (auto& w : std::exchange(waiters_, {}))

@@ -34,6 +34,7 @@ class partition_state {
     std::uint64_t sent = 0;  // commands and ticks
     std::int64_t wake_at = store::wake_never;
     bool resting = false;
+    bool fetched = false;  // because it was due, and has not said yet what it waits for next
     std::list<engine::run_key>::iterator place{};  // in resting_, while resting
     std::chrono::steady_clock::time_point since{};
   };
@@ -63,6 +64,8 @@ class partition_state {
   // lives of runs
   live_run& spawn(engine::run_key key, std::string workflow_id, bool load, std::string broken = {});
   live_run* load(engine::run_key key, std::string workflow_id);
+  void mark_fetched(live_run& run);
+  void settled(live_run& run);
   void tick_run(engine::run_key key, live_run& run);
   void wake(live_run& run);
   void on_resting(const resting& m);
@@ -100,7 +103,8 @@ class partition_state {
   std::map<std::pair<std::string, std::string>, std::weak_ptr<decided>> answering_;
   std::size_t swept_at_ = 1024;
   std::set<std::pair<std::int64_t, engine::run_key>> timers_;
-  std::deque<store::run_row> backlog_;
+  std::deque<store::run_row> backlog_;  // what is due, first what was due first; of some only the key is known
+  std::size_t fetched_ = 0;
   std::unordered_set<engine::run_key> touched_;  // loaded while there is a backlog, which may name them too
   // Open runs up to here, in the order of their wake times, are in memory, in timers_ or in backlog_.
   store::view::due_cursor scanned_;

@@ -17,6 +17,9 @@ slot_ask ask_for(const engine::slot_request& r) {
   return ask;
 }
 
+// The partition wants to hear what a run waits for next, even if that is nothing.
+constexpr std::int64_t untold = INT64_MIN;
+
 // Takes slots from the node for one decision; those left in `taken` belong to the decision's attempts, in order.
 class workflow_state::actor_allowance final : public engine::allowance {
  public:
@@ -116,7 +119,7 @@ caf::behavior workflow_state::behavior() {
         ++received_;
         resting_ = false;
         poked_ = false;
-        told_wake_ = store::wake_never;
+        told_wake_ = untold;
         on_tick();
       },
       [this](attempt_over& m) { on_attempt_over(*m.end); },
