@@ -59,7 +59,7 @@ struct partition_limits {
   std::chrono::milliseconds horizon{60'000};  ///< timers farther away stay on disk
   /// An attempt on another node that nothing is heard of is given up so long after its time-out.
   std::chrono::milliseconds word_patience{6'000};
-  std::chrono::milliseconds advance{1'000};  ///< code that takes longer between two awaits is paused
+  std::chrono::milliseconds advance{1'000};  ///< code that computes for longer between two awaits is paused
 };
 
 /// Runs one attempt in a child process: calls `done` once, on any thread, after it has reported to `a` or the child has

@@ -1,5 +1,7 @@
 #include "actors/workflow_actor.hpp"
 
+#include <time.h>
+
 #include <algorithm>
 #include <exception>
 #include <stdexcept>
@@ -235,7 +237,8 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
     return;
   }
   actor_allowance allowance(node_, key_, granted_);
-  const auto began = std::chrono::steady_clock::now();
+  const bool code = instance_->definition && instance_->definition->as_code();
+  const auto began = code ? thread_time::now() : thread_time{};
   auto carried = engine::carry_out(*instance_, c, allowance, node_.time.now());
   if (!instance_->broken.empty()) throw std::logic_error("decided what cannot follow: " + instance_->broken);
   std::vector<launch> launches;
@@ -265,20 +268,32 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
   if (!node_.draining)
     for (const auto& ask : allowance.missing) ask_for_slot(ask);
   if (carried.more) caf::anon_send(caf::actor_cast<caf::actor>(self_), function_returned{});
-  if (instance_->facts.code) watch_code(began);
+  if (code) watch_code(began);
   if (in_flight_ == 0) settle_down();
 }
 
-// Code that computes for long, or blocks, holds up everybody whose actors want this thread.
-void workflow_state::watch_code(std::chrono::steady_clock::time_point began) {
-  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
-  if (took <= node_.partition.advance || instance_->paused || is_closed(instance_->phase)) return;
+thread_time thread_time::now() {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return {std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec), std::chrono::steady_clock::now()};
+}
+
+// Code that computes for long holds up everybody whose actors want this thread. What it waited for a processor is not
+// its fault, so a run is paused for what it computed; code that blocks instead is only told of.
+void workflow_state::watch_code(const thread_time& began) {
+  const auto now = thread_time::now();
+  const auto limit = node_.partition.advance;
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(now.at - began.at);
+  const auto busy = std::chrono::duration_cast<std::chrono::milliseconds>(now.busy - began.busy);
+  if (took <= limit || instance_->paused || is_closed(instance_->phase)) return;
   const auto& f = instance_->facts;
-  const auto why = "the code took " + std::to_string(took.count()) + " ms between two awaits and may take " +
-                   std::to_string(node_.partition.advance.count()) +
-                   "; what computes or blocks belongs into a step. `resume` lets it go on";
   node_.log(log_level::warn, "workflow code is too slow workflow_id=" + f.workflow_id +
-                                 " run=" + std::to_string(f.run) + " took_ms=" + std::to_string(took.count()));
+                                 " run=" + std::to_string(f.run) + " took_ms=" + std::to_string(took.count()) +
+                                 " computed_ms=" + std::to_string(busy.count()));
+  if (busy <= limit) return;
+  const auto why = "the code computed for " + std::to_string(busy.count()) +
+                   " ms between two awaits and limits.code_advance is " + std::to_string(limit.count()) +
+                   " ms; what computes or blocks belongs into a step. `resume` lets it go on";
   decide({.id = {}, .body = engine::pause_command{.reason = why, .cause = engine::paused_slow}}, {});
 }
 

@@ -24,6 +24,13 @@
 
 namespace pawl::actors {
 
+/// What a thread has spent: of a processor, and of the time that passed.
+struct thread_time {
+  std::chrono::nanoseconds busy{};
+  std::chrono::steady_clock::time_point at{};
+  static thread_time now();
+};
+
 /// How an actor comes to its instance.
 struct workflow_origin {
   engine::run_key key = 0;
@@ -59,7 +66,7 @@ class workflow_state {
   std::optional<command_reply> known_outcome(const command_request& r) const;
   void wait_for_result_too(command_request& r);
   void decide(const engine::command& c, owed_reply reply);
-  void watch_code(std::chrono::steady_clock::time_point began);
+  void watch_code(const thread_time& began);
   void ask_for_slot(const slot_ask& ask);
   void record_outcome(const engine::command& c, const engine::outcome& o, decided& d);
   void post(const engine::outgoing& message, decided& d) const;

@@ -351,8 +351,8 @@ engine::event feed_publisher::state::session::to_event(const store::event_row& r
   e.attempt = row.attempt;
   e.name = row.step;
   const auto kind = static_cast<unsigned>(row.kind);
-  const auto wrong = kind < 1 || kind > engine::last_event_kind ? "its kind " + std::to_string(kind) + " is not known"
-                                                                : engine::decode_body(row.body, e);
+  const auto wrong =
+      !is_known(e.kind) ? "its kind " + std::to_string(kind) + " is not known" : engine::decode_body(row.body, e);
   if (!wrong.empty())
     throw unreadable(reader_.name() + " at offset " + std::to_string(offset) + ": event " + std::to_string(row.seq) +
                      ": " + wrong);

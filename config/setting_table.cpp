@@ -88,6 +88,8 @@ setting_table make_table() {
   add("limits.outcomes", limits, &limit_settings::outcomes, number{1, 1'000'000'000},
       "Most outcomes kept of commands to runs that are no longer live");
   add("limits.outcome_age", limits, &limit_settings::outcome_age, duration{1min, 24h * 365}, "How long they are kept");
+  add("limits.code_advance", limits, &limit_settings::code_advance, duration{1ms, 10min},
+      "Processor time that workflow code may take between two awaits; over it the run is paused");
 
   const auto eviction = &settings::eviction;
   add("eviction.enabled", eviction, &eviction_settings::enabled, "Whether idle workflows leave memory");

@@ -68,6 +68,7 @@ struct limit_settings {
   std::uint32_t command_ids = 10'000;
   std::uint32_t outcomes = 1'000'000;
   milliseconds outcome_age = std::chrono::hours(24);
+  milliseconds code_advance{1'000};
 };
 
 struct eviction_settings {

@@ -25,7 +25,7 @@ constexpr route routes[] = {
     {{"POST", "/v1/workflows", "wait_ms"}, &api::state::start_workflow},
     {{"GET", "/v1/workflows", "type prefix state limit cursor stale_ok"}, &api::state::list_workflows},
     {{"GET", "/v1/workflows/{id}", "run stale_ok"}, &api::state::get_workflow},
-    {{"GET", "/v1/workflows/{id}/history", "run from limit follow stale_ok"}, &api::state::get_history},
+    {{"GET", "/v1/workflows/{id}/history", "run from limit follow raw stale_ok"}, &api::state::get_history},
     {{"GET", "/v1/workflows/{id}/result", "run wait_ms stale_ok"}, &api::state::get_result},
     {{"POST", "/v1/workflows/{id}/cancel", ""}, &api::state::cancel},
     {{"POST", "/v1/workflows/{id}/kill", ""}, &api::state::kill},

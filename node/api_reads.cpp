@@ -204,6 +204,31 @@ json history_page(store::view& view, const store::run_row& row, const definition
   return out;
 }
 
+/// A page of events as they are stored, for who takes them elsewhere.
+json raw_page(store::view& view, const store::run_row& row, std::uint64_t from, std::size_t limit) {
+  auto events = json::array();
+  std::size_t bytes = 0;
+  auto next = from;
+  for (const auto& e : view.stored(row.key, from, limit)) {
+    bytes += e.body.size();
+    if (bytes > page_bytes && !events.empty()) break;
+    events.push_back({{"seq", e.seq},
+                      {"at_us", e.at},
+                      {"kind", static_cast<unsigned>(e.kind)},
+                      {"name", e.step},
+                      {"attempt", e.attempt},
+                      {"body", to_base64(e.body)}});
+    next = e.seq + 1;
+  }
+  json out{{"id", row.header.workflow_id},
+           {"run", row.header.run},
+           {"run_uid", to_text(row.header.uid)},
+           {"raw", std::move(events)}};
+  out["next"] = next <= row.last_seq && next > from ? json(next) : json(nullptr);
+  out["closed"] = row.summary.closed_at != 0;
+  return out;
+}
+
 problem too_many_followed() {
   return {.status = 429,
           .code = "busy",
@@ -221,11 +246,14 @@ void api::state::get_history(const call_ptr& call) {
   const auto limit = query.number("limit", most_events, 1, most_events);
   const bool follow = query.flag("follow");
   const bool stale_ok = query.flag("stale_ok");
+  const bool raw = query.flag("raw");
+  if (follow && raw) query.refuse("follow=true and raw=true are both there", "leave one of them out");
   if (follow && query.has("limit")) query.refuse("limit and follow=true are both there", "leave one of them out");
   if (query.wrong()) return call->answer->send(*query.wrong());
-  read(call, [self = shared_from_this(), call, run, from, limit, follow, stale_ok](store::view& view) {
+  read(call, [self = shared_from_this(), call, run, from, limit, follow, raw, stale_ok](store::view& view) {
     const auto row = self->find_run(*call, view, run);
     if (!row) return;
+    if (raw) return call->answer->send(200, raw_page(view, *row, from, limit));
     const auto graph = definition_of(self->types, *row, view);
     if (!follow) return call->answer->send(200, history_page(view, *row, graph, from, limit));
     if (self->followers.following() >= self->options.followers) return call->answer->send(too_many_followed());

@@ -67,7 +67,10 @@ struct dispatcher {
   }
   command_result operator()(const list_args& a) const { return show_list(c, a); }
   command_result operator()(const show_args& a) const { return show_run(c, a); }
-  command_result operator()(const history_args& a) const { return show_history(c, a); }
+  command_result operator()(const history_args& a) const {
+    return a.export_to.empty() ? show_history(c, a) : export_history(c, a);
+  }
+  command_result operator()(const replay_args& a) const { return replay_histories(c, a); }
   command_result operator()(const result_args& a) const { return show_result(c, a); }
   command_result operator()(const command_args& a) const { return send_command(c, a); }
   command_result operator()(const status_args&) const { return show_status(c); }

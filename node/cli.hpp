@@ -59,6 +59,8 @@ command_result send_command(const cli_context& c, const command_args& args);
 command_result show_list(const cli_context& c, const list_args& args);
 command_result show_run(const cli_context& c, const show_args& args);
 command_result show_history(const cli_context& c, const history_args& args);
+command_result export_history(const cli_context& c, const history_args& args);
+command_result replay_histories(const cli_context& c, const replay_args& args);
 command_result show_result(const cli_context& c, const result_args& args);
 command_result show_status(const cli_context& c);
 command_result show_types(const cli_context& c, const types_args& args);

@@ -110,6 +110,14 @@ void add_readers(cli_app& c) {
   history->add_option("--from", c.history.from, "Begin at this event")->type_name("SEQ");
   history->add_option("--limit", c.history.limit, "At most so many")->type_name("N");
   add_stale_ok(history, c.history.stale_ok);
+  history->add_option("--export", c.history.export_to, "Write it to this file, for `replay`; - for standard output")
+      ->type_name("FILE");
+
+  auto* replay = add_command(c, "replay", "Give histories to the code of this binary; exits 1 if one does not fit");
+  replay->add_option("what", c.replay.what, "Files of `history --export`, and ids of workflows")
+      ->required()
+      ->type_name("");
+  add_run(replay, c.replay.run);
 
   auto* result = add_command(c, "result", "Print the result of a workflow; exits 1 if it failed");
   add_id(result, c.result.id);
@@ -314,7 +322,14 @@ cli_result<command_line> finish(cli_app& c) {
     return as(c.list);
   }
   if (name == "show") return as(c.show);
-  if (name == "history") return as(c.history);
+  if (name == "history") {
+    if (command.count("--export") > 0 && c.history.export_to.empty())
+      return usage_error("--export is empty", "Name a file");
+    if (!c.history.export_to.empty() && (c.history.follow || c.history.limit > 0 || c.history.from != 1))
+      return usage_error("--export takes the whole history", "Leave --follow, --from and --limit out");
+    return as(c.history);
+  }
+  if (name == "replay") return as(c.replay);
   if (name == "result") {
     if (c.result.wait && c.result.stale_ok)
       return usage_error("--wait and --stale-ok do not go together", "Leave one of them out");

@@ -25,6 +25,7 @@ struct cli_app {
   list_args list;
   show_args show;
   history_args history;
+  replay_args replay;
   result_args result;
   cluster_args cluster;
   command_args cancel, kill, pause, resume, skip, signal;

@@ -184,8 +184,7 @@ command_result drop(const cli_context& c, dead_letter_box& box, const dlq_args& 
 
 command_result care_for_dead_letters(const cli_context& c, const dlq_args& args) {
   const auto& settings = c.settings();
-  if (settings.kafka.brokers.empty())
-    return no_brokers_error();
+  if (settings.kafka.brokers.empty()) return no_brokers_error();
   try {
     dead_letter_box box(to_kafka_options(settings), to_topic_options(settings).name_space);
     switch (args.what) {

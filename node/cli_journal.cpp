@@ -177,8 +177,7 @@ command_result check(const cli_context& c, broker::kafka_reader& reader) {
 
 command_result read_journal(const cli_context& c, const journal_args& args) {
   const auto& settings = c.settings();
-  if (settings.kafka.brokers.empty())
-    return no_brokers_error();
+  if (settings.kafka.brokers.empty()) return no_brokers_error();
   try {
     broker::kafka_reader reader(to_kafka_options(settings), settings.kafka.name_space + ".journal", args.partition);
     return args.what == journal_args::action::dump ? dump(c, reader, args) : check(c, reader);

@@ -65,6 +65,13 @@ struct history_args {
   std::uint64_t from = 1;
   std::uint32_t limit = 0;  ///< 0: all
   bool stale_ok = false;
+  std::string export_to{};  ///< a file, to be replayed elsewhere
+};
+
+/// Histories, from files or of workflows, given to the code of this binary.
+struct replay_args {
+  std::vector<std::string> what{};
+  std::uint32_t run = 0;
 };
 
 struct result_args {
@@ -129,7 +136,7 @@ struct names_args {
   std::string what{};
 };
 
-using command_choice = std::variant<node_args, start_args, list_args, show_args, history_args, result_args,
+using command_choice = std::variant<node_args, start_args, list_args, show_args, history_args, replay_args, result_args,
                                     command_args, status_args, cluster_args, types_args, verify_args, config_args,
                                     topics_args, dlq_args, journal_args, version_args, completion_args, names_args>;
 

@@ -37,8 +37,7 @@ command_result check(const cli_context& c, const broker::kafka_options& client, 
 
 command_result care_for_topics(const cli_context& c, const topics_args& args) {
   const auto& settings = c.settings();
-  if (settings.kafka.brokers.empty())
-    return no_brokers_error();
+  if (settings.kafka.brokers.empty()) return no_brokers_error();
   const auto client = to_kafka_options(settings);
   const auto topics = to_topic_options(settings);
   try {

@@ -39,6 +39,8 @@ const char* name_of_name(event_kind k) {
       return "child_type";
     case event_kind::timer_started:
       return "timer_for";
+    case event_kind::change_noted:
+      return "change";
     default:
       return "step";
   }

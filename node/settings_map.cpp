@@ -38,6 +38,7 @@ actors::node_options to_node_options(const config::settings& s) {
   o.partition.evict = s.eviction.enabled;
   o.partition.idle = s.eviction.idle;
   o.partition.horizon = s.timers.horizon;
+  o.partition.advance = s.limits.code_advance;
 
   o.pool.max_threads = s.pool.threads;
   o.pool.written_off_limit = s.pool.written_off_limit;

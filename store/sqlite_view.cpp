@@ -59,6 +59,7 @@ class sqlite_view final : public view {
     return find_run(workflow_id, run);
   }
   std::optional<run_row> get(engine::run_key key) override;
+  std::vector<event_row> stored(engine::run_key key, std::uint64_t from_seq, std::size_t limit) override;
   stored_history history(engine::run_key key, std::uint64_t from_seq, std::size_t limit) override;
   std::vector<run_row> due(std::int64_t until, due_cursor after, std::size_t limit) override;
   std::vector<run_row> list(const list_filter& filter) override;
@@ -167,15 +168,41 @@ void sqlite_view::read_events(engine::run_key key, std::uint64_t from_seq, std::
       e.at = engine::from_micros(events_.integer(1));
       e.attempt = entry.attempt;
       e.name = std::move(entry.step);
-      std::string wrong = entry.kind < 1 || entry.kind > engine::last_event_kind
-                              ? "its kind " + std::to_string(entry.kind) + " is not known"
-                              : decode_body(entry.body, e);
+      std::string wrong =
+          !is_known(e.kind) ? "its kind " + std::to_string(entry.kind) + " is not known" : decode_body(entry.body, e);
       if (wrong.empty()) continue;
       out.events.pop_back();
       out.error = "event " + std::to_string(n) + ": " + wrong;
       return;
     }
   }
+}
+
+std::vector<event_row> sqlite_view::stored(engine::run_key key, std::uint64_t from_seq, std::size_t limit) {
+  return guarded([&] {
+    std::vector<event_row> out;
+    std::vector<chunk_entry> entries;
+    const auto from = std::min(std::max<std::uint64_t>(from_seq, 1), last_possible_seq);
+    reading s(
+        events_.bind(1, event_key(key, 1)).bind(2, event_key(key, from)).bind(3, event_key(key, last_possible_seq)));
+    while (out.size() < limit && s.next()) {
+      auto seq = seq_of(events_.integer(0));
+      if (auto wrong = read_chunk(events_.bytes(2), events_.bytes(3), entries); !wrong.empty())
+        throw view_error("the row of event " + std::to_string(seq) + ": " + wrong);
+      for (auto& entry : entries) {
+        const auto n = seq++;
+        if (n < from || out.size() >= limit) continue;
+        out.push_back({.seq = n,
+                       .at = events_.integer(1),
+                       .kind = static_cast<engine::event_kind>(entry.kind),
+                       .attempt = entry.attempt,
+                       .step = std::move(entry.step),
+                       .body = std::string(entry.body),
+                       .undo = entry.undo});
+      }
+    }
+    return out;
+  });
 }
 
 stored_history sqlite_view::history(engine::run_key key, std::uint64_t from_seq, std::size_t limit) {

@@ -65,7 +65,7 @@ void run_check::chunk(std::uint64_t first_seq, std::int64_t at, std::string_view
     e.name = std::move(entry.step);
     ++events_;
     std::string wrong;
-    if (entry.kind < 1 || entry.kind > engine::last_event_kind)
+    if (!is_known(e.kind))
       wrong = "its kind " + words(entry.kind) + " is not known";
     else
       wrong = decode_body(entry.body, e);

@@ -59,6 +59,8 @@ class view {
   virtual std::optional<run_row> get(engine::run_key key) = 0;
   /// Events from `from_seq` on, at most `limit`.
   virtual stored_history history(engine::run_key key, std::uint64_t from_seq = 1, std::size_t limit = SIZE_MAX) = 0;
+  /// The same events as they are stored, unread: for who takes them elsewhere.
+  virtual std::vector<event_row> stored(engine::run_key key, std::uint64_t from_seq, std::size_t limit) = 0;
   /// Open runs that have to be in memory before `until` (microseconds), earliest first: pages by (wake_at, key) above
   /// `after`.
   struct due_cursor {

@@ -80,6 +80,8 @@ run environment::start_with(std::string_view type, std::string input, const type
   return {world_, begun.id};
 }
 
+run environment::find(const std::string& id) const { return {world_, world_->find(id).id}; }
+
 event_time environment::now() const { return world_->now; }
 
 environment& environment::advance(std::chrono::milliseconds how_long) {

@@ -143,6 +143,8 @@ std::vector<std::string> wants_text(const engine::instance& i) {
     if (w.kind == want_kind::fail) out.push_back("its end, failed: " + w.error->message);
     if (w.kind == want_kind::broken) out.push_back("nothing: " + w.error->message);
   }
+  for (const auto& c : i.calls)
+    out.push_back(c.is_message ? "the answer of '" + c.workflow_id + "'" : "child '" + c.workflow_id + "'");
   return out;
 }
 

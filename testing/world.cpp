@@ -63,7 +63,7 @@ struct attempt {
 /// Slots for one decision.
 class world::granted final : public engine::allowance {
  public:
-  explicit granted(const world& w) : left_(w.given.slots) {
+  explicit granted(const world& w) : types_(w.types), left_(w.given.slots) {
     for (const auto& r : w.runs) {
       const auto taken = r.second->state ? r.second->state->running_attempts : 0;
       left_ -= std::min(left_, taken);
@@ -78,9 +78,15 @@ class world::granted final : public engine::allowance {
     return true;
   }
   bool still_running(const instance&, std::uint32_t) const override { return false; }
+  std::optional<engine::child_type> find_type(std::string_view type, std::uint32_t version) const override {
+    const auto d = version == 0 ? types_.latest(type) : types_.find(type, version);
+    if (!d) return std::nullopt;
+    return engine::child_type{.version = d->options.version, .digest = d->digest, .code = d->as_code() != nullptr};
+  }
   std::uint32_t left() const { return left_; }
 
  private:
+  const registry& types_;
   std::uint32_t left_;
 };
 
@@ -125,23 +131,30 @@ life& world::begin(std::string_view type, std::string input, const type_descript
   if (input_type && definition->input && input_type->name != definition->input->name)
     throw std::invalid_argument("workflow type '" + std::string(type) + "' takes " + definition->input->name +
                                 ", and is started with " + input_type->name);
+  const auto id = o.id.empty() ? std::string(type) + "-" + std::to_string(serial + 1) : o.id;
+  if (runs.contains(id)) throw std::invalid_argument("there is a run with the id '" + id + "' already");
+  engine::start_command s;
+  s.facts.deadline = o.deadline.value_or(engine::milliseconds{0});
+  if (o.delay) s.facts.start_at = now + *o.delay;
+  s.input = std::move(input);
+  return enter(std::move(definition), id, std::move(s));
+}
+
+// What a partition does about a start.
+life& world::enter(std::shared_ptr<const pawl::detail::workflow_definition> definition, const std::string& id,
+                   engine::start_command s) {
   auto r = std::make_unique<life>();
-  ++serial;
-  r->id = o.id.empty() ? std::string(type) + "-" + std::to_string(serial) : o.id;
-  if (runs.contains(r->id)) throw std::invalid_argument("there is a run with the id '" + r->id + "' already");
+  r->id = id;
   r->definition = definition;
   r->state = engine::make_instance(definition);
-  engine::start_command s;
-  s.facts.workflow_id = r->id;
+  s.facts.workflow_id = id;
   s.facts.type = definition->type;
   s.facts.version = definition->options.version;
   s.facts.digest = definition->digest;
   s.facts.code = definition->as_code() != nullptr;
-  s.facts.uid = {.reign = {given.seed, 0}, .serial = serial};
-  s.facts.deadline = o.deadline.value_or(definition->options.deadline.value_or(engine::milliseconds{0}));
-  if (o.delay) s.facts.start_at = now + *o.delay;
-  s.input = std::move(input);
-  auto& begun = *runs.emplace(r->id, std::move(r)).first->second;
+  s.facts.uid = {.reign = {given.seed, 0}, .serial = ++serial};
+  if (s.facts.deadline.count() == 0) s.facts.deadline = definition->options.deadline.value_or(engine::milliseconds{0});
+  auto& begun = *runs.emplace(id, std::move(r)).first->second;
   ask(begun, std::move(s));
   return begun;
 }
@@ -170,7 +183,11 @@ engine::outcome world::say(life& r, const command& c) {
   if (!r.state->broken.empty())
     throw mismatch("the engine has decided what cannot follow: " + r.state->broken + context_of(r));
   const auto process = r.process;
-  if (!keep(r, std::move(out.events)) && out.more && process == r.process) say(r, {});
+  const bool died = keep(r, std::move(out.events));
+  if (!died && process == r.process && r.state->phase == engine::phase::continued)
+    renew(r, a);
+  else if (!died && process == r.process && out.more)
+    say(r, {});
   return out.outcome;
 }
 
@@ -180,13 +197,17 @@ bool world::keep(life& r, std::vector<event> events) {
   counts.events += events.size();
   for (auto& e : events) r.history.push_back(std::move(e));
   if (const auto at = crash_among(r, before, r.history.size())) {
+    // What they have others do is delivered once it is on record, whoever delivers it.
+    for (auto n = before; n < *at; ++n) reach_out(r, r.history[n]);
     crash(r, *at);
     return true;
   }
   check_replay(r);
   const auto process = r.process;
-  for (auto n = before; n < r.history.size() && process == r.process; ++n)
+  for (auto n = before; n < r.history.size() && process == r.process; ++n) {
+    reach_out(r, r.history[n]);
     if (r.history[n].kind == event_kind::attempt_started) launch(r, r.history[n]);
+  }
   return false;
 }
 

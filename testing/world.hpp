@@ -78,6 +78,15 @@ struct world : std::enable_shared_from_this<world> {
 
  private:
   class granted;
+  life& enter(std::shared_ptr<const pawl::detail::workflow_definition> definition, const std::string& id,
+              engine::start_command s);
+  void reach_out(life& r, const engine::event& e);
+  void answer(const engine::return_address& to, engine::call_end how, std::string payload,
+              std::optional<engine::failure> error);
+  void start_child(const engine::return_address& call, const engine::event& e);
+  void drop_child(const engine::return_address& call, const engine::event& e);
+  void tell_other(const engine::return_address& call, const engine::event& e);
+  void renew(life& r, const engine::allowance& a);
   engine::outcome say(life& r, const engine::command& c);
   bool keep(life& r, std::vector<engine::event> events);
   std::optional<std::uint64_t> crash_among(life& r, std::uint64_t before, std::uint64_t after);

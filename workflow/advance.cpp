@@ -267,6 +267,7 @@ bool is_unserved(const instance& i, const want& w, time_point now) {
     case want_kind::publish:
     case want_kind::child:
     case want_kind::message:
+    case want_kind::note_change:  // only when there is no room for it: it comes first otherwise
       return true;
     default:
       return false;
@@ -467,6 +468,7 @@ std::vector<event> advance(const instance& i, allowance& a, time_point now) {
   if (i.phase == phase::none || is_closed(i.phase) || !i.broken.empty()) return {};
   if (auto e = code_matters(i)) return {std::move(*e)};
   if (!i.program || !same_definition(i)) return {};
+  if (auto e = change_to_note(i, a.limits)) return {std::move(*e)};
   if (i.paused && i.pause_step != no_step) {
     // The step that stopped the run has been skipped since.
     const auto* s = i.find(i.pause_step, i.pause_undo);

@@ -113,6 +113,12 @@ detail::code_call workflow_context::call_to(detail::code_call::kind what, std::s
       .what = what, .workflow_id = std::string(workflow_id), .name = std::string(name), .payload = std::move(payload)};
 }
 
+change_operation workflow_context::changed(std::string_view id) {
+  if (id.empty() || id.size() > max_name_length)
+    throw definition_error("wf.changed: the id of a change has 1 to 128 bytes, not " + std::to_string(id.size()));
+  return {port_, std::string(id)};
+}
+
 std::uint64_t workflow_context::random(std::uint64_t below) {
   if (below < 2) return 0;
   // Draws above the last whole multiple would make small numbers likelier.

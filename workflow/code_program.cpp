@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include <pawl/codec.hpp>
 #include <pawl/value_stream.hpp>
 
 namespace pawl::engine {
@@ -32,17 +33,34 @@ code_program::~code_program() { tear_down(); }
 void code_program::on(const event& e) noexcept {
   if (broken_) return;
   wants_are_old_ = true;
-  now_ = e.at;
-  seq_ = e.seq;
   try {
-    follow(e);
-    run_ready();
+    // It comes whenever it comes, so it does not tell which way the code went: that is for what the code caused.
+    if (e.kind == event_kind::signal_received && !change_waiters_.empty()) return held_.push_back(e);
+    answer_changes(e);
+    if (broken_) return;
+    give(e);
+    give_held();
   } catch (const std::exception& x) {
     broken_ = std::make_unique<failure>(failure{.code = "code_diverged",
                                                 .message = "event " + std::to_string(e.seq) + " (" +
                                                            std::string(to_text(e.kind)) +
                                                            ") could not be given to the code: " + x.what()});
     tear_down();
+  }
+}
+
+void code_program::give(const event& e) {
+  now_ = std::max(now_, e.at);
+  seq_ = e.seq;
+  follow(e);
+  run_ready();
+}
+
+void code_program::give_held() {
+  while (!held_.empty() && change_waiters_.empty() && !broken_) {
+    const auto next = std::move(held_.front());
+    held_.erase(held_.begin());
+    give(next);
   }
 }
 
@@ -77,6 +95,8 @@ void code_program::follow(const event& e) {
     case event_kind::status_published:
       unpublished_.clear();
       return;
+    case event_kind::change_noted:
+      return on_change(e);
     case event_kind::cancel_requested:
     case event_kind::deadline_passed:
       return on_stop(e);
@@ -227,6 +247,34 @@ std::vector<event> code_program::unread() const {
   return out;
 }
 
+// Code that does not ask any more has left the old way behind.
+void code_program::on_change(const event& e) { answer_change(e.name, true); }
+
+// Something else than the note is on record behind a changed place: the run went on there with the code as it was, and
+// does so now, before the event is given to it.
+void code_program::answer_changes(const event& e) {
+  while (!change_waiters_.empty() && !broken_) {
+    const bool noted = e.kind == event_kind::change_noted && std::any_of(change_waiters_.begin(), change_waiters_.end(),
+                                                                         [&](const auto& w) { return w.id == e.name; });
+    if (noted) return;
+    answer_change(std::string(change_waiters_.front().id), false);
+    run_ready();
+    give_held();
+  }
+}
+
+void code_program::answer_change(const std::string& id, bool answer) {
+  if (std::none_of(changes_.begin(), changes_.end(), [&](const auto& c) { return c.first == id; }))
+    changes_.emplace_back(id, answer);
+  std::vector<pawl::detail::leaf*> told;
+  std::erase_if(change_waiters_, [&](const auto& w) {
+    if (w.id != id) return false;
+    told.push_back(w.waiter);
+    return true;
+  });
+  for (auto* waiter : told) waiter->complete(pawl::encode(answer));
+}
+
 void code_program::on_stop(const event& e) {
   const cancelled why(e.error ? e.error->message : std::string{});
   if (root_ && !root_done_) return root_->whole().cancel(why);
@@ -272,6 +320,7 @@ void code_program::tear_down() noexcept {
   while (auto* f = newest()) f->handle.destroy();
   root_.reset();
   signal_waiters_.clear();
+  change_waiters_.clear();
   for (auto& s : steps_) s.waiter = nullptr;
   for (const auto k : open_steps_) steps_[k].dropped = true;
   for (auto& t : timers_) {
@@ -306,6 +355,7 @@ std::string code_program::asked() const {
     if (steps_[k].waiter) all.push_back("step " + std::to_string(k) + " " + in_quotes(steps_[k].call->name));
   for (const auto& t : timers_) all.push_back("timer " + std::to_string(t.number) + " " + in_quotes(t.name));
   for (const auto& s : signal_waiters_) all.push_back("a signal " + in_quotes(s.name));
+  for (const auto& c : change_waiters_) all.push_back("the change " + in_quotes(c.id));
   for (const auto& c : calls_)
     if (c.waiter)
       all.push_back(c.request.cancels || !c.is_child ? "call " + std::to_string(c.number) + " " + in_quotes(c.name)
@@ -331,6 +381,7 @@ std::span<const want> code_program::wants() const {
     wants_.push_back({.kind = want_kind::broken, .error = broken_.get()});
     return wants_;
   }
+  if (!change_waiters_.empty()) wants_.push_back({.kind = want_kind::note_change, .text = change_waiters_.front().id});
   for (const auto k : open_steps_)
     if (steps_[k].dropped) wants_.push_back({.kind = want_kind::drop_step, .step = k});
   for (const auto& t : timers_)
@@ -397,6 +448,11 @@ std::string code_program::refusal_of_signal(std::string_view name, std::string_v
   return {};
 }
 
+std::string code_program::refusal_of_result(std::uint32_t k, std::string_view payload) const {
+  const auto* call = k < steps_.size() ? steps_[k].call.get() : nullptr;
+  return call && call->check_result ? call->check_result(payload) : std::string{};
+}
+
 std::vector<log_line> code_program::take_log() { return std::exchange(lines_, {}); }
 
 // --- what the code asks
@@ -461,6 +517,15 @@ void code_program::drop_calls() noexcept {
     if (!c.is_child) c.dropped = false;
 }
 
+std::uint32_t code_program::begin_change(pawl::detail::leaf& who, std::string_view id) {
+  const auto known = std::find_if(changes_.begin(), changes_.end(), [&](const auto& c) { return c.first == id; });
+  if (known != changes_.end())
+    who.complete(pawl::encode(known->second));
+  else
+    change_waiters_.push_back({.id = std::string(id), .waiter = &who});
+  return ++changes_asked_;
+}
+
 // What is not on record yet never was.
 void code_program::let_go(pawl::detail::leaf& who) noexcept {
   if (tearing_down_) return;
@@ -495,6 +560,9 @@ void code_program::let_go(pawl::detail::leaf& who) noexcept {
         }
       return drop_calls();
     case pawl::detail::leaf::kind::renewal:
+      return;
+    case pawl::detail::leaf::kind::change:
+      std::erase_if(change_waiters_, [&](const auto& w) { return w.waiter == &who; });
       return;
   }
 }

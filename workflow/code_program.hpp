@@ -37,6 +37,7 @@ class code_program final : public program, private pawl::detail::code_port, priv
   bool has_ended() const override { return ended_ && !broken_; }
   std::string refusal_of_signal(std::string_view name, std::string_view payload) const override;
   std::vector<event> unread() const override;
+  std::string refusal_of_result(std::uint32_t step, std::string_view payload) const override;
   void go_live() override { live_ = true; }
   std::vector<log_line> take_log() override;
 
@@ -77,7 +78,14 @@ class code_program final : public program, private pawl::detail::code_port, priv
     bool dropped = false;
   };
 
+  struct change_waiter {
+    std::string id;
+    pawl::detail::leaf* waiter = nullptr;
+  };
+
   // events
+  void give(const event& e);
+  void give_held();
   void follow(const event& e);
   void on_started(const event& e);
   void on_step_seen(const event& e);
@@ -89,6 +97,9 @@ class code_program final : public program, private pawl::detail::code_port, priv
   void on_call(const event& e);
   void on_call_answered(const event& e);
   void on_stop(const event& e);
+  void on_change(const event& e);
+  void answer_changes(const event& e);
+  void answer_change(const std::string& id, bool answer);
   step_record* record_of(const event& e);
   void close(std::uint32_t step);
   void begin_code();
@@ -105,6 +116,7 @@ class code_program final : public program, private pawl::detail::code_port, priv
                              std::string (*check)(std::string_view)) override;
   std::uint32_t begin_call(pawl::detail::leaf& who, pawl::detail::code_call call) override;
   std::uint32_t begin_renewal(pawl::detail::leaf& who, std::string input_msgpack) override;
+  std::uint32_t begin_change(pawl::detail::leaf& who, std::string_view id) override;
   void let_go(pawl::detail::leaf& who) noexcept override;
   void drop_calls() noexcept;
   void resume_soon(std::coroutine_handle<> who) noexcept override;
@@ -145,6 +157,10 @@ class code_program final : public program, private pawl::detail::code_port, priv
   std::vector<call_record> calls_;  // that are open, by number
   std::uint32_t calls_made_ = 0;
   std::optional<std::string> renewal_;  // the code continues as new, with this
+  std::vector<change_waiter> change_waiters_;
+  std::vector<event> held_;  // signals that came while the code waits at a changed place
+  std::vector<std::pair<std::string, bool>> changes_;  // that this run has met, and which way it took
+  std::uint32_t changes_asked_ = 0;
 
   std::string status_;
   std::vector<std::pair<std::string, std::string>> attributes_;  // name, msgpack

@@ -156,6 +156,8 @@ decision decide_skip(const instance& i, const skip_command& b, const command& c,
   if (!s || !of_phase || !(s->status == step_status::spent || (stopped_by && pending)))
     return refuse(command_result::conflict, "step '" + b.step + "' of workflow '" + i.facts.workflow_id +
                                                 "' is not exhausted, so it cannot be skipped");
+  if (auto why = b.undo ? std::string{} : i.program->refusal_of_result(k, b.result); !why.empty())
+    return refuse(command_result::invalid, "the result of step '" + b.step + "': " + why);
   auto e = of_command(event_kind::step_skipped, c);
   e.step = k;
   e.undo = b.undo;
@@ -336,22 +338,44 @@ std::vector<event> next_run(const instance& i, const allowance& a, const run_uid
   return out;
 }
 
+std::optional<event> change_to_note(const instance& i, const limits& l) {
+  const bool code_goes_on = i.phase == phase::running || i.phase == phase::stopping;
+  if (!code_goes_on || !i.broken.empty() || !i.program || !same_definition(i) || history_is_full(i, l))
+    return std::nullopt;
+  const auto wants = i.program->wants();
+  if (wants.empty() || wants.front().kind != want_kind::note_change) return std::nullopt;
+  event e;
+  e.kind = event_kind::change_noted;
+  e.name = wants.front().text;
+  return e;
+}
+
 carried carry_out(instance& i, const command& c, allowance& a, time_point now) {
   carried out;
   now = std::max(now, i.last_time);
   if (i.program) i.program->go_live();
   std::size_t bytes = 0;
   // What evolve does not accept must not reach the journal: the run would be broken for ever.
-  auto take = [&](std::vector<event>& events) {
-    for (auto& e : events) {
-      e.seq = i.last_seq + 1;
-      e.at = now;
-      evolve(i, e);
-      if (!i.broken.empty()) return;
-      bytes += size_of(e);
-      out.events.push_back(std::move(e));
-    }
+  auto take_one = [&](event& e) {
+    e.seq = i.last_seq + 1;
+    e.at = now;
+    evolve(i, e);
+    if (!i.broken.empty()) return false;
+    bytes += size_of(e);
+    out.events.push_back(std::move(e));
+    return true;
   };
+  // A changed place is noted at once, before whatever else comes in the same decision: behind it, it is too late.
+  auto note_changes = [&] {
+    while (auto note = change_to_note(i, a.limits))
+      if (!take_one(*note)) return false;
+    return true;
+  };
+  auto take = [&](std::vector<event>& events) {
+    for (auto& e : events)
+      if (!take_one(e) || !note_changes()) return;
+  };
+  if (!note_changes()) return out;
   auto first = decide(i, c, a, now);
   out.outcome = std::move(first.outcome);
   if (!first.events.empty()) out.outcome.seq = i.last_seq + 1;

@@ -74,6 +74,10 @@ carried carry_out(instance& i, const command& c, allowance& a, time_point now);
 /// that nobody has read. `i` is what carry_out has just made of it, and `a` what that was given.
 std::vector<event> next_run(const instance& i, const allowance& a, const run_uid& uid);
 
+/// Code that has come to a changed place (wf.changed) behind which nothing is on record takes the new way: that is put
+/// on record before anything else. Nothing when there is none.
+std::optional<event> change_to_note(const instance& i, const limits& l);
+
 /// Its program cannot follow its history.
 bool is_broken(const instance& i);
 

@@ -80,6 +80,8 @@ std::string_view to_text(event_kind kind) {
       return "signal_answered";
     case event_kind::run_continued:
       return "run_continued";
+    case event_kind::change_noted:
+      return "change_noted";
   }
   return "unknown";
 }

@@ -52,8 +52,9 @@ enum class event_kind : std::uint8_t {
   signal_sent = 35,
   signal_answered = 36,
   run_continued = 39,
+  change_noted = 40,
 };
-inline constexpr std::uint8_t last_event_kind = 39;
+inline constexpr std::uint8_t last_event_kind = 40;
 
 std::string_view to_text(event_kind kind);
 /// Whether this version has that kind.
@@ -163,7 +164,7 @@ struct event {
   std::uint32_t step = no_step;
   std::uint32_t attempt = 0;
   std::uint32_t number = 0;  ///< of the timer, or of the call, within the run, from 1
-  std::string name;  ///< of the step; of the signal; what the timer is for; of the child's type
+  std::string name;  ///< of the step; of the signal; of the change; what the timer is for; of the child's type
   std::string command_id;  ///< of the command that caused it
   std::string payload;  ///< msgpack: input, result, heartbeat details
   std::optional<failure> error{};

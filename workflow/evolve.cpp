@@ -265,6 +265,7 @@ void apply(instance& i, const event& e) {
     case event_kind::timer_cancelled:
       return on_timer_over(i, e);
     case event_kind::signal_received:
+    case event_kind::change_noted:
       return;  // the program keeps it
     case event_kind::status_published:
       i.status = e.payload;
@@ -382,6 +383,7 @@ bool fits_run(const instance& i, const event& e) {
     case event_kind::code_failed:
     case event_kind::signal_received:
     case event_kind::status_published:
+    case event_kind::change_noted:
       return is_code_phase(i);
     case event_kind::compensation_started:
       return i.phase == phase::stopping && still;

@@ -35,6 +35,7 @@ enum class want_kind : std::uint8_t {
   drop_child,    ///< nobody waits for the end of call `number` any more
   message,       ///< call `number`: another workflow is told something; `text` is the signal's name
   renew,         ///< the run ends, and the next one begins with the input `text`
+  note_change,   ///< code has come to a changed place, named `text`, with nothing on record behind it
 };
 
 /// What code asks of another workflow.
@@ -109,6 +110,8 @@ class program {
   virtual std::string refusal_of_signal(std::string_view, std::string_view) const { return {}; }
   /// Signals that nobody has read, as they came: the next run gets them when this one continues as new.
   virtual std::vector<event> unread() const { return {}; }
+  /// Why these bytes are no result of that step; empty when they are, or nobody knows.
+  virtual std::string refusal_of_result(std::uint32_t, std::string_view) const { return {}; }
   /// From now on what it logs is kept for take_log(); in a replay it is silent.
   virtual void go_live() {}
   virtual std::vector<log_line> take_log() { return {}; }

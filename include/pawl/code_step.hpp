@@ -14,6 +14,7 @@
 #include <variant>
 
 #include <pawl/codec.hpp>
+#include <pawl/errors.hpp>
 #include <pawl/operation.hpp>
 #include <pawl/schema.hpp>
 #include <pawl/wiring.hpp>
@@ -177,6 +178,21 @@ template <class... V>
 struct tuple_of<types<V...>> {
   using type = std::tuple<V...>;
 };
+
+/// Why these bytes are no result of the step; empty when they are.
+template <class R>
+std::string misfit_of_result(std::string_view bytes) {
+  if constexpr (std::is_void_v<R>) {
+    return bytes.empty() || bytes == "\xc0" ? "" : "the step returns nothing, so give no result";
+  } else {
+    try {
+      (void)decode<R>(bytes);
+    } catch (const codec_error& e) {
+      return e.what();
+    }
+    return {};
+  }
+}
 
 template <class R, class F, class... A>
 invoke_function make_call(held_values& kept, F&& f, A&&... arguments) {

@@ -95,6 +95,7 @@ struct code_step {
   undo_function undo;  ///< empty: nothing to undo
   std::unique_ptr<step_options> undo_options;  ///< null without undo
   const type_descriptor* result = nullptr;  ///< nullptr: void
+  std::string (*check_result)(std::string_view) = nullptr;  ///< empty: it is one of what the step returns
   held_values arguments{};  ///< for what stands in for the function (pawl/testing.hpp)
   held_values undo_arguments{};
 };
@@ -114,7 +115,7 @@ class code_port;
 /// An operation that the engine answers: a step, a timer, a signal, a call of another workflow.
 class leaf : public operation {
  public:
-  enum class kind : std::uint8_t { step, timer, signal, call, renewal };
+  enum class kind : std::uint8_t { step, timer, signal, call, renewal, change };
 
   leaf(kind k, code_port& port) : port_(&port), kind_(k) {}
   leaf(leaf&& other) noexcept : operation(std::move(other)), port_(other.port_), kind_(other.kind_) {}
@@ -171,6 +172,7 @@ class code_port {
   virtual std::uint32_t begin_call(leaf& who, code_call call) = 0;
   /// Never settles it: the code ends here.
   virtual std::uint32_t begin_renewal(leaf& who, std::string input_msgpack) = 0;
+  virtual std::uint32_t begin_change(leaf& who, std::string_view id) = 0;
   /// Nobody waits for it any more.
   virtual void let_go(leaf& who) noexcept = 0;
 

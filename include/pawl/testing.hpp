@@ -280,7 +280,8 @@ struct run_error {
   std::string message;
 };
 
-/// A run in an environment, which it keeps alive. Copies are the same run. What changes it returns the run.
+/// A run in an environment, which it keeps alive. Copies are the same run. What changes it returns the run. When it
+/// continues as new, this goes on as the next one, whose history is its own.
 class run {
  public:
   const std::string& id() const { return id_; }
@@ -369,6 +370,8 @@ class environment {
   step_script step(std::string name) { return {world_, std::move(name)}; }
   undo_script undo(std::string step) { return {world_, std::move(step)}; }
 
+  /// A run that code has started: a child, or by wf.start. std::out_of_range when there is none.
+  run find(const std::string& id) const;
   /// What can be done at once is done: it comes back when all there is to do needs time or the outside. Throws
   /// std::invalid_argument for a type that there is not, and for an input of another type.
   template <class T>

@@ -106,6 +106,18 @@ class [[nodiscard]] signal_operation final : public detail::leaf {
   std::string name_;
 };
 
+/// Whether the run takes the new way at a place where its code has been changed.
+class [[nodiscard]] change_operation final : public detail::leaf {
+ public:
+  change_operation(detail::code_port& port, std::string id) : leaf(kind::change, port), id_(std::move(id)) {}
+  change_operation(change_operation&&) = default;
+  bool take() { return decode<bool>(outcome()); }
+
+ private:
+  void on_begin() override { begins(port().begin_change(*this, id_)); }
+  std::string id_;
+};
+
 /// Handed to workflow code, and to every task that it calls. Lives as long as the code. Nothing here blocks.
 ///
 /// Code runs in the actor of its run, and again in whatever process takes the run over. So it does the same every time:
@@ -135,6 +147,7 @@ class workflow_context {
     call->options = options;
     if constexpr (detail::check_call<std::decay_t<F>, A...>()) {
       call->invoke = detail::make_call<result>(call->arguments, std::forward<F>(f), std::forward<A>(arguments)...);
+      call->check_result = &detail::misfit_of_result<result>;
       if constexpr (!std::is_void_v<result>) call->result = &descriptor_of<result>();
     }
     check(*call);
@@ -224,6 +237,12 @@ class workflow_context {
   renewal_operation continue_as_new() { return {port_, encode(std::monostate())}; }
   /// Events of this run so far: for deciding when to continue as new.
   std::uint64_t history_length() const { return port_.history_length(); }
+
+  /// For code that is changed while runs of it are open: false in a run that had gone on from here already when the
+  /// code was changed, true in every other, and the same for ever. Give each change an id of its own, 1 to 128 bytes.
+  ///
+  ///   if (co_await wf.changed("mail-twice")) { new way } else { what the code did before }
+  change_operation changed(std::string_view id);
 
   /// The time of the event that the code goes on with: the same in every replay, and standing still between two awaits.
   std::chrono::sys_time<std::chrono::microseconds> now() const { return port_.now(); }

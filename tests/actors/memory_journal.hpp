@@ -185,6 +185,13 @@ class memory_view final : public store::view {
     out.heartbeats = store_->heartbeats[key];
     return out;
   }
+  std::vector<store::event_row> stored(engine::run_key key, std::uint64_t from, std::size_t limit) override {
+    const std::lock_guard lock(store_->mutex);
+    std::vector<store::event_row> out;
+    for (const auto& row : store_->events[key])
+      if (row.seq >= from && out.size() < limit) out.push_back(row);
+    return out;
+  }
   std::vector<store::run_row> due(std::int64_t until, due_cursor after, std::size_t limit) override {
     if (const auto hook = store_->on_due) hook();
     const std::lock_guard lock(store_->mutex);

@@ -159,10 +159,12 @@ TEST(api_document, every_answer_is_as_documented) {
     EXPECT_EQ(ask("", path).status, 200);
     EXPECT_EQ(ask("/history", path + "/history?limit=3").status, 200);
     EXPECT_EQ(ask("/history", path + "/history").status, 200);
+    EXPECT_EQ(ask("/history", path + "/history?raw=true&limit=3").status, 200);
     EXPECT_LE(ask("/result", path + "/result").status, 202);
   }
   EXPECT_GT(ask("/history", "GET /v1/workflows/f/history?follow=true").body, 5);
   EXPECT_EQ(ask("/history", "GET /v1/workflows/f/history?follow=perhaps").status, 400);
+  EXPECT_EQ(ask("/history", "GET /v1/workflows/f/history?follow=true&raw=true").status, 400);
   EXPECT_EQ(ask("", "GET /v1/workflows/nobody").status, 404);
   EXPECT_EQ(ask("/history", "GET /v1/workflows/nobody/history").status, 404);
   EXPECT_EQ(ask("/result", "GET /v1/workflows/nobody/result?wait_ms=10").status, 404);

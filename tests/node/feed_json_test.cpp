@@ -83,6 +83,7 @@ TEST(feed_json, every_kind_is_as_the_schema_says) {
   schema_check check(s);
   const registry none;
   for (unsigned k = 1; k <= engine::last_event_kind; ++k) {
+    if (!is_known(static_cast<event_kind>(k))) continue;
     const auto run = header();
     const auto e = full(static_cast<event_kind>(k));
     if (!is_known(e.kind)) continue;

@@ -23,7 +23,8 @@ std::string image(const config::settings& s) {
   out << ' ' << d.timeout.count() << ' ' << d.first_delay.count() << ' ' << d.factor << ' ' << d.max_delay.count()
       << ' ' << d.max_attempts;
   const auto& p = o.partition;
-  out << ' ' << p.live << ' ' << p.waiters << ' ' << p.evict << ' ' << p.idle.count() << ' ' << p.horizon.count();
+  out << ' ' << p.live << ' ' << p.waiters << ' ' << p.evict << ' ' << p.idle.count() << ' ' << p.horizon.count() << ' '
+      << p.advance.count();
   out << ' ' << o.pool.max_threads << ' ' << o.pool.written_off_limit << ' ' << o.children << ' ' << o.batch_bytes
       << ' ' << o.open_starts;
   return out.str();

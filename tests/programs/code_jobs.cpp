@@ -1,4 +1,6 @@
 // A node whose workflows are durable code, for tests/scripts.
+#include <time.h>
+
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -31,9 +33,27 @@ pawl::task<void> aborts(pawl::workflow_context& wf) {
   co_await wf.step("kill", kill_process, {.timeout = 60s});
 }
 
+// Computes for so long, however busy the machine is.
+void compute(int ms) {
+  const auto spent = [] {
+    timespec t{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return std::int64_t{t.tv_sec} * 1000 + t.tv_nsec / 1'000'000;
+  };
+  for (const auto until = spent() + ms; spent() < until;) {
+  }
+}
+
+// What code must not do.
 pawl::task<int> is_slow(pawl::workflow_context& wf, int ms) {
   co_await wf.step("before", rest, 1, "x");
-  std::this_thread::sleep_for(std::chrono::milliseconds(ms));  // what code must not do
+  compute(ms);
+  co_await wf.step("after", rest, 1, "x");
+  co_return ms;
+}
+pawl::task<int> nods(pawl::workflow_context& wf, int ms) {
+  co_await wf.step("before", rest, 1, "x");
+  std::this_thread::sleep_for(std::chrono::milliseconds(ms));
   co_await wf.step("after", rest, 1, "x");
   co_return ms;
 }
@@ -118,7 +138,8 @@ int main(int argc, char** argv) {
       .add("naps", {}, naps)
       .add("dozes", {}, dozes)
       .add("waits", {}, waits)
-      .add("guards", {}, guards);
+      .add("guards", {}, guards)
+      .add("nods", {}, nods);
   types.add("tells", {}, tells).add("renews", {}, renews);
   return pawl::run(argc, argv, types);
 }

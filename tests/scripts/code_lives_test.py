@@ -63,6 +63,22 @@ class CodeLives(unittest.TestCase):
         self.assertEqual(self.ended("s-1")["result"], 1300)
         self.assertIn("workflow code is too slow", self.node.tail())
 
+    def test_code_that_sleeps_is_told_of_but_has_not_computed(self):
+        self.begin("nods", "n-1", 1300)
+        self.assertEqual(self.ended("n-1")["result"], 1300)
+        self.assertIn("workflow code is too slow workflow_id=n-1", self.node.tail())
+
+    def test_a_step_of_code_is_skipped_with_a_result_of_its_type_only(self):
+        self.begin("aborts", "a-2")
+        eventually(lambda: self.node.process.poll() is not None, "the step takes the node down")
+        self.node.start()
+        self.paused("a-2", "step_kills_process")
+        code, out, err = self.node.cli("skip", "a-2", "--step", "kill", "--result", "7")
+        self.assertEqual(code, 2, err)
+        self.assertIn("the result of step 'kill': the step returns nothing", err)
+        self.assertEqual(self.node.cli("skip", "a-2", "--step", "kill")[0], 0)
+        self.assertEqual(self.ended("a-2")["state"], "completed")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -8,7 +8,8 @@ KINDS = {1: "run_started", 2: "step_scheduled", 3: "attempt_started", 4: "attemp
          16: "run_resumed", 17: "waiting_for_code", 18: "code_found", 19: "history_warning", 20: "run_completed",
          21: "run_failed", 22: "run_cancelled", 23: "run_killed", 24: "step_failed", 25: "step_abandoned", 26: "code_failed",
          27: "timer_started", 28: "timer_fired", 29: "timer_cancelled", 30: "signal_received", 31: "status_published",
-         32: "child_asked", 33: "child_ended", 34: "child_dropped", 35: "signal_sent", 36: "signal_answered", 39: "run_continued"}
+         32: "child_asked", 33: "child_ended", 34: "child_dropped", 35: "signal_sent", 36: "signal_answered", 39: "run_continued",
+         40: "change_noted"}
 ENDS = {"run_completed": "completed", "run_failed": "failed", "run_cancelled": "cancelled", "run_killed": "killed",
         "run_continued": "continued"}
 DONE = {"attempt_completed", "step_skipped"}

@@ -123,7 +123,9 @@ void append_all_kinds(const Append& append) {
       "\x82\xa4text\xa4"
       "asks\xaa"
       "attributes\x80";
-  commit(code.add(tick(), {begun, status, timer(event_kind::timer_started, 1, now + 1'000'000)}));
+  auto noted = r::of(event_kind::change_noted);
+  noted.name = "mail-twice";
+  commit(code.add(tick(), {begun, noted, status, timer(event_kind::timer_started, 1, now + 1'000'000)}));
   commit(code.add(tick(), {timer(event_kind::timer_fired, 1), timer(event_kind::timer_started, 3, now + 9'000'000)}));
   auto signal = told(event_kind::signal_received, "signal-1");
   signal.error.reset();
