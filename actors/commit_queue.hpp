@@ -87,6 +87,7 @@ struct decided {
   std::vector<ended_attempt> ended;
   std::vector<ended_attempt> abandoned;  ///< still under way; told to stop once this is durable
   std::vector<engine::log_line> lines;  ///< that code logged
+  std::vector<std::shared_ptr<engine::event>> answers;  ///< its update_answered, which others may wait for
   engine::phase phase = engine::phase::none;  ///< of the run, once this is durable; none: as before
   std::string refused;  ///< the command whose outcome, which is no event, is in here
   bool barrier = false;  ///< something is appended for it, even if there is nothing else

@@ -3,7 +3,7 @@
 //
 //     outside --request--> partition --deliver, tick, describe, leave--> workflow --(spawns)--> worker
 //     worker --attempt_over--> workflow          commit queue --committed--> workflow
-//     workflow --resting, closed, bounced--> partition          ledger --slot_granted--> workflow
+//     workflow --resting, answered, closed, bounced--> partition          ledger --slot_granted--> workflow
 #pragma once
 
 #include <functional>
@@ -68,6 +68,19 @@ struct generation_healed {
 struct await_result {
   std::shared_ptr<result_request> body;
 };
+/// Resolve when that update is answered.
+struct await_answer {
+  std::shared_ptr<answer_request> body;
+};
+/// Updates that a run's code has answered, and that is committed.
+struct answered {
+  engine::run_key key;
+  std::vector<std::shared_ptr<engine::event>> events;
+};
+/// What a run's code says of its state; also to a workflow, which answers when nothing of it is in flight.
+struct ask_query {
+  std::shared_ptr<query_request> body;
+};
 /// What a run is doing now.
 struct describe_run {
   std::shared_ptr<describe_request> body;
@@ -126,6 +139,9 @@ PAWL_LOCAL_MESSAGE(timer_due)
 PAWL_LOCAL_MESSAGE(generation_over)
 PAWL_LOCAL_MESSAGE(generation_healed)
 PAWL_LOCAL_MESSAGE(await_result)
+PAWL_LOCAL_MESSAGE(await_answer)
+PAWL_LOCAL_MESSAGE(answered)
+PAWL_LOCAL_MESSAGE(ask_query)
 PAWL_LOCAL_MESSAGE(describe_run)
 PAWL_LOCAL_MESSAGE(ask_status)
 PAWL_LOCAL_MESSAGE(ended_elsewhere)

@@ -396,6 +396,18 @@ void node_system::await_result(result_request r) {
     caf::anon_send(e->actor, actors::await_result{std::make_shared<result_request>(std::move(r))});
 }
 
+void node_system::await_answer(answer_request r) {
+  r.on_answer = owed(std::move(r.on_answer), update_answer{.workflow_id = r.workflow_id, .run = r.run});
+  if (const auto e = state_->engine_for(r.workflow_id))
+    caf::anon_send(e->actor, actors::await_answer{std::make_shared<answer_request>(std::move(r))});
+}
+
+void node_system::query(query_request r) {
+  r.on_reply = owed(std::move(r.on_reply), query_reply{.message = "the node stops, or leads the partition no more"});
+  if (const auto e = state_->engine_for(r.workflow_id))
+    caf::anon_send(e->actor, ask_query{std::make_shared<query_request>(std::move(r))});
+}
+
 namespace {
 
 // For runs that are not in memory: nothing is granted and nothing lingers.

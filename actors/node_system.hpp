@@ -106,6 +106,10 @@ class node_system {
   void submit(command_request r);
   /// Calls back when the run is closed; at once if it is.
   void await_result(result_request r);
+  /// Calls back when that update is answered; at once if it is.
+  void await_answer(answer_request r);
+  /// Asks the code of a run, which is brought into memory for it. Calls back when nothing of the run is in flight.
+  void query(query_request r);
   /// What a run is doing now, from memory or, when it is asleep, from disk.
   void describe(describe_request r);
   void status(std::function<void(const node_status&)> f);

@@ -42,6 +42,9 @@ caf::behavior partition_state::behavior() {
       [this](generation_over& m) { guard([&] { on_generation_over(m); }); },
       [this](generation_healed& m) { guard([&] { on_generation_healed(m); }); },
       [this](await_result& m) { guard([&] { on_await(m.body); }); },
+      [this](ask_query& m) { guard([&] { on_query(m); }); },
+      [this](await_answer& m) { guard([&] { on_await_answer(m.body); }); },
+      [this](answered& m) { guard([&] { on_answered(m); }); },
       [this](describe_run& m) { guard([&] { on_describe(m); }); },
       [this](ended_elsewhere& m) { guard([&] { on_ended_elsewhere(m); }); },
       [this](nodes_changed) { guard([&] { on_nodes_changed(); }); },
@@ -155,6 +158,8 @@ void partition_state::on_closed(const closed& m) {
 }
 
 void partition_state::resolve(engine::run_key key, const run_result& result) {
+  const bool ended = result.state == run_result::status::closed;
+  end_answers(key, ended ? update_answer::status::ended : update_answer::status::unavailable, result.phase);
   const auto it = waiters_.find(key);
   if (it == waiters_.end()) return;
   auto waiting = std::move(it->second);
@@ -408,6 +413,7 @@ void partition_state::on_generation_healed(const generation_healed& m) {
     }
   }
   for (const auto& e : ended) resolve(e.first, e.second);
+  look_for_answers();
   reclaim_attempts();
   scanned_ = {};
   more_to_scan_ = true;

@@ -55,11 +55,20 @@ class partition_state {
   std::optional<engine::outcome> outcome_in_flight(const command_request& r) const;
   std::optional<engine::outcome> known_outcome(const command_request& r);
   void on_await(std::shared_ptr<result_request>& r);
+  void on_query(const ask_query& m);
+  void on_await_answer(std::shared_ptr<answer_request>& r);
+  void on_answered(const answered& m);
   void on_describe(const describe_run& m);
   void on_ended_elsewhere(ended_elsewhere& m);
   void on_nodes_changed();
   run_result result_of(const store::run_row& row);
   void tell_end(store::run_row row, result_function f);
+
+  // who waits for answers to updates
+  using answer_waiters = std::vector<std::shared_ptr<answer_request>>;
+  void sweep_answers();
+  void end_answers(engine::run_key key, update_answer::status how, engine::phase phase);
+  void look_for_answers();
 
   // lives of runs
   live_run& spawn(engine::run_key key, std::string workflow_id, bool load, std::string broken = {});
@@ -98,7 +107,8 @@ class partition_state {
   std::unordered_map<std::string, engine::run_key> by_id_;
   std::list<engine::run_key> resting_;  // longest first
   std::unordered_map<engine::run_key, std::vector<result_function>> waiters_;
-  std::size_t waiting_ = 0;
+  std::unordered_map<engine::run_key, answer_waiters> answer_waiters_;
+  std::size_t waiting_ = 0;  // for results and for answers
   // Outcomes that are being recorded, by workflow id and command id; some are done, and swept now and then.
   std::map<std::pair<std::string, std::string>, std::weak_ptr<decided>> answering_;
   std::size_t swept_at_ = 1024;

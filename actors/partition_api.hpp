@@ -43,6 +43,53 @@ struct result_request {
   result_function on_result;
 };
 
+/// How an update was answered. `ended`: the run ended without an answer.
+struct update_answer {
+  enum class status : std::uint8_t { answered, ended, not_found, unavailable, busy } state = status::unavailable;
+  std::string workflow_id{};
+  std::uint32_t run = 0;
+  std::uint64_t seq = 0;  ///< of update_answered
+  std::string value{};  ///< msgpack, when the code answered
+  std::optional<engine::failure> error{};  ///< when it refused
+  engine::phase phase = engine::phase::none;  ///< of the end
+};
+/// Waits for the answer to an update that is on record.
+struct answer_request {
+  std::string workflow_id;
+  std::uint32_t run = 0;  ///< 0: whichever run it was applied to
+  std::uint64_t seq = 0;  ///< of its update_received
+  std::string command_id;
+  std::function<void(const update_answer&)> on_answer;
+  std::function<bool()> wanted{};  ///< false: nobody waits for it any more. Any thread
+};
+
+/// A look at the state of a run's code.
+struct query_reply {
+  enum class status : std::uint8_t {
+    answered,
+    invalid,  ///< no such query, or another input, or the workflow takes none
+    failed,  ///< the handler threw
+    too_large,
+    not_found,
+    conflict,  ///< the code has ended, or cannot be run here
+    busy,
+    unavailable,
+  } state = status::unavailable;
+  std::string value{};  ///< msgpack
+  std::string code{};  ///< of what the handler threw
+  std::string message{};
+  std::uint32_t run = 0;
+  std::string run_uid{};
+  std::uint64_t seq = 0;  ///< of the newest event that the state rests on
+  std::string pause_cause{};  ///< of a paused run
+};
+struct query_request {
+  std::string workflow_id;
+  std::string name;
+  std::string input;  ///< msgpack
+  std::function<void(const query_reply&)> on_reply;
+};
+
 /// How an attempt ended on another node, which led the partition before.
 struct attempt_report {
   engine::run_uid uid{};

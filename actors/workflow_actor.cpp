@@ -115,7 +115,7 @@ caf::behavior workflow_state::behavior() {
       [this](deliver& m) {
         ++received_;
         resting_ = false;
-        on_deliver(m.body);
+        after_queries([this, r = m.body]() mutable { on_deliver(r); });
       },
       [this](tick) {
         ++received_;
@@ -124,7 +124,7 @@ caf::behavior workflow_state::behavior() {
         told_wake_ = untold;
         on_tick();
       },
-      [this](attempt_over& m) { on_attempt_over(*m.end); },
+      [this](attempt_over& m) { after_queries([this, end = m.end] { on_attempt_over(*end); }); },
       [this](ended_elsewhere& m) {
         ++received_;
         resting_ = false;
@@ -148,6 +148,11 @@ caf::behavior workflow_state::behavior() {
         granted_ = std::move(m.what);
         decide({}, {});
         granted_.reset();
+      },
+      [this](ask_query& m) {
+        ++received_;
+        resting_ = false;
+        on_query(m.body);
       },
       [this](describe_run& m) { on_describe(m.body); },
       [this](leave) { self_->quit(); },
@@ -341,6 +346,7 @@ std::shared_ptr<decided> workflow_state::record_of(const std::vector<engine::eve
     if (e.kind == engine::event_kind::step_abandoned && e.attempt != 0)
       d->abandoned.push_back({e.step, e.undo, e.attempt});
     if (is_terminal(e.kind)) keep_end(e);
+    if (e.kind == engine::event_kind::update_answered) d->answers.push_back(std::make_shared<engine::event>(e));
   }
   if (instance_->facts.code || instance_->facts.parent)
     for (const auto& message : engine::calls_of(*instance_, events)) post(message, *d);
@@ -400,6 +406,7 @@ void workflow_state::on_committed(decided& d) {
   if (d.reply) d.reply.answer(d.answer);
   for (auto& l : d.launches) start_attempt(l);
   stop_attempts(d);
+  if (!d.answers.empty()) self_->send(partition_, answered{key_, std::move(d.answers)});
   for (const auto& line : d.lines)
     node_.log(static_cast<log_level>(line.level), line.text + " workflow_id=" + instance_->facts.workflow_id +
                                                       " run=" + std::to_string(instance_->facts.run));
@@ -410,6 +417,9 @@ void workflow_state::on_committed(decided& d) {
 void workflow_state::settle_down() {
   if (!instance_) return;
   for (auto& r : std::exchange(descriptions_, {})) r->on_description(description());
+  answer_queries();
+  run_held();
+  if (in_flight_ > 0) return;
   if (is_closed(instance_->phase)) return announce_end();
   if (resting_) return;
   const auto at = instance_->broken.empty() ? wake_at() : store::wake_never;

@@ -11,6 +11,8 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -81,6 +83,11 @@ class workflow_state {
   void on_attempt_over(const engine::attempt_ended& end);
   void on_heartbeat(const attempt_heartbeat& h);
   void on_worker_down(const caf::down_msg& m);
+  void on_query(std::shared_ptr<query_request>& r);
+  void answer_queries();
+  void reply_to(std::shared_ptr<query_request> r);
+  void after_queries(std::function<void()> what);
+  void run_held();
   void on_describe(const std::shared_ptr<describe_request>& r);
   void settle_down();
   void keep_end(const engine::event& e);
@@ -118,6 +125,8 @@ class workflow_state {
   std::shared_ptr<slot> granted_;
   std::vector<std::pair<caf::actor_addr, std::shared_ptr<attempt>>> workers_;
   std::vector<std::shared_ptr<describe_request>> descriptions_;  // answered when nothing is in flight
+  std::vector<std::shared_ptr<query_request>> queries_;  // answered when nothing is in flight,
+  std::deque<std::function<void()>> held_;               // and before this
   std::vector<std::shared_ptr<command_request>> bounced_;  // starts of the next run, until this one's end is durable
 };
 

@@ -24,8 +24,10 @@ enum class kind : std::uint8_t {
   resync,
   signal,
   call_ended,
+  update = 13,
 };
-constexpr auto last_kind = static_cast<std::uint64_t>(kind::call_ended);
+constexpr auto last_kind = static_cast<std::uint64_t>(kind::update);
+constexpr std::uint64_t unused_kind = 12;
 
 /// What the address in a command is for. The numbers are sent.
 enum class address_use : std::uint8_t {
@@ -146,6 +148,11 @@ struct asked_writer {
     p.pack_uint8(static_cast<std::uint8_t>(c.end));
     put_bin(p, c.payload);
     put_failure(p, c.error);
+  }
+  void operator()(const engine::update_command& c) const {
+    head(kind::update, 2);
+    put_text(p, c.name);
+    put_bin(p, c.payload);
   }
   // What a node says to itself is no command to another; attempts have a kind of their own.
   template <class Other>
@@ -326,6 +333,10 @@ asked_command get_asked(kind k, const msgpack::object& whole) {
     case kind::call_ended:
       c.command.body = get_call_ended(element(whole, 3), o);
       return c;
+    case kind::update:
+      c.command.body =
+          engine::update_command{.name = get_text(element(o, 0)), .payload = get_value(element(o, 1), "the update")};
+      break;
     default:
       c.command.body = engine::skip_command{.step = get_text(element(o, 0)),
                                             .result = get_value(element(o, 1), "the result"),
@@ -340,7 +351,7 @@ command_readable get(const msgpack::object& o, node_command& out, std::string& w
   const auto format = get_u32(element(o, 0));
   const auto number = get_uint(element(o, 1), 255);
   if (format == 0 || number == 0) throw malformed{"format and kind are not 0"};
-  if (format > command_format || number > last_kind) {
+  if (format > command_format || number > last_kind || number == unused_kind) {
     wrong = "a command of format " + std::to_string(format) + " and kind " + std::to_string(number) +
             "; this version reads formats up to " + std::to_string(command_format) + " and kinds up to " +
             std::to_string(last_kind);

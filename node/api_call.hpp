@@ -97,6 +97,8 @@ struct api::state : std::enable_shared_from_this<api::state> {
   void resume(const call_ptr& call);
   void skip(const call_ptr& call);
   void signal(const call_ptr& call);
+  void update(const call_ptr& call);
+  void query(const call_ptr& call);
 
   /// Runs `f` on a thread of the readers; refuses the call when they have too much to do, and answers what it throws.
   void post(const call_ptr& call, std::function<void()> f, api_readers::room room = api_readers::room::limited);
@@ -108,6 +110,8 @@ struct api::state : std::enable_shared_from_this<api::state> {
   /// Answers with the result of that run, or 202 while it is open.
   void answer_result(const call_ptr& call, store::view& view, std::uint64_t run);
   void await_result(const call_ptr& call, std::uint32_t run, std::chrono::milliseconds wait);
+  /// Answers with what came of an update that is on record, or 202.
+  void await_answer(const call_ptr& call, const actors::command_reply& r, std::chrono::milliseconds wait);
   /// Begins to send a history; ends at once when too many are followed.
   void follow(followed_run f);
   /// Sets what every command has and submits it. `accepted` hears of what was applied or is a duplicate and has to

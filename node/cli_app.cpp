@@ -69,6 +69,25 @@ void add_verb(cli_app& c, const std::string& verb, const std::string& about, com
       ->type_name("ID");
 }
 
+void add_asking(cli_app& c) {
+  auto* update = add_command(c, "update", "Ask a workflow of durable code to do something, and print its answer");
+  add_id(update, c.update.id);
+  update->add_option("NAME", c.update.name, "The name that the workflow's code awaits")->required()->type_name("NAME");
+  update->add_option("--input", c.update.input, "What is asked: JSON, @FILE or -")->type_name("JSON|@FILE|-");
+  update
+      ->add_option("--within", c.update_within,
+                   "Wait so long for the answer, such as 30s (0s: not at all); without it until it is there")
+      ->type_name("DURATION");
+  update
+      ->add_option("--command-id", c.update.command_id,
+                   "Names this very request: the same again does nothing twice, and gets the same answer")
+      ->type_name("ID");
+  auto* query = add_command(c, "query", "Ask the code of a workflow what it knows; changes nothing");
+  add_id(query, c.query.id);
+  query->add_option("NAME", c.query.name, "A query that the workflow's code answers")->required()->type_name("NAME");
+  query->add_option("--input", c.query.input, "The query's input: JSON, @FILE or -")->type_name("JSON|@FILE|-");
+}
+
 void add_globals(cli_app& c) {
   auto& a = c.app;
   a.set_help_flag("-h,--help", "This text; `COMMAND --help` says what that command takes");
@@ -341,6 +360,17 @@ cli_result<command_line> finish(cli_app& c) {
           (name == "skip" && command.count("--result") > 0) || (name == "signal" && command.count("--input") > 0);
       return as(*verb);
     }
+  if (name == "update") {
+    c.update.has_input = command.count("--input") > 0;
+    auto within = to_duration("--within", c.update_within);
+    if (!within) return std::move(within).error();
+    c.update.within = within.value();
+    return as(c.update);
+  }
+  if (name == "query") {
+    c.query.has_input = command.count("--input") > 0;
+    return as(c.query);
+  }
   if (name == "status") return as(status_args{});
   if (name == "nodes") return as(cluster_args{cluster_args::action::nodes});
   if (name == "partitions") {
@@ -391,6 +421,7 @@ cli_app::cli_app(std::string program) : app("Durable workflows: a node, and the 
   add_verb(*this, "resume", "Go on with a paused workflow; the step that stopped it gets its attempts anew", resume);
   add_verb(*this, "skip", "Go on as if the step that stopped a workflow had returned a given result", skip);
   add_verb(*this, "signal", "Tell a workflow of durable code something that it awaits, or will", signal);
+  add_asking(*this);
   add_housekeeping(*this);
 }
 

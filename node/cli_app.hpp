@@ -29,6 +29,9 @@ struct cli_app {
   result_args result;
   cluster_args cluster;
   command_args cancel, kill, pause, resume, skip, signal;
+  update_args update;
+  std::string update_within;
+  query_args query;
   types_args types;
   config_args config;
   dlq_args dlq;

@@ -94,6 +94,22 @@ struct command_args {
   std::string command_id{};
 };
 
+/// What durable code answers.
+struct update_args {
+  std::string id{};
+  std::string name{};
+  std::string input{};  ///< JSON, @file or -
+  bool has_input = false;
+  std::string command_id{};
+  std::optional<std::chrono::milliseconds> within{};  ///< how long it is waited for the answer; none: until it comes
+};
+struct query_args {
+  std::string id{};
+  std::string name{};
+  std::string input{};
+  bool has_input = false;
+};
+
 struct status_args {};
 /// What a cluster says of itself.
 struct cluster_args {
@@ -136,9 +152,10 @@ struct names_args {
   std::string what{};
 };
 
-using command_choice = std::variant<node_args, start_args, list_args, show_args, history_args, replay_args, result_args,
-                                    command_args, status_args, cluster_args, types_args, verify_args, config_args,
-                                    topics_args, dlq_args, journal_args, version_args, completion_args, names_args>;
+using command_choice =
+    std::variant<node_args, start_args, list_args, show_args, history_args, replay_args, result_args, command_args, update_args,
+                 query_args, status_args, cluster_args, types_args, verify_args, config_args, topics_args, dlq_args,
+                 journal_args, version_args, completion_args, names_args>;
 
 struct command_line {
   global_args global;

@@ -57,6 +57,11 @@ milliseconds wait_of(const api_request& r) {
   return std::clamp(milliseconds(ms), milliseconds(0), longest_wait);
 }
 
+/// What changes nothing: it is answered behind a barrier, and may be asked again.
+bool only_reads(const api_request& r) {
+  return r.method == "GET" || (r.method == "POST" && r.path.starts_with(workflows_path) && r.path.ends_with("/query"));
+}
+
 /// The id in "/v1/workflows/{id}..."; none: another path, or not readable, which the api tells.
 std::optional<std::string> id_in(std::string_view path) {
   if (!path.starts_with(workflows_path) || path.size() <= workflows_path.size() + 1 ||
@@ -93,7 +98,7 @@ std::shared_ptr<api> cluster_door::state::api_of(std::int32_t partition) {
 
 // Behind a barrier what is read is what is so: a leader that was deposed does not get through it.
 void cluster_door::state::here(std::int32_t partition, api_request request, respond_function respond) {
-  if (request.method != "GET") return api_of(partition)->handle(std::move(request), std::move(respond));
+  if (!only_reads(request)) return api_of(partition)->handle(std::move(request), std::move(respond));
   options.system.barrier(partition, [self = shared_from_this(), partition, request = std::move(request),
                                      respond = std::move(respond)](bool leads) mutable {
     if (!leads || self->stopping)
@@ -143,7 +148,7 @@ problem no_answer(const partition_place& place, const api_request& request, cons
                                         : "leads partition " + std::to_string(place.partition);
   const auto where = "node " + place.node + " at " + place.address + ", which " + what + ", ";
   if (wrong.what == transport_error::kind::no_node) return unavailable(where + "is not there");
-  if (request.method == "GET") return unavailable(where + "gave no answer: " + wrong.message);
+  if (only_reads(request)) return unavailable(where + "gave no answer: " + wrong.message);
   problem p{.status = 503,
             .code = "unknown",
             .detail = where + "gave no answer: " + wrong.message + "; the command may be on record or not",
@@ -209,7 +214,7 @@ void cluster_door::state::forward(const partition_place& place, api_request requ
     if (const auto it = request.headers.find(name); it != request.headers.end()) kept.insert(*it);
   if (request.headers.contains(checked_key_header)) kept["content-type"] = std::string(broker::msgpack_type);
   // So that it can be named when its outcome is not known.
-  if (request.method == "POST") kept.try_emplace("idempotency-key", random_id());
+  if (request.method == "POST" && !only_reads(request)) kept.try_emplace("idempotency-key", random_id());
   request.headers = std::move(kept);
   if (parameter(request.query, "follow") == "true") return forward_stream(place, request, respond);
   if (!ask(place, request, respond)) respond(to_response(too_many_forwards(place)));

@@ -18,6 +18,20 @@ struct signal_body {
   PAWL_FIELDS(name, (input, any_value{}))
 };
 
+struct update_body {
+  static constexpr std::string_view pawl_name = "an update";
+  std::string name;
+  any_value input;
+  PAWL_FIELDS(name, (input, any_value{}))
+};
+
+struct query_body {
+  static constexpr std::string_view pawl_name = "a query";
+  std::string name;
+  any_value input;
+  PAWL_FIELDS(name, (input, any_value{}))
+};
+
 /// The body, apart from its input, whose type follows from the others.
 struct start_body {
   static constexpr std::string_view pawl_name = "a start";
@@ -116,19 +130,30 @@ std::optional<problem> read_times(const start_body& b, engine::start_facts& fact
   return std::nullopt;
 }
 
-std::optional<problem> take_signal(signal_body b, const engine::limits& limits, engine::signal_command& out) {
+/// A signal, an update or a query.
+template <class Body>
+std::optional<problem> take_named(Body b, const engine::limits& limits, std::string& name, std::string& input) {
+  constexpr auto what = Body::pawl_name.substr(Body::pawl_name.find(' ') + 1);
   if (b.name.empty() || b.name.size() > max_name_length || !is_utf8_text(b.name))
-    return invalid("the name of a signal has 1 to 128 bytes of printable text");
-  out.name = std::move(b.name);
-  out.payload = encode(b.input);
-  if (out.payload.size() > limits.payload)
+    return invalid("the name of " + std::string(Body::pawl_name) + " has 1 to 128 bytes of printable text");
+  name = std::move(b.name);
+  input = encode(b.input);
+  if (input.size() > limits.payload)
     return problem{.status = 413,
                    .code = "too_large",
-                   .detail = "the signal has " + std::to_string(out.payload.size()) +
+                   .detail = "the " + std::string(what) + " has " + std::to_string(input.size()) +
                              " bytes as msgpack, limits.payload is " + std::to_string(limits.payload),
                    .mend = "put what is large elsewhere and give its address",
                    .setting = "limits.payload"};
   return std::nullopt;
+}
+
+template <class Body>
+std::optional<problem> read_named(const json& body, const engine::limits& limits, std::string& name,
+                                  std::string& input) {
+  const auto encoded = encode_json(body, &descriptor_of<Body>(), "body");
+  if (!encoded) return invalid(encoded.error());
+  return take_named(decode<Body>(encoded.value()), limits, name, input);
 }
 
 engine::closed_id_policy policy_of(closed_id_choice c) {
@@ -199,7 +224,8 @@ std::optional<problem> read_start(json body, const registry& types, const engine
   if (b.signal) {
     if (!facts.code)
       return invalid("workflow type '" + facts.type + "' is a graph of steps, which takes no signals", "leave it out");
-    if (auto wrong = take_signal(*b.signal, limits, out.command.signal.emplace())) return wrong;
+    auto& signal = out.command.signal.emplace();
+    if (auto wrong = take_named(*b.signal, limits, signal.name, signal.payload)) return wrong;
   }
   auto payload = encode_json(input, definition->input, "input");
   if (!payload) {
@@ -220,9 +246,15 @@ std::optional<problem> read_start(json body, const registry& types, const engine
 }
 
 std::optional<problem> read_signal(json body, const engine::limits& limits, engine::signal_command& out) {
-  const auto encoded = encode_json(body, &descriptor_of<signal_body>(), "body");
-  if (!encoded) return invalid(encoded.error());
-  return take_signal(decode<signal_body>(encoded.value()), limits, out);
+  return read_named<signal_body>(body, limits, out.name, out.payload);
+}
+
+std::optional<problem> read_update(json body, const engine::limits& limits, engine::update_command& out) {
+  return read_named<update_body>(body, limits, out.name, out.payload);
+}
+
+std::optional<problem> read_query(json body, const engine::limits& limits, std::string& name, std::string& input) {
+  return read_named<query_body>(body, limits, name, input);
 }
 
 std::optional<problem> read_reason(const json& body, std::string& reason) {

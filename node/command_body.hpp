@@ -34,6 +34,11 @@ std::optional<problem> read_resume(const json& body);
 /// Name and input of a signal. Its type shows where the code awaits it, so the input is taken as it is.
 std::optional<problem> read_signal(json body, const engine::limits& limits, engine::signal_command& out);
 
+/// ... of an update,
+std::optional<problem> read_update(json body, const engine::limits& limits, engine::update_command& out);
+/// and of a query, whose input is then msgpack.
+std::optional<problem> read_query(json body, const engine::limits& limits, std::string& name, std::string& input);
+
 /// A skip whose result waits for its type, which the run's definition knows.
 struct skip_request {
   std::string step;

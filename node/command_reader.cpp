@@ -14,8 +14,8 @@ namespace {
 using mistake = std::optional<message_mistake>;
 using kind = broker::command_verdict::kind;
 
-constexpr std::array verbs{"start", "cancel", "kill", "pause", "resume", "skip", "signal"};
-constexpr std::string_view all_verbs = "it is start, cancel, kill, pause, resume, skip or signal";
+constexpr std::array verbs{"start", "cancel", "kill", "pause", "resume", "skip", "signal", "update"};
+constexpr std::string_view all_verbs = "it is start, cancel, kill, pause, resume, skip, signal or update";
 
 std::string text_of(const problem& p) { return p.detail + (p.mend.empty() ? "" : "; " + p.mend); }
 
@@ -101,6 +101,10 @@ mistake read_verb(const std::string& verb, json body, const engine::limits& limi
     engine::signal_command signal;
     wrong = read_signal(std::move(body), limits, signal);
     out.command.body = std::move(signal);
+  } else if (verb == "update") {
+    engine::update_command update;
+    wrong = read_update(std::move(body), limits, update);
+    out.command.body = std::move(update);
   } else {
     std::string reason;
     wrong = read_reason(body, reason);

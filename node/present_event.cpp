@@ -24,6 +24,8 @@ const char* payload_name(event_kind k) {
       return "details";  // of the last heartbeat of an attempt before it
     case event_kind::status_published:
       return "status";
+    case event_kind::update_answered:
+      return "answer";
     default:
       return "payload";
   }
@@ -37,6 +39,9 @@ const char* name_of_name(event_kind k) {
       return "signal";
     case event_kind::child_asked:
       return "child_type";
+    case event_kind::update_received:
+    case event_kind::update_answered:
+      return "update";
     case event_kind::timer_started:
       return "timer_for";
     case event_kind::change_noted:
@@ -121,6 +126,7 @@ void say_policy(const engine::policy& p, Writer& out) {
 bool has_payload(const engine::event& e) {
   return !e.payload.empty() || e.kind == event_kind::run_started || e.kind == event_kind::run_completed ||
          e.kind == event_kind::signal_received || e.kind == event_kind::run_continued ||
+         e.kind == event_kind::update_received || (e.kind == event_kind::update_answered && !e.error) ||
          (e.kind == event_kind::attempt_completed && !e.undo);
 }
 
@@ -151,6 +157,7 @@ void say_event(const engine::event& e, const std::string& at, const pawl::detail
   if (e.number != 0) out.member(is_of_call(e.kind) ? "call" : "timer", e.number);
   if (e.child) out.name("child"), say_child(*e.child, out);
   if (!e.target.empty()) out.member("other_workflow_id", e.target);
+  if (e.answers != 0) out.member("answers", e.answers);
   if (e.due) out.member(e.kind == event_kind::timer_started ? "due_at" : "next_attempt_at", time_to_text(*e.due));
   if (e.start) out.name("start"), say_start(*e.start, out);
   if (e.begun) {

@@ -78,7 +78,8 @@ std::string draw_event(const canvas& c, const json& event, bool wide) {
   if (!step.empty() && flag_at(event, "undo")) step = "undo " + step;
   if (const auto attempt = number_at(event, "attempt"); attempt > 1 && !step.empty())
     step += " #" + std::to_string(attempt);
-  if (const auto signal = text_at(event, "signal"); !signal.empty()) step = signal;
+  for (const auto* named : {"signal", "update"})
+    if (const auto name = text_at(event, named); !name.empty()) step = name;
   if (const auto timer = number_at(event, "timer"); timer > 0) step = "timer " + std::to_string(timer);
   if (const auto call = number_at(event, "call"); call > 0 && step.empty()) step = "call " + std::to_string(call);
   step = config::printable(step);

@@ -87,6 +87,9 @@ void run_check::event(engine::event& e) {
   commands(e);
   if (e.seq == 1) compare_start(e);
   if (!replayed_) return;
+  if (is_terminal(e.kind) && e.kind != event_kind::run_killed && !instance_->updates.empty())
+    say(e.seq, words(e.kind) + " although the update of event " + words(instance_->updates.front().seq) +
+                   " has not been answered");
   compensation(e);
   undo_in_turn(e);
   evolve(*instance_, e);

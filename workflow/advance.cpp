@@ -212,7 +212,7 @@ events finish(const instance& i, const want& w, const limits& l) {
   if (w.kind == want_kind::broken) return {pause(i.program->catches() ? paused_diverged : paused_broken, *w.error)};
   if (w.kind == want_kind::fail) {
     auto e = plain(event_kind::code_failed);
-    e.error = *w.error;
+    e.error = cut(*w.error);
     return {std::move(e)};
   }
   if (w.text.size() > l.payload) {
@@ -268,14 +268,36 @@ bool is_unserved(const instance& i, const want& w, time_point now) {
     case want_kind::child:
     case want_kind::message:
     case want_kind::note_change:  // only when there is no room for it: it comes first otherwise
+    case want_kind::answer:
       return true;
     default:
       return false;
   }
 }
 
-bool is_drop(const want& w) {
-  return w.kind == want_kind::drop_step || w.kind == want_kind::drop_timer || w.kind == want_kind::drop_child;
+// What takes something off the run goes on record although its history is full.
+bool is_let_in(const want& w) {
+  return w.kind == want_kind::drop_step || w.kind == want_kind::drop_timer || w.kind == want_kind::drop_child ||
+         w.kind == want_kind::answer;
+}
+
+// An answer that does not fit is a refusal: one thing fails, not the run.
+event answer(const instance& i, const want& w, const limits& l) {
+  auto e = plain(event_kind::update_answered);
+  e.answers = w.seq;
+  if (const auto* u = i.find_update(w.seq)) e.name = u->name;
+  if (w.error) {
+    e.error = cut(*w.error);
+  } else if (w.text.size() > l.payload || i.history_bytes + w.text.size() > l.history_bytes) {
+    e.error =
+        failure{.code = "too_large",
+                .message = "the answer has " + std::to_string(w.text.size()) + " bytes; limits.payload is " +
+                           std::to_string(l.payload) + ", limits.history_bytes " + std::to_string(l.history_bytes),
+                .permanent = true};
+  } else {
+    e.payload = w.text;
+  }
+  return e;
 }
 
 void serve(const instance& i, const want& w, allowance& a, events& out) {
@@ -303,6 +325,8 @@ void serve(const instance& i, const want& w, allowance& a, events& out) {
       return ask_for_child(w, a, out);
     case want_kind::message:
       return tell_other(w, a.limits, out);
+    case want_kind::answer:
+      return out.push_back(answer(i, w, a.limits));
     case want_kind::publish: {
       auto e = plain(event_kind::status_published);
       e.payload = w.text;
@@ -333,7 +357,7 @@ events serve_wants(const instance& i, allowance& a, time_point now) {
   for (const auto& w : wants) {
     if (is_end(w)) return out.empty() && i.phase == phase::running ? finish(i, w, a.limits) : out;
     if (!is_unserved(i, w, now)) continue;
-    if (!is_drop(w) && history_is_full(i, a.limits)) return {no_room(i, w, a.limits)};
+    if (!is_let_in(w) && history_is_full(i, a.limits)) return {no_room(i, w, a.limits)};
     const auto before = out.size();
     serve(i, w, a, out);
     for (auto n = before; n < out.size(); ++n) bytes += size_of(out[n]);
@@ -519,6 +543,7 @@ outstanding_work outstanding(const instance& i, const allowance& a, time_point n
   };
   if (of_program) {
     for (const auto& w : i.program->wants()) {
+      if (w.kind == want_kind::answer) out.wants_slot = true;  // more than fit into one decision
       if (w.kind == want_kind::timer) at(w.due);
       if (w.kind != want_kind::step) continue;
       if (const auto* s = i.find(w.step, false); is_open_want(s)) wait_for(s);

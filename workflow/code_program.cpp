@@ -35,7 +35,8 @@ void code_program::on(const event& e) noexcept {
   wants_are_old_ = true;
   try {
     // It comes whenever it comes, so it does not tell which way the code went: that is for what the code caused.
-    if (e.kind == event_kind::signal_received && !change_waiters_.empty()) return held_.push_back(e);
+    const bool comes = e.kind == event_kind::signal_received || e.kind == event_kind::update_received;
+    if (comes && !change_waiters_.empty()) return held_.push_back(e);
     answer_changes(e);
     if (broken_) return;
     give(e);
@@ -92,6 +93,11 @@ void code_program::follow(const event& e) {
     case event_kind::child_dropped:
     case event_kind::signal_answered:
       return on_call_answered(e);
+    case event_kind::update_received:
+      return updates_.on_received(e);
+    case event_kind::update_answered:
+      if (!updates_.on_answered(e)) diverged(e);
+      return;
     case event_kind::status_published:
       unpublished_.clear();
       return;
@@ -105,6 +111,7 @@ void code_program::follow(const event& e) {
     case event_kind::run_cancelled:
     case event_kind::run_killed:
       ended_ = true;
+      updates_.end();
       return tear_down();
     case event_kind::run_completed:
     case event_kind::run_continued:
@@ -309,6 +316,7 @@ void code_program::end_code(std::exception_ptr error) {
         failure{.code = std::move(what.code), .message = std::move(what.message), .permanent = true});
   }
   error = nullptr;  // what it refers to may be in a frame
+  updates_.end();
   tear_down();
 }
 
@@ -321,6 +329,7 @@ void code_program::tear_down() noexcept {
   root_.reset();
   signal_waiters_.clear();
   change_waiters_.clear();
+  updates_.forget_waiters();
   for (auto& s : steps_) s.waiter = nullptr;
   for (const auto k : open_steps_) steps_[k].dropped = true;
   for (auto& t : timers_) {
@@ -340,6 +349,7 @@ void code_program::tear_down() noexcept {
 void code_program::diverged(const event& e) {
   auto what = std::string(to_text(e.kind));
   if (e.step != no_step) what += " of step " + std::to_string(e.step) + (e.name.empty() ? "" : " " + in_quotes(e.name));
+  if (e.kind == event_kind::update_answered) what += " " + in_quotes(e.name);
   if (e.number != 0) what += " of timer " + std::to_string(e.number) + (e.name.empty() ? "" : " " + in_quotes(e.name));
   broken_ = std::make_unique<failure>(failure{
       .code = "code_diverged",
@@ -356,6 +366,7 @@ std::string code_program::asked() const {
   for (const auto& t : timers_) all.push_back("timer " + std::to_string(t.number) + " " + in_quotes(t.name));
   for (const auto& s : signal_waiters_) all.push_back("a signal " + in_quotes(s.name));
   for (const auto& c : change_waiters_) all.push_back("the change " + in_quotes(c.id));
+  updates_.add_asked(all);
   for (const auto& c : calls_)
     if (c.waiter)
       all.push_back(c.request.cancels || !c.is_child ? "call " + std::to_string(c.number) + " " + in_quotes(c.name)
@@ -389,6 +400,7 @@ std::span<const want> code_program::wants() const {
   for (const auto& c : calls_)
     if (c.dropped) wants_.push_back({.kind = want_kind::drop_child, .number = c.number, .call = &c.request});
   if (!unpublished_.empty()) wants_.push_back({.kind = want_kind::publish, .text = unpublished_});
+  updates_.add_wants(wants_);
   for (const auto k : open_steps_)
     if (!steps_[k].dropped) wants_.push_back({.kind = want_kind::step, .step = k});
   for (const auto& t : timers_)
@@ -459,6 +471,7 @@ std::vector<log_line> code_program::take_log() { return std::exchange(lines_, {}
 // --------------------------------------------------------------------------------------------------
 
 std::uint32_t code_program::begin_step(pawl::detail::leaf& who, std::shared_ptr<const pawl::detail::code_step> call) {
+  queries_.no_change("awaits a step");
   const auto k = static_cast<std::uint32_t>(steps_.size());
   steps_.push_back({.call = std::move(call), .waiter = &who, .result = nullptr});
   open_steps_.push_back(k);
@@ -466,6 +479,7 @@ std::uint32_t code_program::begin_step(pawl::detail::leaf& who, std::shared_ptr<
 }
 
 std::uint32_t code_program::begin_timer(pawl::detail::leaf& who, pawl::detail::code_time due, std::string_view name) {
+  queries_.no_change("awaits a time");
   const auto number = ++timers_made_;
   timers_.push_back(
       {.number = number, .due = std::clamp(due, time_point{}, latest_time), .name = std::string(name), .waiter = &who});
@@ -474,6 +488,7 @@ std::uint32_t code_program::begin_timer(pawl::detail::leaf& who, pawl::detail::c
 
 std::uint32_t code_program::begin_signal(pawl::detail::leaf& who, std::string_view name,
                                          std::string (*check)(std::string_view)) {
+  queries_.no_change("awaits a signal");
   const auto at = std::find_if(signals_.begin(), signals_.end(), [&](const auto& s) { return s.name == name; });
   if (at == signals_.end()) {
     signal_waiters_.push_back({.name = std::string(name), .waiter = &who, .check = check});
@@ -487,6 +502,7 @@ std::uint32_t code_program::begin_signal(pawl::detail::leaf& who, std::string_vi
 
 std::uint32_t code_program::begin_call(pawl::detail::leaf& who, pawl::detail::code_call call) {
   using kind = pawl::detail::code_call::kind;
+  queries_.no_change("asks another workflow for something");
   const auto number = ++calls_made_;
   call_record c;
   c.number = number;
@@ -506,6 +522,7 @@ std::uint32_t code_program::begin_call(pawl::detail::leaf& who, pawl::detail::co
 }
 
 std::uint32_t code_program::begin_renewal(pawl::detail::leaf&, std::string input) {
+  queries_.no_change("continues as new");
   renewal_ = std::move(input);
   return 1;
 }
@@ -518,12 +535,43 @@ void code_program::drop_calls() noexcept {
 }
 
 std::uint32_t code_program::begin_change(pawl::detail::leaf& who, std::string_view id) {
+  queries_.no_change("asks for a change");
   const auto known = std::find_if(changes_.begin(), changes_.end(), [&](const auto& c) { return c.first == id; });
   if (known != changes_.end())
     who.complete(pawl::encode(known->second));
   else
     change_waiters_.push_back({.id = std::string(id), .waiter = &who});
   return ++changes_asked_;
+}
+
+std::uint32_t code_program::begin_update(pawl::detail::leaf& who, std::string_view name,
+                                         std::string (*check)(std::string_view)) {
+  queries_.no_change("awaits an update");
+  wants_are_old_ = true;
+  updates_.await(who, name, check);
+  return ++updates_asked_;
+}
+
+// While frames are destroyed because they are a cache, nothing is dropped for good.
+void code_program::answer_update(std::uint64_t seq, std::string value) {
+  queries_.no_change("answers an update");
+  if (tearing_down_) return;
+  updates_.answer(seq, std::move(value));
+}
+
+void code_program::refuse_update(std::uint64_t seq, std::string code, std::string message) {
+  queries_.no_change("refuses an update");
+  if (tearing_down_) return;
+  updates_.refuse(seq, {.code = std::move(code), .message = std::move(message), .permanent = true});
+}
+
+void code_program::drop_update(std::uint64_t seq) noexcept {
+  if (tearing_down_ || queries_.is_closed_to("drops an update")) return;
+  updates_.refuse(seq, {.code = "unanswered", .message = {}, .permanent = true});
+}
+
+std::uint64_t code_program::add_query(std::shared_ptr<const pawl::detail::query_handler> handler) {
+  return queries_.add(std::move(handler));
 }
 
 // What is not on record yet never was.
@@ -564,12 +612,15 @@ void code_program::let_go(pawl::detail::leaf& who) noexcept {
     case pawl::detail::leaf::kind::change:
       std::erase_if(change_waiters_, [&](const auto& w) { return w.waiter == &who; });
       return;
+    case pawl::detail::leaf::kind::update:
+      return updates_.let_go(who);
   }
 }
 
 void code_program::resume_soon(std::coroutine_handle<> who) noexcept { ready_.push_back(who); }
 
 std::uint64_t code_program::draw() {
+  queries_.no_change("draws random numbers");
   std::uint64_t z = stable_hash(uid_, 0x70617765) + 0x9e3779b97f4a7c15ULL * ++drawn_;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
@@ -577,6 +628,7 @@ std::uint64_t code_program::draw() {
 }
 
 void code_program::log(log_level level, std::string_view text) {
+  queries_.no_change("logs");
   if (!live_ || tearing_down_ || lines_.size() > most_lines) return;
   if (lines_.size() == most_lines) {
     level = log_level::warn;
@@ -586,12 +638,14 @@ void code_program::log(log_level level, std::string_view text) {
 }
 
 void code_program::publish_status(std::string_view text) {
+  queries_.no_change("publishes a status");
   if (tearing_down_) return;
   status_ = text;
   publish();
 }
 
 void code_program::publish_attribute(std::string_view name, std::string value) {
+  queries_.no_change("publishes an attribute");
   if (tearing_down_) return;
   const auto at = std::find_if(attributes_.begin(), attributes_.end(), [&](const auto& a) { return a.first == name; });
   if (at == attributes_.end())

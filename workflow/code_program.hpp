@@ -18,6 +18,8 @@
 #include <pawl/operation.hpp>
 #include <pawl/workflow_context.hpp>
 
+#include "workflow/code_queries.hpp"
+#include "workflow/code_updates.hpp"
 #include "workflow/program.hpp"
 
 namespace pawl::engine {
@@ -38,6 +40,10 @@ class code_program final : public program, private pawl::detail::code_port, priv
   std::string refusal_of_signal(std::string_view name, std::string_view payload) const override;
   std::vector<event> unread() const override;
   std::string refusal_of_result(std::uint32_t step, std::string_view payload) const override;
+  std::string refusal_of_update(std::string_view name, std::string_view payload) const override {
+    return updates_.refusal_of(name, payload);
+  }
+  query_answer query(std::string_view name, std::string_view input) override { return queries_.ask(name, input); }
   void go_live() override { live_ = true; }
   std::vector<log_line> take_log() override;
 
@@ -117,8 +123,15 @@ class code_program final : public program, private pawl::detail::code_port, priv
   std::uint32_t begin_call(pawl::detail::leaf& who, pawl::detail::code_call call) override;
   std::uint32_t begin_renewal(pawl::detail::leaf& who, std::string input_msgpack) override;
   std::uint32_t begin_change(pawl::detail::leaf& who, std::string_view id) override;
-  void let_go(pawl::detail::leaf& who) noexcept override;
   void drop_calls() noexcept;
+  std::uint32_t begin_update(pawl::detail::leaf& who, std::string_view name,
+                             std::string (*check)(std::string_view)) override;
+  void let_go(pawl::detail::leaf& who) noexcept override;
+  void answer_update(std::uint64_t seq, std::string value) override;
+  void refuse_update(std::uint64_t seq, std::string code, std::string message) override;
+  void drop_update(std::uint64_t seq) noexcept override;
+  std::uint64_t add_query(std::shared_ptr<const pawl::detail::query_handler> handler) override;
+  void drop_query(std::uint64_t number) noexcept override { queries_.drop(number); }
   void resume_soon(std::coroutine_handle<> who) noexcept override;
   pawl::detail::code_time now() const override { return now_; }
   std::uint64_t draw() override;
@@ -161,6 +174,9 @@ class code_program final : public program, private pawl::detail::code_port, priv
   std::vector<event> held_;  // signals that came while the code waits at a changed place
   std::vector<std::pair<std::string, bool>> changes_;  // that this run has met, and which way it took
   std::uint32_t changes_asked_ = 0;
+  code_updates updates_;
+  std::uint32_t updates_asked_ = 0;
+  code_queries queries_;
 
   std::string status_;
   std::vector<std::pair<std::string, std::string>> attributes_;  // name, msgpack

@@ -19,6 +19,11 @@ struct signal_command {
   std::string name;
   std::string payload{};
 };
+/// A request that the run's code answers; its payload is msgpack.
+struct update_command {
+  std::string name;
+  std::string payload{};
+};
 struct start_command {
   start_facts facts;  ///< run, uid and digest are filled in by the partition
   std::string input;
@@ -86,7 +91,7 @@ struct wake {};
 struct command {
   std::string id;  ///< command_id; empty for what the node says to itself
   std::variant<wake, start_command, cancel_command, kill_command, pause_command, resume_command, skip_command,
-               attempt_ended, signal_command, call_ended>
+               attempt_ended, signal_command, call_ended, update_command>
       body;
   /// Who is answered by a command when this one is decided. (The end of a child goes to who its run's facts name.)
   std::optional<return_address> back{};

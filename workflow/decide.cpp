@@ -25,21 +25,6 @@ event of_command(event_kind kind, const command& c) {
   return e;
 }
 
-// Not in the middle of a UTF-8 character.
-void cut(std::string& text, std::size_t size) {
-  if (text.size() <= size) return;
-  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0U) == 0x80U) --size;
-  text.resize(size);
-}
-
-// What goes on record is bounded; a delay outside of what the codec reads back would make the history unreadable.
-failure cut(failure f) {
-  cut(f.message, failure_message_limit);
-  cut(f.code, 128);
-  if (f.retry_in) f.retry_in = std::clamp(*f.retry_in, milliseconds{0}, longest_asked_delay);
-  return f;
-}
-
 std::string in_phase(const instance& i) {
   return "workflow '" + i.facts.workflow_id + "' is " + std::string(to_text(i.phase)) + (i.paused ? " and paused" : "");
 }
@@ -73,6 +58,30 @@ decision decide_signal(const instance& i, const signal_command& s, const command
     if (auto why = i.program->refusal_of_signal(s.name, s.payload); !why.empty())
       return refuse(command_result::invalid, "signal '" + s.name + "': " + why);
   return apply(of_signal(s, c.id));
+}
+
+decision decide_update(const instance& i, const update_command& u, const command& c, const allowance& a) {
+  if (!i.facts.code) return refuse(command_result::invalid, "the workflow is a graph of steps, which takes no updates");
+  if (u.name.empty() || u.name.size() > max_name_length)
+    return refuse(command_result::invalid, "the name of an update has 1 to 128 bytes");
+  if (u.payload.size() > a.limits.payload)
+    return refuse(command_result::too_large, "the update has " + std::to_string(u.payload.size()) +
+                                                 " bytes, limits.payload is " + std::to_string(a.limits.payload));
+  if (i.phase == phase::compensating || (i.phase == phase::stopping && i.program && i.program->has_ended()))
+    return refuse(command_result::conflict, in_phase(i) + ": its code has ended, and answers no update any more");
+  if (history_is_full(i, a.limits) || i.history_bytes + u.payload.size() > a.limits.history_bytes)
+    return refuse(command_result::too_large, "the history is full, " + in_phase(i));
+  if (i.updates.size() >= most_open_updates)
+    return refuse(command_result::conflict, in_phase(i) + " and has " + std::to_string(i.updates.size()) +
+                                                " updates that its code has not answered; send it again under another "
+                                                "command id when it has answered some");
+  if (i.program && same_definition(i))
+    if (auto why = i.program->refusal_of_update(u.name, u.payload); !why.empty())
+      return refuse(command_result::invalid, "update '" + u.name + "': " + why);
+  auto e = of_command(event_kind::update_received, c);
+  e.name = u.name;
+  e.payload = u.payload.empty() ? std::string(1, '\xc0') : u.payload;  // msgpack nil
+  return apply(std::move(e));
 }
 
 decision decide_start(const instance& i, const start_command& s, const command& c, const allowance& a) {
@@ -307,6 +316,7 @@ decision decide(const instance& i, const command& c, const allowance& a, time_po
     return refuse(command_result::too_large,
                   "the run has had limits.command_ids commands, " + std::to_string(a.limits.command_ids));
   if (const auto* s = std::get_if<signal_command>(&c.body)) return decide_signal(i, *s, c, a);
+  if (const auto* s = std::get_if<update_command>(&c.body)) return decide_update(i, *s, c, a);
   if (const auto* s = std::get_if<pause_command>(&c.body)) return decide_pause(i, *s, c, a);
   if (const auto* s = std::get_if<skip_command>(&c.body)) return decide_skip(i, *s, c, a);
   return decide_resume(i, c);

@@ -1,8 +1,28 @@
 #include "workflow/event.hpp"
 
+#include <algorithm>
+
 #include "workflow/command.hpp"
 
 namespace pawl::engine {
+
+namespace {
+
+// Not in the middle of a UTF-8 character.
+void cut_text(std::string& text, std::size_t size) {
+  if (text.size() <= size) return;
+  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0U) == 0x80U) --size;
+  text.resize(size);
+}
+
+}  // namespace
+
+failure cut(failure f) {
+  cut_text(f.message, failure_message_limit);
+  cut_text(f.code, 128);
+  if (f.retry_in) f.retry_in = std::clamp(*f.retry_in, milliseconds{0}, longest_asked_delay);
+  return f;
+}
 
 std::string_view to_text(event_kind kind) {
   switch (kind) {
@@ -82,6 +102,10 @@ std::string_view to_text(event_kind kind) {
       return "run_continued";
     case event_kind::change_noted:
       return "change_noted";
+    case event_kind::update_received:
+      return "update_received";
+    case event_kind::update_answered:
+      return "update_answered";
   }
   return "unknown";
 }

@@ -51,6 +51,8 @@ enum class event_kind : std::uint8_t {
   child_dropped = 34,
   signal_sent = 35,
   signal_answered = 36,
+  update_received = 37,
+  update_answered = 38,
   run_continued = 39,
   change_noted = 40,
 };
@@ -74,6 +76,8 @@ struct failure {
 
 /// Messages of failures are cut to this many bytes before they are recorded.
 inline constexpr std::size_t failure_message_limit = 4096;
+/// What goes on record is bounded; a delay outside of what the codec reads back would make the history unreadable.
+failure cut(failure f);
 
 /// Where the answer to something that code has asked of another workflow belongs.
 struct return_address {
@@ -164,7 +168,8 @@ struct event {
   std::uint32_t step = no_step;
   std::uint32_t attempt = 0;
   std::uint32_t number = 0;  ///< of the timer, or of the call, within the run, from 1
-  std::string name;  ///< of the step; of the signal; of the change; what the timer is for; of the child's type
+  std::uint64_t answers = 0;  ///< update_answered: seq of the update_received
+  std::string name;  ///< of the step, signal, update or change; what the timer is for; of the child's type
   std::string command_id;  ///< of the command that caused it
   std::string payload;  ///< msgpack: input, result, heartbeat details
   std::optional<failure> error{};

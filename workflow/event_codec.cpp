@@ -23,6 +23,7 @@ enum key : std::uint8_t {
   k_number = 10,
   k_child = 11,
   k_target = 12,
+  k_answers = 14,
 };
 
 void put_error(packer& p, const failure& f) {
@@ -226,6 +227,9 @@ void get_member(std::uint64_t k, const msgpack::object& o, event& e) {
     case k_target:
       e.target = get_text(o);
       break;
+    case k_answers:
+      e.answers = get_uint(o);
+      break;
     default:
       break;
   }
@@ -238,7 +242,8 @@ void encode_body(const event& e, std::string& out) {
   const std::uint32_t n = (has_step ? 1U : 0U) + (e.undo ? 1U : 0U) + (e.command_id.empty() ? 0U : 1U) +
                           (e.payload.empty() ? 0U : 1U) + (e.error ? 1U : 0U) + (e.cause.empty() ? 0U : 1U) +
                           (e.due ? 1U : 0U) + (e.start ? 1U : 0U) + (e.begun ? 1U : 0U) + (e.order.empty() ? 0U : 1U) +
-                          (e.number != 0 ? 1U : 0U) + (e.child ? 1U : 0U) + (e.target.empty() ? 0U : 1U);
+                          (e.number != 0 ? 1U : 0U) + (e.child ? 1U : 0U) + (e.target.empty() ? 0U : 1U) +
+                          (e.answers != 0 ? 1U : 0U);
   if (n == 0) return;
   sink s{out};
   packer p{s};
@@ -260,6 +265,7 @@ void encode_body(const event& e, std::string& out) {
   if (e.number != 0) p.pack_uint8(k_number), p.pack_uint32(e.number);
   if (e.child) p.pack_uint8(k_child), put_child(p, *e.child);
   if (!e.target.empty()) p.pack_uint8(k_target), put_text(p, e.target);
+  if (e.answers != 0) p.pack_uint8(k_answers), p.pack_uint64(e.answers);
 }
 
 std::string decode_body(std::string_view body, event& e) {

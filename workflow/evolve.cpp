@@ -280,6 +280,11 @@ void apply(instance& i, const event& e) {
     case event_kind::run_continued:
       i.continues_with = e.payload;
       return close(i, phase::continued);
+    case event_kind::update_received:
+      return i.updates.push_back({.seq = e.seq, .name = e.name});
+    case event_kind::update_answered:
+      std::erase_if(i.updates, [&](const auto& u) { return u.seq == e.answers; });
+      return;
     case event_kind::run_completed:
       return close(i, phase::completed);
     case event_kind::run_failed:
@@ -384,7 +389,10 @@ bool fits_run(const instance& i, const event& e) {
     case event_kind::signal_received:
     case event_kind::status_published:
     case event_kind::change_noted:
+    case event_kind::update_received:
       return is_code_phase(i);
+    case event_kind::update_answered:
+      return is_code_phase(i) && i.find_update(e.answers);
     case event_kind::compensation_started:
       return i.phase == phase::stopping && still;
     case event_kind::run_completed:

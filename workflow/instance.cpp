@@ -49,6 +49,11 @@ bool is_code_phase(const instance& i) {
   return i.phase == phase::running || (i.phase == phase::stopping && i.facts.code);
 }
 
+const update_state* instance::find_update(std::uint64_t seq) const {
+  const auto at = std::find_if(updates.begin(), updates.end(), [&](const auto& u) { return u.seq == seq; });
+  return at == updates.end() ? nullptr : &*at;
+}
+
 bool is_over(const instance& i, const step_state& s) {
   return is_closed(s.status) && (i.facts.code || s.status != step_status::exhausted);
 }

@@ -85,6 +85,12 @@ struct call_state {
   child_policy policy = child_policy::cancel;
 };
 
+/// An update that the run's code has not answered.
+struct update_state {
+  std::uint64_t seq = 0;  ///< of its update_received
+  std::string name;
+};
+
 /// Why a run is on its way to an end that is not `completed`.
 struct stop_reason {
   bool cancelled = false;
@@ -115,6 +121,7 @@ struct instance {
   std::uint32_t last_timer = 0;  ///< highest number so far
   std::vector<call_state> calls;  ///< that are open, by number
   std::uint32_t last_call = 0;
+  std::vector<update_state> updates;  ///< that are not answered, by seq
   bool paused = false;
   std::string pause_cause;
   std::uint32_t pause_step = no_step;
@@ -135,6 +142,7 @@ struct instance {
   std::uint64_t applied_at(std::string_view command_id) const;
   const timer_state* find_timer(std::uint32_t number) const;
   const call_state* find_call(std::uint32_t number) const;
+  const update_state* find_update(std::uint64_t seq) const;
 };
 
 /// An instance for a run of `definition`; null for a run whose code this binary does not have.

@@ -16,6 +16,9 @@ struct limits {
   std::size_t id_length = 512;                   ///< bytes of a workflow id or a command id
 };
 
+/// Updates of one run that its code has not answered; beyond it more are refused.
+inline constexpr std::size_t most_open_updates = 1'000;
+
 /// Two children that die by themselves in a row convict a step of killing its process.
 inline constexpr std::uint32_t convicting_child_deaths = 2;
 

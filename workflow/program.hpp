@@ -34,6 +34,7 @@ enum class want_kind : std::uint8_t {
   child,         ///< call `number`: a workflow of type `text` is to be started
   drop_child,    ///< nobody waits for the end of call `number` any more
   message,       ///< call `number`: another workflow is told something; `text` is the signal's name
+  answer,        ///< the update of event `seq` is answered with `text`, in msgpack, or refused with `error`
   renew,         ///< the run ends, and the next one begins with the input `text`
   note_change,   ///< code has come to a changed place, named `text`, with nothing on record behind it
 };
@@ -58,6 +59,7 @@ struct want {
   std::string_view text{};  ///< finish: msgpack, empty is nil; signal, timer: the name; publish: msgpack
   const failure* error = nullptr;
   const call_request* call = nullptr;
+  std::uint64_t seq = 0;
 };
 
 /// What the engine reads of a step. Views are valid until the next on().
@@ -76,6 +78,20 @@ struct step_call {
   /// Of code: the arguments as values, for what stands in for the function (pawl/testing.hpp).
   const pawl::detail::held_values* held = nullptr;
   const pawl::type_descriptor* returns = nullptr;  ///< of the step; nullptr: void
+};
+
+/// What a look at a program's state came to.
+struct query_answer {
+  enum class status : std::uint8_t {
+    answered,
+    unknown,  ///< it has no handler of that name; `message` lists those that there are
+    invalid,  ///< the input is not what the handler takes
+    failed,   ///< the handler threw, or did what a handler may not
+  };
+  status state = status::unknown;
+  std::string value{};  ///< msgpack
+  std::string code{};  ///< of what it threw
+  std::string message{};
 };
 
 /// A line that code has logged.
@@ -112,6 +128,10 @@ class program {
   virtual std::vector<event> unread() const { return {}; }
   /// Why these bytes are no result of that step; empty when they are, or nobody knows.
   virtual std::string refusal_of_result(std::uint32_t, std::string_view) const { return {}; }
+  /// The same of an update.
+  virtual std::string refusal_of_update(std::string_view, std::string_view) const { return {}; }
+  /// Looks at the state of the code; changes nothing. `input` is msgpack.
+  virtual query_answer query(std::string_view, std::string_view) { return {}; }
   /// From now on what it logs is kept for take_log(); in a replay it is silent.
   virtual void go_live() {}
   virtual std::vector<log_line> take_log() { return {}; }

@@ -64,7 +64,10 @@ constexpr bool check_call_parameter() {
                 "the data); the step runs when the caller has gone on");
   static_assert(!changes_argument<P>,
                 "a parameter of a step is a non-const reference: what it changes would be lost; take const T& or T");
-  return !borrows<std::remove_cvref_t<P>> && !changes_argument<P>;
+  static_assert(!stays_in_code<std::remove_cvref_t<P>>,
+                "a parameter of a step is a pawl::update or a query's guard, which stays in the code: hand over its "
+                "input, and answer with what the step returns");
+  return !borrows<std::remove_cvref_t<P>> && !changes_argument<P> && !stays_in_code<std::remove_cvref_t<P>>;
 }
 template <class C, class... P>
 constexpr bool check_call_parameters(types<C, P...>*) {
@@ -107,6 +110,9 @@ constexpr bool check_call() {
   } else {
     constexpr bool callable = std::is_invocable_v<const F&, step_context&, const std::decay_t<A>&...>;
     static_assert(callable, "the function of a step cannot be called with pawl::step_context& and these arguments");
+    static_assert((!stays_in_code<std::decay_t<A>> && ...),
+                  "an argument of wf.step is a pawl::update or a query's guard, which stays in the code: hand over its "
+                  "input, and answer with what the step returns");
     static_assert((!borrows<std::decay_t<A>> && ...),
                   "an argument of wf.step is a pointer or a view: hand over a value that owns its data");
     if constexpr (callable) {

@@ -15,6 +15,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -77,6 +78,10 @@ class operation {
 template <class T>
 concept awaitable_operation = std::derived_from<std::remove_cvref_t<T>, operation>;
 
+/// What lives and dies in the code: no step gets it, since a step may outlive the code.
+template <class T>
+inline constexpr bool stays_in_code = false;
+
 /// What take() of an operation gives.
 template <class Op>
 using result_of = decltype(std::declval<Op&>().take());
@@ -110,12 +115,18 @@ struct code_call {
   child_options options{};
 };
 
+/// What answers a query. `call` takes msgpack and gives it; the input is decoded before anything of the user's runs.
+struct query_handler {
+  std::string name;
+  std::function<std::string(std::string_view input)> call;
+};
+
 class code_port;
 
 /// An operation that the engine answers: a step, a timer, a signal, a call of another workflow.
 class leaf : public operation {
  public:
-  enum class kind : std::uint8_t { step, timer, signal, call, renewal, change };
+  enum class kind : std::uint8_t { step, timer, signal, call, renewal, change, update };
 
   leaf(kind k, code_port& port) : port_(&port), kind_(k) {}
   leaf(leaf&& other) noexcept : operation(std::move(other)), port_(other.port_), kind_(other.kind_) {}
@@ -128,12 +139,19 @@ class leaf : public operation {
 
   // From the runtime, at most one of these, once.
   void complete(std::string_view payload);
+  /// ... of the event `seq`.
+  void complete(std::string_view payload, std::uint64_t seq) {
+    seq_ = seq;
+    complete(payload);
+  }
   void fail(std::exception_ptr error);
 
  protected:
   code_port& port() const { return *port_; }
   /// What it completed with; throws what it failed with.
   std::string_view outcome() const;
+  /// The event that it completed with, if the runtime said so; else 0.
+  std::uint64_t seq() const { return seq_; }
   void begins(std::uint32_t number) {
     number_ = number;
     registered_ = !done();
@@ -143,6 +161,7 @@ class leaf : public operation {
   friend class code_port;
   code_port* port_;
   std::uint32_t number_ = 0;
+  std::uint64_t seq_ = 0;
   kind kind_;
   bool registered_ = false;
   std::string payload_;
@@ -173,8 +192,19 @@ class code_port {
   /// Never settles it: the code ends here.
   virtual std::uint32_t begin_renewal(leaf& who, std::string input_msgpack) = 0;
   virtual std::uint32_t begin_change(leaf& who, std::string_view id) = 0;
+  virtual std::uint32_t begin_update(leaf& who, std::string_view name, std::string (*check)(std::string_view)) = 0;
   /// Nobody waits for it any more.
   virtual void let_go(leaf& who) noexcept = 0;
+
+  // updates, by the seq of the event
+  virtual void answer_update(std::uint64_t seq, std::string value_msgpack) = 0;
+  virtual void refuse_update(std::uint64_t seq, std::string code, std::string message) = 0;
+  /// Nobody will answer it.
+  virtual void drop_update(std::uint64_t seq) noexcept = 0;
+
+  // queries
+  virtual std::uint64_t add_query(std::shared_ptr<const query_handler> handler) = 0;
+  virtual void drop_query(std::uint64_t number) noexcept = 0;
 
   // coroutines
   virtual void resume_soon(std::coroutine_handle<> who) noexcept = 0;

@@ -14,6 +14,8 @@
 #include <pawl/workflow.hpp>
 #if !defined(__GNUC__) || defined(__clang__)  // durable code: see pawl/task.hpp
 #include <pawl/combinators.hpp>
+#include <pawl/query.hpp>
 #include <pawl/task.hpp>
+#include <pawl/update.hpp>
 #include <pawl/workflow_context.hpp>
 #endif

@@ -18,8 +18,10 @@
 #include <pawl/codec.hpp>
 #include <pawl/operation.hpp>
 #include <pawl/options.hpp>
+#include <pawl/query.hpp>
 #include <pawl/schema.hpp>
 #include <pawl/timed.hpp>
+#include <pawl/update.hpp>
 
 namespace pawl {
 
@@ -243,6 +245,25 @@ class workflow_context {
   ///
   ///   if (co_await wf.changed("mail-twice")) { new way } else { what the code did before }
   change_operation changed(std::string_view id);
+
+  /// The next request of that name, which the code answers: gives pawl::update<Request, Answer>. `Request` and `Answer`
+  /// are void or storable. While code awaits one, an input of another type is refused at the door; one that came before
+  /// and is of another type is refused here, and the next is taken.
+  template <class Request, class Answer>
+  update_operation<Request, Answer> update(std::string_view name) {
+    static_assert(std::is_void_v<Request> || storable<Request>,
+                  "the input of an update must be storable: give the struct PAWL_FIELDS");
+    static_assert(std::is_void_v<Answer> || storable<Answer>,
+                  "the answer of an update must be storable: give the struct PAWL_FIELDS");
+    return {port_, std::string(name)};
+  }
+
+  /// As long as the guard lives, queries of that name are answered by `R f()` or `R f(input)`, from the state that the
+  /// code has at its awaits. The newest handler of a name counts. It refers to what it likes, and changes nothing.
+  template <class F>
+  query_guard on_query(std::string_view name, F&& f) {
+    return {port_, port_.add_query(detail::make_query_handler(std::string(name), std::forward<F>(f)))};
+  }
 
   /// The time of the event that the code goes on with: the same in every replay, and standing still between two awaits.
   std::chrono::sys_time<std::chrono::microseconds> now() const { return port_.now(); }

@@ -52,6 +52,7 @@ std::vector<node_command> all() {
           asked_command{.command = {.id = "r", .body = engine::resume_command{}}},
           asked_command{.command = {.id = "s", .body = engine::skip_command{"charge", seven, true}}},
           asked_command{.command = {.id = "g", .body = engine::signal_command{"approved", seven}}},
+          asked_command{.command = {.id = "u", .body = engine::update_command{"plan", seven}}},
           with_signal(),
           ended(),
           attempt_result{.run = uid, .key = 1, .incarnation = 2, .end = {.attempt = 1}},

@@ -77,6 +77,19 @@ class code_rig : public rig {
   outcome signal(std::string name, const T& value) {
     return ask(signal_command{.name = std::move(name), .payload = encode(value)});
   }
+  template <class T>
+  outcome update(std::string name, const T& value, std::string command_id = {}) {
+    update_command u{.name = std::move(name), .payload = encode(value)};
+    return command_id.empty() ? ask(std::move(u)) : ask(std::move(u), std::move(command_id));
+  }
+  /// What the newest update_answered says.
+  template <class T>
+  T answer() const {
+    return decode<T>(newest(event_kind::update_answered).payload);
+  }
+  query_answer query(std::string_view name, std::string_view input = "\xc0") {
+    return state->program->query(name, input);
+  }
   /// The result of the run that has completed.
   template <class T>
   T result() const {

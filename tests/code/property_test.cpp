@@ -101,6 +101,7 @@ class driver final : public engine::allowance {
         say({});
       }
     }
+    ASSERT_TRUE(state_->updates.empty()) << "an update was never answered\n" << text();
   }
 
   std::string text() const {
@@ -136,6 +137,9 @@ class driver final : public engine::allowance {
     for (const auto id : random_program(setting_.seed, setting_.races).signals)
       plan("signal-" + std::to_string(id),
            engine::signal_command{.name = "g" + std::to_string(id), .payload = encode(std::int64_t{id})});
+    for (const auto id : random_program(setting_.seed, setting_.races).updates)
+      plan("update-" + std::to_string(id),
+           engine::update_command{.name = "u" + std::to_string(id), .payload = encode(std::int64_t{id})});
     if (setting_.cancels) plan("cancel", engine::cancel_command{"a whim"});
   }
   void say(const engine::command& c) {
@@ -249,12 +253,13 @@ TEST(code_property, replay_is_the_same_history_and_crashes_come_to_an_end) {
   if (only > 0 || seeds < 250) return;
   EXPECT_GE(t.cuts, 4'000U);
   EXPECT_GE(t.same_ends, 1'000U);
-  for (const auto k :
-       {event_kind::step_failed, event_kind::step_abandoned, event_kind::code_failed, event_kind::timer_started,
-        event_kind::timer_fired, event_kind::timer_cancelled, event_kind::signal_received, event_kind::status_published,
-        event_kind::step_scheduled, event_kind::attempt_lost, event_kind::child_asked, event_kind::child_ended,
-        event_kind::child_dropped, event_kind::signal_sent, event_kind::signal_answered,
-        event_kind::compensation_started, event_kind::run_completed, event_kind::run_failed, event_kind::run_cancelled})
+  for (const auto k : {event_kind::step_failed,     event_kind::step_abandoned,   event_kind::code_failed,
+                       event_kind::timer_started,   event_kind::timer_fired,      event_kind::timer_cancelled,
+                       event_kind::signal_received, event_kind::status_published, event_kind::step_scheduled,
+                       event_kind::attempt_lost,    event_kind::child_asked,      event_kind::child_ended,
+                       event_kind::child_dropped,   event_kind::signal_sent,      event_kind::signal_answered,
+                       event_kind::update_received, event_kind::update_answered,  event_kind::compensation_started,
+                       event_kind::run_completed,   event_kind::run_failed,       event_kind::run_cancelled})
     EXPECT_TRUE(t.kinds.contains(k)) << to_text(k);
 }
 

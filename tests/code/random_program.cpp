@@ -21,7 +21,9 @@ class generator {
     p.n = static_cast<int>(random_.below(4));
     p.what = pick(depth, in_loop);
     const bool loops = p.what == kind::loop || p.what == kind::each;
+    if (p.what == kind::signal && p.id % 2 == 1) p.what = kind::update;
     if (p.what == kind::signal) tree.signals.push_back(p.id);
+    if (p.what == kind::update) tree.updates.push_back(p.id);
     for (auto left = size_of(p.what); left > 0; --left) p.parts.push_back(make(depth + 1, in_loop || loops));
     return p;
   }
@@ -34,7 +36,7 @@ class generator {
       const auto n = random_.below(in_loop ? 8 : 10);
       return n < 4 ? kind::step : n == 4 ? kind::sleep : n < 7 ? kind::child : n == 7 ? kind::tell : kind::signal;
     }
-    const auto n = random_.below(races_ ? 13 : 10);
+    const auto n = random_.below(races_ ? 12 : 10);
     if (n < 3) return kind::sequence;
     return static_cast<kind>(static_cast<int>(kind::loop) + static_cast<int>(n) - 3);
   }
@@ -45,6 +47,7 @@ class generator {
       case kind::signal:
       case kind::child:
       case kind::tell:
+      case kind::update:
         return 0;
       case kind::sequence:
         return random_.below(4);
@@ -114,6 +117,14 @@ task<std::int64_t> run(workflow_context& wf, part p) {
     case kind::tell:
       co_await wf.signal_to("another", "t" + std::to_string(p.id), p.n);
       break;
+    case kind::update: {
+      auto u = co_await wf.update<std::int64_t, std::int64_t>("u" + std::to_string(p.id));
+      add(u.input());
+      if (p.n % 2 == 1) add(co_await step_of(wf, "s" + std::to_string(p.id), p));
+      if (p.n == 3) break;
+      p.n == 2 ? u.refuse("two are too many") : u.answer(out);
+      break;
+    }
     case kind::sequence:
       for (const auto& next : p.parts) add(co_await run(wf, next));
       break;

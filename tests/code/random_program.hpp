@@ -30,6 +30,7 @@ struct part {
     cleanup,   ///< a step more when its part is cancelled
     any,       ///< a race
     within,    ///< a race with a timer
+    update,    ///< answered, late where `n` is odd, never where it is 3
   };
   kind what = kind::step;
   int id = 0;
@@ -42,6 +43,7 @@ struct program_tree {
   part root;
   int parts = 0;
   std::vector<int> signals{};  ///< ids of those that are awaited
+  std::vector<int> updates{};
 };
 
 /// `races`: it may have parts whose result depends on who is first.

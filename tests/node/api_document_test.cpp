@@ -65,7 +65,7 @@ TEST(api_document, every_code_of_a_problem_is_on_the_page) {
                            "conflict",         "too_large",    "invalid",         "busy",
                            "header_too_large", "damaged",      "internal",        "unavailable",
                            "no_node",          "unknown",      "unauthorized",    "no_cluster",
-                           "not_leader"})
+                           "not_leader",       "query_failed"})
     EXPECT_NE(page.find("`" + std::string(code) + "`"), std::string::npos) << code;
 }
 
@@ -179,6 +179,34 @@ TEST(api_document, every_answer_is_as_documented) {
   EXPECT_EQ(ask("/kill", "POST /v1/workflows/nobody/kill").status, 404);
   EXPECT_EQ(ask("/result", "GET /v1/workflows/g/result?wait_ms=30000").body["state"], "cancelled");
   EXPECT_EQ(ask("", "GET /v1/workflows/g").status, 200);
+
+  EXPECT_EQ(start("", R"({"type":"counter","id":"c","input":10})").status, 201);
+  const auto update = [&](const std::string& query, const std::string& body, const std::string& command) {
+    return node.ask_checked(one + "/update", "POST /v1/workflows/c/update" + query, body,
+                            {{"idempotency-key", command}});
+  };
+  const auto added = update("?wait_ms=30000", R"({"name":"add","input":4})", "u-1");
+  EXPECT_EQ(added.body["state"], "answered");
+  EXPECT_EQ(added.body["answer"], 4);
+  EXPECT_EQ(update("", R"({"name":"add","input":4})", "u-1").body["outcome"], "duplicate");
+  EXPECT_EQ(update("?wait_ms=30000", R"({"name":"add","input":-1})", "u-2").body["error"]["code"], "negative");
+  EXPECT_EQ(update("", R"({"name":"unheard"})", "u-3").status, 202);
+  EXPECT_EQ(update("", R"({"name":"add","input":"four"})", "u-4").status, 422);
+  EXPECT_EQ(update("?wait_ms=x", R"({"name":"add","input":4})", "u-5").status, 400);
+  EXPECT_EQ(ask("/update", "POST /v1/workflows/nobody/update", R"({"name":"add"})").status, 404);
+  EXPECT_EQ(ask("/query", "POST /v1/workflows/c/query", R"({"name":"sum"})").body["answer"], 4);
+  EXPECT_EQ(ask("/query", "POST /v1/workflows/c/query", R"({"name":"som"})").status, 422);
+  const auto failed = ask("/query", "POST /v1/workflows/c/query", R"({"name":"bad"})");
+  EXPECT_EQ(failed.status, 500);
+  EXPECT_EQ(failed.body["code"], "query_failed");
+  EXPECT_EQ(failed.body["detail"], "the query failed: no_sum: no sum");
+  EXPECT_EQ(ask("/query", "POST /v1/workflows/nobody/query", R"({"name":"sum"})").status, 404);
+  EXPECT_EQ(update("?wait_ms=30000", R"({"name":"add","input":6})", "u-6").body["answer"], 10);
+  EXPECT_EQ(ask("/result", "GET /v1/workflows/c/result?wait_ms=30000").body["result"], 10);
+  EXPECT_EQ(update("", R"({"name":"unheard"})", "u-3").body["error"]["code"], "code_ended");
+  EXPECT_EQ(update("", R"({"name":"add","input":6})", "u-7").status, 409);
+  EXPECT_EQ(ask("/query", "POST /v1/workflows/c/query", R"({"name":"sum"})").status, 409);
+  EXPECT_EQ(ask("/history", "GET /v1/workflows/c/history").status, 200);
   node.asked->stop();
   for (const char* path : {"/v1/status", "/v1/types", "/v1/config", "/v1/workflows"})
     EXPECT_EQ(node.ask_checked(path, std::string("GET ") + path).status, 503);

@@ -83,8 +83,26 @@ struct api_order {
   PAWL_FIELDS(id, total, (currency, "EUR"))
 };
 
+#if !defined(__GNUC__) || defined(__clang__)  // durable code: see pawl/task.hpp
+inline task<int> api_counter(workflow_context& wf, int limit) {
+  int sum = 0;
+  const auto q = wf.on_query("sum", [&] { return sum; });
+  const auto bad = wf.on_query("bad", [&]() -> int { throw failure("no sum", "no_sum"); });
+  while (sum < limit) {
+    auto u = co_await wf.update<int, int>("add");
+    if (u.input() < 0) {
+      u.refuse("it only grows", "negative");
+    } else {
+      sum += u.input();
+      u.answer(sum);
+    }
+  }
+  co_return sum;
+}
+#endif
+
 /// order: two steps. gated: waits at the gate of the input's name. failing: fails for good, after an undo. stuck:
-/// pauses.
+/// pauses. counter: durable code that is told to `add`, and asked for its `sum`.
 inline registry api_types(gate& g) {
   using namespace std::chrono_literals;
   registry types;
@@ -132,6 +150,9 @@ inline registry api_types(gate& g) {
     w.returns(bad);
     types.add(w);
   }
+#if !defined(__GNUC__) || defined(__clang__)
+  types.add("counter", {}, api_counter);
+#endif
   return types;
 }
 

@@ -167,6 +167,22 @@ TEST(cli_parse, commands_to_workflows) {
   EXPECT_THAT(refusal({"signal", "o-17"}), HasSubstr("NAME"));
 }
 
+TEST(cli_parse, what_code_answers) {
+  const auto u =
+      args_of<update_args>({"update", "o-17", "plan", "--input", "1", "--within", "5s", "--command-id", "c"});
+  EXPECT_EQ(std::tie(u.id, u.name, u.input, u.command_id), std::make_tuple("o-17", "plan", "1", "c"));
+  EXPECT_TRUE(u.has_input);
+  EXPECT_EQ(u.within, std::chrono::seconds(5));
+  EXPECT_FALSE(args_of<update_args>({"update", "o-17", "plan"}).within);
+  EXPECT_EQ(args_of<update_args>({"update", "o-17", "plan", "--within", "0s"}).within, std::chrono::seconds(0));
+  EXPECT_THAT(refusal({"update", "o-17", "plan", "--within", "long"}), HasSubstr("--within"));
+  EXPECT_THAT(refusal({"update", "o-17"}), HasSubstr("NAME"));
+  const auto q = args_of<query_args>({"query", "o-17", "balance", "--input", "3"});
+  EXPECT_EQ(std::tie(q.id, q.name, q.input), std::make_tuple("o-17", "balance", "3"));
+  EXPECT_FALSE(args_of<query_args>({"query", "o-17", "balance"}).has_input);
+  EXPECT_THAT(refusal({"query", "o-17"}), HasSubstr("NAME"));
+}
+
 TEST(cli_parse, config) {
   EXPECT_EQ(args_of<config_args>({"config", "show"}).what, config_args::action::show);
   EXPECT_TRUE(args_of<config_args>({"config", "show", "--running"}).of_node);

@@ -77,6 +77,10 @@ TEST_F(command_messages, the_others_too) {
       read(R"({"command": "signal", "name": "approved", "input": {"by": "ada"}})").command.body);
   EXPECT_EQ(signal.name, "approved");
   EXPECT_EQ(to_json(signal.payload), json({{"by", "ada"}}));
+  const auto update =
+      std::get<engine::update_command>(read(R"({"command": "update", "name": "plan", "input": 7})").command.body);
+  EXPECT_EQ(update.name, "plan");
+  EXPECT_EQ(to_json(update.payload), json(7));
 }
 
 TEST_F(command_messages, without_a_command_id_the_place_is_the_id) {
@@ -228,7 +232,7 @@ TEST_F(command_messages, are_what_the_schema_says) {
   const auto parsed = parse_json(text);
   ASSERT_TRUE(parsed) << parsed.error().text();
   const auto& schema = parsed.value();
-  ASSERT_EQ(schema["anyOf"].size(), 5U);
+  ASSERT_EQ(schema["anyOf"].size(), 6U);
   std::set<std::string> verbs;
   for (const auto& [name, part] : schema["$defs"].items()) {
     if (!part.contains("properties")) continue;
@@ -241,18 +245,18 @@ TEST_F(command_messages, are_what_the_schema_says) {
         json value{{"command", verb}};
         if (verb == "start") value["type"] = "order";
         if (verb == "skip") value["step"] = "bad";
-        if (verb == "signal") value["name"] = "approved";
+        if (verb == "signal" || verb == "update") value["name"] = "approved";
         value[member] = json::array();
         EXPECT_THAT(mistake(to_text(value)), HasSubstr("invalid: body." + member + ": expected")) << to_text(value);
       }
       json value{{"command", verb}, {"no_such_member", 1}};
       if (verb == "start") value["type"] = "order";
       if (verb == "skip") value["step"] = "bad";
-      if (verb == "signal") value["name"] = "approved";
+      if (verb == "signal" || verb == "update") value["name"] = "approved";
       EXPECT_THAT(mistake(to_text(value)), HasSubstr("invalid: body")) << to_text(value);
     }
   }
-  EXPECT_EQ(verbs, (std::set<std::string>{"start", "cancel", "kill", "pause", "resume", "skip", "signal"}));
+  EXPECT_EQ(verbs, (std::set<std::string>{"start", "cancel", "kill", "pause", "resume", "skip", "signal", "update"}));
 }
 
 TEST(command_verdicts, follow_from_the_replies) {

@@ -69,6 +69,8 @@ engine::event full(event_kind kind) {
   e.child = engine::child_facts{.workflow_id = "c", .version = 2, .deadline = engine::milliseconds(8)};
   e.target = "t";
   e.order = {1, 0};
+  e.number = 3;
+  e.answers = 2;
   return e;
 }
 

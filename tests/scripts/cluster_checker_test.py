@@ -78,7 +78,8 @@ class Story:
         rows = []
         for seq, e in zip(seqs, events):
             body = {k: v for k, v in ((0, STEPS.index(e["step"]) if e["step"] else None), (1, e["undo"] or None), (2, e.get("command")),
-                                      (9, [STEPS.index(s) for s in e["order"]] if "order" in e else None)) if v is not None}
+                                      (9, [STEPS.index(s) for s in e["order"]] if "order" in e else None),
+                                      (14, e.get("answers"))) if v is not None}
             rows.append([seq, T + e.get("at", 1 if 2 * len(rows) < len(events) else 2), NUMBERS[e["kind"]], e["step"], e["attempt"], e["undo"],
                          msgpack.packb(body) if body else b""])
         half = (len(rows) + 1) // 2
@@ -123,7 +124,7 @@ class Story:
                 value = {"workflow_id": workflow, "run": self.run_number[key], "run_uid": self.uid(key), "type": "order", "version": 1,
                          "seq": seq, "at": f"2026-01-01T00:00:00.{e.get('at', 500000 + seq):06}Z", "kind": e["kind"]}
                 value |= {k: v for k, v in (("step", e["step"]), ("attempt", e["attempt"]), ("undo", e["undo"]), ("order", e.get("order")),
-                                            ("command_id", e.get("command"))) if v}
+                                            ("command_id", e.get("command")), ("answers", e.get("answers"))) if v}
                 messages.append([self.partition[key], value])
         messages = [copy.deepcopy(m) for m in messages[:5] + messages[2:]]  # a stretch is repeated
         for offset, (p, value) in enumerate(self.told(messages)):
@@ -174,6 +175,17 @@ class Checker(unittest.TestCase):
         self.finds(r"event 7 of w-1 run 1 follows the end")
 
     # ---- order
+
+    def test_updates_that_are_not_answered_once(self):
+        asked, answered = event("update_received"), event("update_answered", answers=7)
+        for more, finding in (([asked, answered], None), ([asked], r"without an answer to the updates of events \[7\]"),
+                              ([asked, answered, answered], r"answers event 7, which is no update"),
+                              ([answered], r"answers event 7, which is no update")):
+            self.story = Story()
+            *rest, end = completed("c-1")
+            rest[1]["command"] = "x-1"
+            self.story.runs[1] = ("w-1", [*rest, event("history_warning"), *copy.deepcopy(more), end])
+            self.finds(finding) if finding else self.assertEqual(self.story.found()["findings"], [])
 
     def test_a_gap(self):
         self.events()[3]["seq"] = 5

@@ -18,7 +18,7 @@ from kafka import KafkaConsumer, TopicPartition
 from run_laws import KINDS, History
 
 ANNOUNCEMENT, BATCH, RELEASE, BARRIER = 1, 2, 3, 4
-STEP, COMMAND, ORDER = 0, 2, 9
+STEP, COMMAND, ORDER, ANSWERS = 0, 2, 9, 14
 MOST_TOLD = 1000
 
 
@@ -160,7 +160,7 @@ class Partition:
         self.at = max(self.at, at)
         word = KINDS.get(kind, f"kind {kind}")
         order = [run.names.get(s, f"#{s}") for s in facts.get(ORDER, [])]
-        for text in run.history.add(seq, at, word, step, attempt, undo, facts.get(COMMAND), order):
+        for text in run.history.add(seq, at, word, step, attempt, undo, facts.get(COMMAND), order, facts.get(ANSWERS, 0)):
             self.wrong(offset, text)
         run.events.append((seq, word))
 

@@ -126,7 +126,7 @@ class Cluster:
                 status, answer = (node or self.any()).ask(method, path, body, {"Idempotency-Key": command}, timeout=PATIENCE)
             except (OSError, http.client.HTTPException, IndexError):
                 return None  # the node was killed or stopped on the way, or there is none
-            assert status in (*statuses, 429, 500, 503), (status, answer)
+            assert status in (*statuses, 202, 429, 500, 503), (status, answer)  # 202: an update that is not answered yet
             return answer if status in statuses else None
         answer = eventually(answered, f"{command} is answered", within)
         self.acknowledged.append([workflow, command, answer.get("outcome") or answer.get("code"), answer.get("run"), answer.get("seq")])

@@ -8,8 +8,8 @@ KINDS = {1: "run_started", 2: "step_scheduled", 3: "attempt_started", 4: "attemp
          16: "run_resumed", 17: "waiting_for_code", 18: "code_found", 19: "history_warning", 20: "run_completed",
          21: "run_failed", 22: "run_cancelled", 23: "run_killed", 24: "step_failed", 25: "step_abandoned", 26: "code_failed",
          27: "timer_started", 28: "timer_fired", 29: "timer_cancelled", 30: "signal_received", 31: "status_published",
-         32: "child_asked", 33: "child_ended", 34: "child_dropped", 35: "signal_sent", 36: "signal_answered", 39: "run_continued",
-         40: "change_noted"}
+         32: "child_asked", 33: "child_ended", 34: "child_dropped", 35: "signal_sent", 36: "signal_answered", 37: "update_received",
+         38: "update_answered", 39: "run_continued", 40: "change_noted"}
 ENDS = {"run_completed": "completed", "run_failed": "failed", "run_cancelled": "cancelled", "run_killed": "killed",
         "run_continued": "continued"}
 DONE = {"attempt_completed", "step_skipped"}
@@ -21,7 +21,8 @@ CLOSES_STEP = ENDS_ATTEMPT - {"attempt_not_begun"} | {"step_exhausted", "step_sk
 class History:
     """The events of one run so far; `add` says what is wrong with the next one."""
 
-    __slots__ = ("name", "seq", "at", "state", "commands", "done", "closed_at", "order", "undoing", "attempts", "open", "start", "unknown")
+    __slots__ = ("name", "seq", "at", "state", "commands", "done", "closed_at", "order", "undoing", "attempts", "open", "start", "unknown",
+                 "updates")
 
     def __init__(self, name):
         self.name, self.seq, self.at, self.state = name, 0, None, "open"
@@ -31,10 +32,12 @@ class History:
         self.closed_at = {}  # step -> seq of the event that closed it
         self.order, self.undoing = None, []
         self.attempts, self.open = {}, {}  # (step, undo) -> number of the newest; those that run
+        self.updates = set()  # seqs of those that are not answered
         self.unknown = set()  # steps of which nobody knows what an attempt did
 
-    def add(self, seq, at, kind, step="", attempt=0, undo=False, command=None, order=None):
-        """A list of findings, mostly empty. `at` is whatever compares; `order`: names of steps, of compensation_started only."""
+    def add(self, seq, at, kind, step="", attempt=0, undo=False, command=None, order=None, answers=0):
+        """A list of findings, mostly empty. `at` is whatever compares; `order`: names of steps, of compensation_started only;
+        `answers`: of update_answered only."""
         found = []
 
         def wrong(text):
@@ -57,6 +60,12 @@ class History:
             self.commands.setdefault(command, seq)
         self.attempt(wrong, kind, (step, undo), attempt)
         self.closing(wrong, kind, (step, undo), seq)
+        if kind == "update_received":
+            self.updates.add(seq)
+        if kind == "update_answered":
+            if answers not in self.updates:
+                wrong(f"answers event {answers}, which is no update without an answer")
+            self.updates.discard(answers)
         if kind == "compensation_started":
             self.compensation(wrong, list(order))
         if kind in ENDS:
@@ -111,6 +120,8 @@ class History:
         self.state = ENDS[kind]
         if kind == "run_killed":
             return
+        if self.updates:
+            wrong(f"ends the run without an answer to the updates of events {sorted(self.updates)}")
         if self.open:
             wrong(f"ends the run while attempts of {sorted(step for step, _ in self.open)} run")
         undone = [s for s in self.order or [] if (s, True) not in self.done]

@@ -46,7 +46,7 @@ inline void put(std::ostream& out, const engine::step_state& s) {
 inline void put(std::ostream& out, const engine::program& p, std::size_t steps) {
   for (const auto& w : p.wants())
     out << "\n want " << static_cast<int>(w.kind) << ' ' << w.step << ' ' << w.number << ' ' << engine::to_micros(w.due)
-        << ' ' << w.text << ' ' << (w.error ? w.error->message : "");
+        << ' ' << w.text << ' ' << w.seq << ' ' << (w.error ? w.error->message : "");
   for (std::uint32_t k = 0; k < steps; ++k) out << "\n value " << k << ' ' << p.value_of(k);
 }
 
@@ -62,6 +62,7 @@ inline std::string dump(const engine::instance& i) {
       << " warned=" << i.warned << " broken=" << i.broken << " first_open=" << i.first_open
       << " last_timer=" << i.last_timer << " status=" << i.status;
   for (const auto& t : i.timers) out << "\n timer " << t.number << " due=" << engine::to_micros(t.due);
+  for (const auto& u : i.updates) out << "\n update " << u.seq << ' ' << u.name;
   if (i.stop) {
     out << " stop=" << i.stop->cancelled;
     detail::put(out, i.stop->error);

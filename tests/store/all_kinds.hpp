@@ -133,6 +133,15 @@ void append_all_kinds(const Append& append) {
   signal.payload = "\xc3";
   commit(code.add(tick(), {signal, timer(event_kind::timer_cancelled, 3), r::of_step(event_kind::attempt_started, 0, 1),
                            r::of_step(event_kind::attempt_started, 1, 1)}));
+  auto asked = told(event_kind::update_received, "update-1");
+  asked.error.reset();
+  asked.name = "change-plan";
+  asked.payload = "\xa4gold";
+  auto answered = r::of(event_kind::update_answered);
+  answered.name = "change-plan";
+  answered.answers = 11;
+  answered.payload = "\x1e";
+  commit(code.add(tick(), {asked, answered}));
   auto failed = r::of_step(event_kind::step_failed, 0, 1);
   failed.error = engine::failure{.code = "http_402", .message = "declined", .permanent = true};
   commit(code.add(tick(), {r::failed(0, 1, {}), failed, r::of_step(event_kind::step_abandoned, 1, 1)}));

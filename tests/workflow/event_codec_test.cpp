@@ -62,6 +62,7 @@ event full(event_kind kind) {
                           .detached = true,
                           .deadline = 5s};
   if (kind == event_kind::signal_sent || kind == event_kind::child_dropped) e.target = "other";
+  if (kind == event_kind::update_answered) e.answers = ~0ULL;
   if (kind == event_kind::compensation_started) e.order = {3, 0, 4'000'000'000U};
   return e;
 }
