@@ -70,6 +70,24 @@ TEST_F(evicting, thousands_sleep_and_few_are_in_memory) {
   EXPECT_GE(node->status().partition.evicted, static_cast<std::uint64_t>(runs - 20));
 }
 
+// They are all in memory, and there would be room for all to run at once.
+TEST_F(evicting, thousands_that_are_due_at_once_do_not_hold_up_who_asks_meanwhile) {
+  options.partition.live = 100'000;
+  options.partition.idle = 1h;
+  up();
+  const auto at = in(6s);
+  constexpr int runs = 3000;
+  for (int i = 0; i < runs; ++i) start("w" + std::to_string(i), 1, at);
+  const auto closed = [&] { return node->status().partition.closed; };
+  ASSERT_TRUE(eventually([&] { return closed() > 0; }));
+  const auto before = closed();
+  auto asked = node->start("w", "asks meanwhile", 1);
+  EXPECT_EQ(asked.reply.state, reply_status::recorded) << "nor is it refused";
+  EXPECT_EQ(node->get(std::move(asked.result)).phase, phase::completed);
+  EXPECT_LT(closed() - before, 2'000U) << "only those went before that were at work already";
+  EXPECT_TRUE(eventually([&] { return closed() == runs + 1; }));
+}
+
 TEST_F(evicting, a_new_node_finds_thousands_that_sleep_page_by_page) {
   auto store = std::make_shared<memory_store>();
   up(store);
