@@ -152,20 +152,42 @@ void partition_state::on_closed(const closed& m) {
       waiters_.insert(std::move(waiting));
     }
     load(m.successor, id);
+    end_answers(m.key, update_answer::status::ended, m.result->phase);
+  } else {
+    resolve(m.key, *m.result);
   }
-  resolve(m.key, *m.result);
   if (!backlog_.empty() || more_to_scan_) pump();
 }
 
 void partition_state::resolve(engine::run_key key, const run_result& result) {
   const bool ended = result.state == run_result::status::closed;
   end_answers(key, ended ? update_answer::status::ended : update_answer::status::unavailable, result.phase);
-  const auto it = waiters_.find(key);
-  if (it == waiters_.end()) return;
-  auto waiting = std::move(it->second);
-  waiters_.erase(it);
-  waiting_ -= waiting.size();
+  std::vector<result_function> waiting;
+  if (const auto it = waiters_.find(key); it != waiters_.end()) {
+    waiting = std::move(it->second);
+    waiters_.erase(it);
+    waiting_ -= waiting.size();
+  }
+  if (ended && result.phase == engine::phase::continued) return go_on(result, std::move(waiting));
   for (auto& w : waiting) w(result);
+}
+
+// The next run is on record, and nobody has told of it: it is brought to memory, and waited for.
+void partition_state::go_on(const run_result& before, std::vector<result_function> waiting) {
+  try {
+    auto next = node_.views.borrow()->find(before.workflow_id, before.run + 1);
+    if (next) next = newest_life(*node_.views.borrow(), std::move(*next));
+    if (next && next->summary.closed_at == 0) load(next->key, before.workflow_id);
+    while (next && !waiting.empty()) {
+      tell_end(*next, std::move(waiting.back()));
+      waiting.pop_back();
+    }
+  } catch (const store::view_error& e) {
+    node_.log(log_level::error, std::string("cannot tell which run goes on: ") + e.what());
+    scanned_ = {};  // it is found with what is due
+    more_to_scan_ = true;
+  }
+  for (auto& w : waiting) w({.workflow_id = before.workflow_id, .state = run_result::status::unavailable});
 }
 
 // The actor answers what was sent to it before, then goes.

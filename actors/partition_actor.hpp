@@ -86,6 +86,7 @@ class partition_state {
   void reload_later(engine::run_key key, std::chrono::milliseconds pause);
   void on_reload(const reload& m);
   void resolve(engine::run_key key, const run_result& result);
+  void go_on(const run_result& before, std::vector<result_function> waiting);
 
   // time
   void pump();
