@@ -49,6 +49,7 @@ class partition_state {
   void forward(live_run& run, std::shared_ptr<command_request>& r);
   void on_known(std::shared_ptr<command_request>& r, const store::run_row& row);
   void answer_closed(std::shared_ptr<command_request>& r, const store::run_row& row);
+  void reset_closed(std::shared_ptr<command_request>& r, const store::run_row& newest);
   void answer(std::shared_ptr<command_request>& r, engine::outcome outcome, const store::run_row* row,
               bool fresh = true);
   void answer_again(std::shared_ptr<command_request>& r, engine::outcome known, const store::run_row& newest);

@@ -1,6 +1,9 @@
 // What the outside asks of a partition.
 #include "actors/partition_actor.hpp"
 
+#include "actors/branch_source.hpp"
+#include "workflow/branch.hpp"
+
 namespace pawl::actors {
 
 namespace {
@@ -32,6 +35,7 @@ std::string partition_state::door_check(const command_request& r) const {
            std::to_string(limit);
   const auto* start = std::get_if<engine::start_command>(&r.command.body);
   if (!start) return {};
+  if (auto wrong = engine::misfit_of_kept(*start, node_.limits); !wrong.empty()) return wrong;
   // One that another node has checked against the type waits for its code here.
   if (start->facts.digest == 0 && !node_.types.find(start->facts.type, start->facts.version))
     return "this node has no workflow type '" + start->facts.type + "' version " + std::to_string(start->facts.version);
@@ -100,7 +104,7 @@ void partition_state::begin_run(std::shared_ptr<command_request>& r, std::uint32
   start.facts.workflow_id = r->workflow_id;
   start.facts.run = run;
   start.facts.uid = {journal_.reign(), node_.next_serial++};
-  if (definition) {
+  if (definition && start.kept.empty()) {
     start.facts.digest = definition->digest;
     start.facts.code = definition->as_code() != nullptr;
     if (start.facts.deadline.count() == 0 && definition->options.deadline)
@@ -134,10 +138,12 @@ void partition_state::on_known(std::shared_ptr<command_request>& r, const store:
 void partition_state::answer_closed(std::shared_ptr<command_request>& r, const store::run_row& row) {
   const auto& id = r->command.id;
   const bool start = std::holds_alternative<engine::start_command>(r->command.body);
+  const bool resets = std::holds_alternative<engine::reset_command>(r->command.body);
   try {
     std::optional<store::run_row> started;
     if (!id.empty() && id == row.header.start_command) started = row;
-    if (start && !started) started = started_before(*node_.views.borrow(), r->workflow_id, id, row.header.run);
+    if ((start || resets) && !started)
+      started = started_before(*node_.views.borrow(), r->workflow_id, id, row.header.run);
     if (started) {
       if (start && r->on_result) tell_end(*started, std::move(r->on_result));
       return answer(r,
@@ -151,6 +157,7 @@ void partition_state::answer_closed(std::shared_ptr<command_request>& r, const s
     if (start && (r->closed_id == engine::closed_id_policy::allow ||
                   (failed && r->closed_id == engine::closed_id_policy::allow_if_failed)))
       return begin_run(r, row.header.run + 1);
+    if (resets) return reset_closed(r, row);
     if (!id.empty() && !start)
       for (const auto& e : node_.views.borrow()->history(row.key).events)
         if (e.command_id == id)
@@ -166,6 +173,20 @@ void partition_state::answer_closed(std::shared_ptr<command_request>& r, const s
          {.result = engine::command_result::conflict,
           .message = "workflow '" + r->workflow_id + "' is " + std::string(to_text(row.summary.phase)) + " already"},
          &row);
+}
+
+// The next run begins with events of an earlier one. May throw store::view_error.
+void partition_state::reset_closed(std::shared_ptr<command_request>& r, const store::run_row& newest) {
+  const auto& asked = std::get<engine::reset_command>(r->command.body);
+  auto found = source_branch(*node_.views.borrow(), node_.types,
+                             {.workflow_id = r->workflow_id,
+                              .run = asked.run,
+                              .version = asked.version,
+                              .cut = {.seq = asked.seq, .signals = asked.signals}},
+                             node_.limits, node_.time.now());
+  if (found.branch.events.empty()) return answer(r, std::move(found.branch.refusal), &newest);
+  r->command.body = start_of(std::move(found.branch));
+  begin_run(r, newest.header.run + 1);
 }
 
 // An outcome that is on record. Of one that was applied only the seq is known, not of which run; reads one event.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <span>
 #include <stdexcept>
 
 namespace pawl::actors {
@@ -248,14 +249,15 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
   if (!instance_->broken.empty()) throw std::logic_error("decided what cannot follow: " + instance_->broken);
   std::vector<launch> launches;
   auto held = allowance.taken.begin();
-  for (const auto& e : carried.events)
+  const auto own = std::span(carried.events).subspan(carried.kept);
+  for (const auto& e : own)
     if (e.kind == engine::event_kind::attempt_started)
       launches.push_back({.step = e.step, .undo = e.undo, .attempt = e.attempt, .held = std::move(*held++)});
   const bool late =
       carried.outcome.result == engine::command_result::late && std::holds_alternative<engine::attempt_ended>(c.body);
   auto lines = instance_->program ? instance_->program->take_log() : std::vector<engine::log_line>();
   if (!carried.events.empty() || reply || late || !lines.empty()) {
-    auto d = record_of(carried.events);
+    auto d = record_of(carried.events, carried.kept);
     d->lines = std::move(lines);
     d->launches = std::move(launches);
     d->answer = answer_to(carried.outcome);
@@ -266,7 +268,7 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
       record_outcome(c, carried.outcome, *d);
     }
     if (const auto a = engine::answer_to_caller(c, carried.outcome)) post(*a, *d);
-    if (instance_->phase == engine::phase::continued && !carried.events.empty()) continue_as_new(allowance, *d);
+    if (instance_->phase == engine::phase::continued && !carried.events.empty()) begin_successor(allowance, c.id, *d);
     d->reply = std::move(reply);
     hand_in(std::move(d));
   }
@@ -308,29 +310,8 @@ void workflow_state::post(const engine::outgoing& message, decided& d) const {
   d.bytes += d.messages.back().message.size();
 }
 
-// The next run is on record with the end of this one; the partition loads it when that is durable.
-void workflow_state::continue_as_new(const engine::allowance& a, decided& d) {
-  successor_ = node_.next_key++;
-  const auto events = engine::next_run(*instance_, a, {node_.reign(), node_.next_serial++});
-  auto& next = d.successor.emplace();
-  next.key = successor_;
-  for (const auto& e : events) {
-    next.events.push_back(store::to_row(e));
-    d.bytes += next.events.back().body.size() + 64;
-  }
-  next.last_seq = events.back().seq;
-  const auto& f = *events.front().start;
-  next.created = store::run_header{.workflow_id = f.workflow_id,
-                                   .run = f.run,
-                                   .uid = f.uid,
-                                   .type = f.type,
-                                   .version = f.version,
-                                   .started_at = engine::to_micros(events.front().at),
-                                   .start_command = {}};
-  next.summary = store::run_summary{};
-}
-
-std::shared_ptr<decided> workflow_state::record_of(const std::vector<engine::event>& events) {
+// Nothing is done for the first `kept`, which are another run's.
+std::shared_ptr<decided> workflow_state::record_of(const std::vector<engine::event>& events, std::size_t kept) {
   auto d = std::make_shared<decided>();
   d->generation = generation_;
   d->change.key = key_;
@@ -341,6 +322,9 @@ std::shared_ptr<decided> workflow_state::record_of(const std::vector<engine::eve
   for (const auto& e : events) {
     d->change.events.push_back(store::to_row(e));
     d->bytes += d->change.events.back().body.size() + 64;
+  }
+  const auto own = std::span(events).subspan(kept);
+  for (const auto& e : own) {
     const bool ends = e.kind > engine::event_kind::attempt_started && e.kind <= engine::event_kind::attempt_not_begun;
     if (ends) d->ended.push_back({e.step, e.undo, e.attempt});
     if (e.kind == engine::event_kind::step_abandoned && e.attempt != 0)
@@ -349,7 +333,7 @@ std::shared_ptr<decided> workflow_state::record_of(const std::vector<engine::eve
     if (e.kind == engine::event_kind::update_answered) d->answers.push_back(std::make_shared<engine::event>(e));
   }
   if (instance_->facts.code || instance_->facts.parent)
-    for (const auto& message : engine::calls_of(*instance_, events)) post(message, *d);
+    for (const auto& message : engine::calls_of(*instance_, own)) post(message, *d);
   if (!created_) {
     const auto& f = instance_->facts;
     d->change.created = store::run_header{.workflow_id = f.workflow_id,
@@ -418,6 +402,7 @@ void workflow_state::settle_down() {
   if (!instance_) return;
   for (auto& r : std::exchange(descriptions_, {})) r->on_description(description());
   answer_queries();
+  reset_now();
   run_held();
   if (in_flight_ > 0) return;
   if (is_closed(instance_->phase)) return announce_end();

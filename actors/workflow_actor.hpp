@@ -72,8 +72,11 @@ class workflow_state {
   void ask_for_slot(const slot_ask& ask);
   void record_outcome(const engine::command& c, const engine::outcome& o, decided& d);
   void post(const engine::outgoing& message, decided& d) const;
-  void continue_as_new(const engine::allowance& a, decided& d);
-  std::shared_ptr<decided> record_of(const std::vector<engine::event>& events);
+  void begin_successor(const engine::allowance& a, const std::string& command_id, decided& d);
+  void on_reset(std::shared_ptr<command_request> r);
+  void reset_now();
+  void reset(command_request& r);
+  std::shared_ptr<decided> record_of(const std::vector<engine::event>& events, std::size_t kept = 0);
   void hand_in(std::shared_ptr<decided> d);
   void on_committed(decided& d);
   slot slot_again(const engine::step_state& s) const;
@@ -120,12 +123,14 @@ class workflow_state {
   bool announced_end_ = false;
   bool resting_ = false;
   bool poked_ = false;  // has asked itself to decide again about what became due, since it last decided something
-  engine::run_key successor_ = 0;  // of a run that has continued as new
+  engine::run_key successor_ = 0;  // of a run that has continued as new, or was reset
+  std::vector<engine::event> kept_;  // what the next run begins with, while this one is being reset
   std::shared_ptr<run_result> end_;  // from the terminal event on
   std::shared_ptr<slot> granted_;
   std::vector<std::pair<caf::actor_addr, std::shared_ptr<attempt>>> workers_;
   std::vector<std::shared_ptr<describe_request>> descriptions_;  // answered when nothing is in flight
-  std::vector<std::shared_ptr<query_request>> queries_;  // answered when nothing is in flight,
+  std::vector<std::shared_ptr<query_request>> queries_;   // answered when nothing is in flight,
+  std::deque<std::shared_ptr<command_request>> resets_;  // done then, behind those,
   std::deque<std::function<void()>> held_;               // and before this
   std::vector<std::shared_ptr<command_request>> bounced_;  // starts of the next run, until this one's end is durable
 };

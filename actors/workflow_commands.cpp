@@ -3,6 +3,15 @@
 
 namespace pawl::actors {
 
+namespace {
+
+/// Where the workflow's present run has ended.
+bool begins_run(const engine::command& c) {
+  return std::holds_alternative<engine::start_command>(c.body) || std::holds_alternative<engine::reset_command>(c.body);
+}
+
+}  // namespace
+
 command_reply workflow_state::answer_to(const engine::outcome& o) const {
   command_reply r;
   r.outcome = o;
@@ -12,12 +21,11 @@ command_reply workflow_state::answer_to(const engine::outcome& o) const {
   return r;
 }
 
-// A start that may become the next run of a workflow id whose present run has ended; anything that is for the run which
-// goes on with what this one has continued as new.
+// A start or a reset that may become the next run of a workflow id whose present run has ended; anything that is for
+// the run which goes on with what this one has continued as new.
 bool workflow_state::must_bounce(const command_request& r) const {
   if (instance_->phase == engine::phase::continued) return instance_->applied_at(r.command.id) == 0;
-  return std::holds_alternative<engine::start_command>(r.command.body) && is_closed(instance_->phase) &&
-         instance_->applied_at(r.command.id) == 0;
+  return begins_run(r.command) && is_closed(instance_->phase) && instance_->applied_at(r.command.id) == 0;
 }
 
 void workflow_state::on_deliver(std::shared_ptr<command_request>& r) {
@@ -46,8 +54,10 @@ void workflow_state::on_deliver(std::shared_ptr<command_request>& r) {
   const auto* start = std::get_if<engine::start_command>(&r->command.body);
   const bool joins = start && start->signal && !is_closed(instance_->phase);  // its signal is for this run
   if (r->on_result && (joins || instance_->applied_at(r->command.id) != 0)) wait_for_result_too(*r);
-  if (!must_bounce(*r)) return decide(r->command, std::move(r->reply));
-  bounced_.push_back(std::move(r));
+  if (must_bounce(*r)) return bounced_.push_back(std::move(r));
+  const bool again = instance_->applied_at(r->command.id) != 0;
+  if (std::holds_alternative<engine::reset_command>(r->command.body) && !again) return on_reset(std::move(r));
+  decide(r->command, std::move(r->reply));
 }
 
 // What the command came to when it was sent before and caused no event of this run: a repeat must not be decided anew.
@@ -66,7 +76,7 @@ std::optional<command_reply> workflow_state::known_outcome(const command_request
       answer.message = answer.outcome.message;
       return answer;
     }
-    if (!std::holds_alternative<engine::start_command>(r.command.body)) return std::nullopt;
+    if (!begins_run(r.command)) return std::nullopt;
     const auto run = started_before(*view, r.workflow_id, id, instance_->facts.run);
     if (!run) return std::nullopt;
     answer.outcome = {.result = engine::command_result::duplicate,
@@ -100,9 +110,9 @@ void workflow_state::wait_for_result_too(command_request& r) {
 void workflow_state::record_outcome(const engine::command& c, const engine::outcome& o, decided& d) {
   const bool applied = o.result == engine::command_result::applied;
   if (applied && std::holds_alternative<engine::call_ended>(c.body)) return;  // the call's number tells a repeat
-  if (c.id.empty() || o.result == engine::command_result::duplicate ||
-      (applied && o.seq == 1 && std::holds_alternative<engine::start_command>(c.body)))
-    return;
+  const bool began = applied && (std::holds_alternative<engine::reset_command>(c.body) ||
+                                 (o.seq == 1 && std::holds_alternative<engine::start_command>(c.body)));
+  if (c.id.empty() || o.result == engine::command_result::duplicate || began) return;
   d.outcomes.push_back({.command_id = c.id,
                         .workflow_id = instance_->facts.workflow_id,
                         .outcome = o,

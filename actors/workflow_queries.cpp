@@ -84,14 +84,14 @@ void workflow_state::reply_to(std::shared_ptr<query_request> asked) {
   r.on_reply(out);
 }
 
-// Runs `what` now, or behind the queries that wait.
+// Runs `what` now, or behind the queries and resets that wait.
 void workflow_state::after_queries(std::function<void()> what) {
-  if (queries_.empty() && held_.empty()) return what();
+  if (queries_.empty() && resets_.empty() && held_.empty()) return what();
   held_.push_back(std::move(what));
 }
 
 void workflow_state::run_held() {
-  while (!held_.empty() && queries_.empty()) {
+  while (!held_.empty() && queries_.empty() && resets_.empty()) {
     const auto next = std::move(held_.front());
     held_.pop_front();
     next();

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "workflow/event_codec.hpp"
 #include "workflow/packed.hpp"
 
 namespace pawl::broker {
@@ -25,9 +26,13 @@ enum class kind : std::uint8_t {
   signal,
   call_ended,
   update = 13,
+  reset = 14,
+  branch = 16,  // a start that brings events along
 };
-constexpr auto last_kind = static_cast<std::uint64_t>(kind::update);
-constexpr std::uint64_t unused_kind = 12;
+constexpr auto last_kind = static_cast<std::uint64_t>(kind::branch);
+constexpr bool is_used(std::uint64_t k) { return k > 0 && k <= last_kind && k != 12 && k != 15; }
+/// More events than a history may have.
+constexpr std::size_t most_kept_events = 10'000'000;
 
 /// What the address in a command is for. The numbers are sent.
 enum class address_use : std::uint8_t {
@@ -123,9 +128,35 @@ struct asked_writer {
   }
 
   void operator()(const engine::start_command& c) const {
+    if (!c.kept.empty()) return branch(c);
     const bool checked = c.facts.digest != 0;
     head(kind::start, c.signal ? 10 : checked ? 8 : 6, checked ? checked_start_format : 1);
     put_start(p, c, of.closed_id);
+  }
+  // Its facts are in the first of the events.
+  void branch(const engine::start_command& c) const {
+    head(kind::branch, 2, addressed_format);
+    p.pack_uint8(static_cast<std::uint8_t>(of.closed_id));
+    p.pack_array(static_cast<std::uint32_t>(c.kept.size()));
+    std::string body;
+    for (const auto& e : c.kept) {
+      p.pack_array(5);
+      p.pack_uint8(static_cast<std::uint8_t>(e.kind));
+      p.pack_int64(engine::to_micros(e.at));
+      p.pack_uint32(e.attempt);
+      put_text(p, e.name);
+      body.clear();
+      encode_body(e, body);
+      put_bin(p, body);
+    }
+  }
+  void operator()(const engine::reset_command& c) const {
+    head(kind::reset, 5, addressed_format);
+    p.pack_uint64(c.seq);
+    p.pack_uint32(c.run);
+    p.pack_uint32(c.version);
+    p.pack(c.signals);
+    put_text(p, c.reason);
   }
   void operator()(const engine::cancel_command& c) const { reason(kind::cancel, c.reason); }
   void operator()(const engine::kill_command& c) const { reason(kind::kill, c.reason); }
@@ -306,6 +337,41 @@ void get_address(const msgpack::object& o, engine::command& c) {
   }
 }
 
+engine::start_command get_branch(const msgpack::object& o, engine::closed_id_policy& closed_id) {
+  closed_id = static_cast<engine::closed_id_policy>(
+      get_uint(element(o, 0), static_cast<std::uint64_t>(engine::closed_id_policy::allow)));
+  const auto& list = element(o, 1);
+  const auto n = size_of(list);
+  if (n == 0 || n > most_kept_events) throw malformed{"a start brings one event along, or more"};
+  engine::start_command c;
+  for (std::uint32_t k = 0; k < n; ++k) {
+    const auto& row = element(list, k);
+    engine::event e;
+    e.kind = static_cast<engine::event_kind>(get_uint(element(row, 0), engine::last_event_kind));
+    e.seq = k + 1;
+    e.at = get_time(element(row, 1));
+    e.attempt = get_u32(element(row, 2));
+    e.name = get_text(element(row, 3));
+    if (auto wrong = decode_body(get_text(element(row, 4)), e); !wrong.empty())
+      throw malformed{"event " + std::to_string(e.seq) + ": " + wrong};
+    c.kept.push_back(std::move(e));
+  }
+  const auto& first = c.kept.front();
+  if (first.kind != engine::event_kind::run_started || !first.start)
+    throw malformed{"the events of a start do not begin with a start"};
+  c.facts = *first.start;
+  c.input = first.payload;
+  return c;
+}
+
+engine::reset_command get_reset(const msgpack::object& o) {
+  return {.seq = get_uint(element(o, 0)),
+          .run = get_u32(element(o, 1)),
+          .version = get_u32(element(o, 2)),
+          .signals = get_bool(element(o, 3)),
+          .reason = get_text(element(o, 4))};
+}
+
 asked_command get_asked(kind k, const msgpack::object& whole) {
   asked_command c;
   c.command.id = get_text(element(whole, 2));
@@ -313,6 +379,12 @@ asked_command get_asked(kind k, const msgpack::object& whole) {
   switch (k) {
     case kind::start:
       c.command.body = get_start(o, get_u32(element(whole, 0)), c.closed_id);
+      break;
+    case kind::branch:
+      c.command.body = get_branch(o, c.closed_id);
+      break;
+    case kind::reset:
+      c.command.body = get_reset(o);
       break;
     case kind::cancel:
       c.command.body = engine::cancel_command{get_text(element(o, 0))};
@@ -351,7 +423,7 @@ command_readable get(const msgpack::object& o, node_command& out, std::string& w
   const auto format = get_u32(element(o, 0));
   const auto number = get_uint(element(o, 1), 255);
   if (format == 0 || number == 0) throw malformed{"format and kind are not 0"};
-  if (format > command_format || number > last_kind || number == unused_kind) {
+  if (format > command_format || !is_used(number)) {
     wrong = "a command of format " + std::to_string(format) + " and kind " + std::to_string(number) +
             "; this version reads formats up to " + std::to_string(command_format) + " and kinds up to " +
             std::to_string(last_kind);

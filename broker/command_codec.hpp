@@ -24,9 +24,9 @@ inline constexpr std::string_view msgpack_type = "application/msgpack";
 /// More attempts than a node has threads.
 inline constexpr std::size_t most_held_attempts = 200'000;
 
-/// What somebody asks of a workflow: start, cancel, kill, pause, resume, skip, signal, update, or tells the code that
-/// asked it for something (call_ended). The result of a skip is any msgpack value, which the reader holds against the
-/// step's type.
+/// What somebody asks of a workflow: start, cancel, kill, pause, resume, skip, signal, update, reset, or tells the code
+/// that asked it for something (call_ended). The result of a skip is any msgpack value, which the reader holds against
+/// the step's type.
 struct asked_command {
   engine::command command{};
   engine::closed_id_policy closed_id = engine::closed_id_policy::reject;

@@ -33,6 +33,8 @@ constexpr route routes[] = {
     {{"POST", "/v1/workflows/{id}/resume", ""}, &api::state::resume},
     {{"POST", "/v1/workflows/{id}/skip", ""}, &api::state::skip},
     {{"POST", "/v1/workflows/{id}/signal", ""}, &api::state::signal},
+    {{"POST", "/v1/workflows/{id}/reset", ""}, &api::state::reset},
+    {{"POST", "/v1/workflows/{id}/fork", ""}, &api::state::fork},
     {{"POST", "/v1/workflows/{id}/update", "wait_ms"}, &api::state::update},
     {{"POST", "/v1/workflows/{id}/query", ""}, &api::state::query},
 };

@@ -75,6 +75,9 @@ struct api_options {
   /// Of a node of a cluster: what there is in all partitions, or (false) in those that it leads. Called on a reader's
   /// thread; calls back once, on any.
   std::function<void(bool whole, std::function<void(const cluster_counts&)>)> count_cluster{};
+  /// Of a partition of a cluster: takes a start that is checked (docs/commands.md), of a workflow of any partition.
+  /// Empty: all are here.
+  std::function<void(api_request, std::function<void(api_response)>)> begin_elsewhere{};
   /// Of a partition of a cluster: whether this node leads it. Empty: it always does.
   std::function<bool()> leads{};
   /// ... asks the journal, and calls back once, on any thread: what is read now is current. Empty: it always is.

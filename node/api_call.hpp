@@ -97,6 +97,9 @@ struct api::state : std::enable_shared_from_this<api::state> {
   void resume(const call_ptr& call);
   void skip(const call_ptr& call);
   void signal(const call_ptr& call);
+  void reset(const call_ptr& call);
+  void fork(const call_ptr& call);
+  void begin_fork(const call_ptr& call, engine::start_command start);
   void update(const call_ptr& call);
   void query(const call_ptr& call);
 
@@ -138,5 +141,7 @@ struct api::state : std::enable_shared_from_this<api::state> {
 
 problem not_found(const std::string& workflow_id, std::uint64_t run = 0);
 problem stopping_problem();
+/// What a command that was not applied is answered with.
+problem refusal(const actors::command_reply& r, std::chrono::milliseconds outcome_age);
 
 }  // namespace pawl::node

@@ -1,4 +1,4 @@
-// Commands: cancel, kill, pause, resume, skip, signal; and what every command, a start too, is answered with.
+// Commands: cancel, kill, pause, resume, skip, signal, reset; and what every command, a start too, is answered with.
 #include <algorithm>
 
 #include "node/api_call.hpp"
@@ -6,8 +6,6 @@
 #include "node/present.hpp"
 
 namespace pawl::node {
-
-namespace {
 
 problem refusal(const actors::command_reply& r, std::chrono::milliseconds outcome_age) {
   using status = actors::command_reply::status;
@@ -53,8 +51,6 @@ problem refusal(const actors::command_reply& r, std::chrono::milliseconds outcom
   }
   return p;
 }
-
-}  // namespace
 
 void api::state::submit(const call_ptr& call, engine::command command, engine::closed_id_policy closed_id,
                         std::function<void(const actors::command_reply&)> accepted, std::function<void()> refused,
@@ -133,6 +129,14 @@ void api::state::signal(const call_ptr& call) {
   if (!body) return;
   engine::signal_command command;
   if (const auto wrong = read_signal(std::move(*body), options.limits, command)) return call->answer->send(*wrong);
+  submit_command(call, std::move(command));
+}
+
+void api::state::reset(const call_ptr& call) {
+  const auto body = body_of(*call);
+  if (!body) return;
+  engine::reset_command command;
+  if (const auto wrong = read_reset(*body, command)) return call->answer->send(*wrong);
   submit_command(call, std::move(command));
 }
 

@@ -73,6 +73,7 @@ struct dispatcher {
   command_result operator()(const replay_args& a) const { return replay_histories(c, a); }
   command_result operator()(const result_args& a) const { return show_result(c, a); }
   command_result operator()(const command_args& a) const { return send_command(c, a); }
+  command_result operator()(const branch_args& a) const { return send_branch(c, a); }
   command_result operator()(const update_args& a) const { return send_update(c, a); }
   command_result operator()(const query_args& a) const { return ask_query(c, a); }
   command_result operator()(const status_args&) const { return show_status(c); }

@@ -56,6 +56,7 @@ command_result run_node(const cli_context& c);
 command_result run_in_process(const cli_context& c, const start_args& args);
 command_result start_workflow(const cli_context& c, const start_args& args);
 command_result send_command(const cli_context& c, const command_args& args);
+command_result send_branch(const cli_context& c, const branch_args& args);
 command_result send_update(const cli_context& c, const update_args& args);
 command_result ask_query(const cli_context& c, const query_args& args);
 command_result show_list(const cli_context& c, const list_args& args);

@@ -69,6 +69,20 @@ void add_verb(cli_app& c, const std::string& verb, const std::string& about, com
       ->type_name("ID");
 }
 
+void add_branch(cli_app& c, const std::string& verb, const std::string& about, branch_args& into) {
+  auto* s = add_command(c, verb, about);
+  add_id(s, into.id);
+  into.forks = verb == "fork";
+  if (into.forks) s->add_option("NEWID", into.new_id, "The id of the new workflow")->required()->type_name("NEWID");
+  s->add_option("--to", into.to, "The last event to keep; `history` numbers them")->required()->type_name("SEQ");
+  s->add_option("--run", into.run, "Of this run's history; without it of the newest's")->type_name("N");
+  s->add_option("--version", into.version, "Go on as this version of the type; without it as the same")->type_name("N");
+  s->add_flag("--drop-signals", into.drop_signals, "Do not give it the signals that came after SEQ");
+  if (!into.forks) s->add_option("--reason", into.reason, "Why, for the history")->type_name("TEXT");
+  s->add_option("--command-id", into.command_id, "Names this very request: the same again does nothing twice")
+      ->type_name("ID");
+}
+
 void add_asking(cli_app& c) {
   auto* update = add_command(c, "update", "Ask a workflow of durable code to do something, and print its answer");
   add_id(update, c.update.id);
@@ -360,6 +374,12 @@ cli_result<command_line> finish(cli_app& c) {
           (name == "skip" && command.count("--result") > 0) || (name == "signal" && command.count("--input") > 0);
       return as(*verb);
     }
+  for (auto* branch : {&c.reset, &c.fork})
+    if (name == (branch->forks ? "fork" : "reset")) {
+      if (branch->to == 0) return usage_error("--to is 0", "Events are numbered from 1; `history` shows them");
+      if (branch->forks && branch->new_id.empty()) return usage_error("NEWID is empty", "Give the fork an id");
+      return as(*branch);
+    }
   if (name == "update") {
     c.update.has_input = command.count("--input") > 0;
     auto within = to_duration("--within", c.update_within);
@@ -421,6 +441,8 @@ cli_app::cli_app(std::string program) : app("Durable workflows: a node, and the 
   add_verb(*this, "resume", "Go on with a paused workflow; the step that stopped it gets its attempts anew", resume);
   add_verb(*this, "skip", "Go on as if the step that stopped a workflow had returned a given result", skip);
   add_verb(*this, "signal", "Tell a workflow of durable code something that it awaits, or will", signal);
+  add_branch(*this, "reset", "Go on anew behind an event of a workflow's history, with its next run", reset);
+  add_branch(*this, "fork", "Begin a new workflow with a workflow's history up to an event", fork);
   add_asking(*this);
   add_housekeeping(*this);
 }

@@ -29,6 +29,7 @@ struct cli_app {
   result_args result;
   cluster_args cluster;
   command_args cancel, kill, pause, resume, skip, signal;
+  branch_args reset, fork;
   update_args update;
   std::string update_within;
   query_args query;

@@ -88,7 +88,7 @@ CASES  esac
   case "$command" in
     start | run | types) words="$("${COMP_WORDS[0]}" "${data[@]}" __names types 2>/dev/null)" ;;
     replay) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-    show | history | result | cancel | kill | pause | resume | skip | signal | update | query) words="$("${COMP_WORDS[0]}" "${data[@]}" __names ids 2>/dev/null)" ;;
+    show | history | result | cancel | kill | pause | resume | skip | signal | update | query | reset | fork) words="$("${COMP_WORDS[0]}" "${data[@]}" __names ids 2>/dev/null)" ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }

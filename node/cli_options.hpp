@@ -94,6 +94,19 @@ struct command_args {
   std::string command_id{};
 };
 
+/// reset and fork: a run that begins with events of another one.
+struct branch_args {
+  bool forks = false;
+  std::string id{};
+  std::string new_id{};  ///< of a fork
+  std::uint64_t to = 0;  ///< the last event to keep
+  std::uint32_t run = 0;
+  std::uint32_t version = 0;
+  bool drop_signals = false;
+  std::string reason{};
+  std::string command_id{};
+};
+
 /// What durable code answers.
 struct update_args {
   std::string id{};
@@ -153,9 +166,9 @@ struct names_args {
 };
 
 using command_choice =
-    std::variant<node_args, start_args, list_args, show_args, history_args, replay_args, result_args, command_args, update_args,
-                 query_args, status_args, cluster_args, types_args, verify_args, config_args, topics_args, dlq_args,
-                 journal_args, version_args, completion_args, names_args>;
+    std::variant<node_args, start_args, list_args, show_args, history_args, replay_args, result_args, command_args,
+                 branch_args, update_args, query_args, status_args, cluster_args, types_args, verify_args, config_args,
+                 topics_args, dlq_args, journal_args, version_args, completion_args, names_args>;
 
 struct command_line {
   global_args global;

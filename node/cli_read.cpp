@@ -32,7 +32,7 @@ cli_result<json> ask(const cli_context& c, const question& q) {
 
 bool is_terminal(const std::string& kind) {
   return kind == "run_completed" || kind == "run_failed" || kind == "run_cancelled" || kind == "run_killed" ||
-         kind == "run_continued";
+         kind == "run_continued" || kind == "run_reset";
 }
 
 /// Prints events as they come; remembers the newest.

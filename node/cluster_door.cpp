@@ -92,6 +92,10 @@ std::shared_ptr<api> cluster_door::state::api_of(std::int32_t partition) {
   of_partition.prove = [system = &options.system, partition](std::function<void(bool)> done) {
     system->barrier(partition, std::move(done));
   };
+  of_partition.begin_elsewhere = [door = weak_from_this()](api_request r, respond_function respond) {
+    if (const auto self = door.lock()) return self->start_checked_anywhere(std::move(r), std::move(respond));
+    respond(to_response(stopping_problem()));
+  };
   one = {std::make_shared<api>(options.types, &options.system, open_view, std::move(of_partition)), life};
   return one.of;
 }

@@ -70,6 +70,7 @@ struct cluster_door::state : std::enable_shared_from_this<cluster_door::state> {
   std::uint32_t has_type(const std::string& type, std::uint32_t version) const;
   void check_start(json body, const partition_place& place, api_request request, const respond_function& respond);
   void start_checked(api_request request, respond_function respond);
+  void start_checked_anywhere(api_request request, respond_function respond);
   void post(const respond_function& respond, std::function<void()> task);
   void partitions_document(const api_request& request, respond_function respond);
   void list(api_request request, respond_function respond);

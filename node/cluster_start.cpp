@@ -93,4 +93,19 @@ void cluster_door::state::start_checked(api_request request, respond_function re
   respond(to_response(unavailable("this node does not lead partition " + std::to_string(partition) + " any more")));
 }
 
+// A start that this node has made itself, of a workflow of any partition.
+void cluster_door::state::start_checked_anywhere(api_request request, respond_function respond) {
+  std::string id;
+  percent_decode(request.headers.at(checked_key_header), false, id);
+  const auto place = options.places.place(options.places.partition_of(id));
+  if (place.here) return here(place.partition, std::move(request), std::move(respond));
+  if (place.node.empty() || place.address.empty())
+    return respond(to_response(unavailable("no node that can be asked leads partition " +
+                                           std::to_string(place.partition) + " of workflow '" + id + "' now")));
+  if (options.places.commands_read() < broker::addressed_format)
+    return respond(to_response(unavailable("there are nodes too old to take a start that brings events along",
+                                           "go on with replacing the nodes")));
+  forward(place, std::move(request), std::move(respond));
+}
+
 }  // namespace pawl::node

@@ -54,6 +54,26 @@ struct reason_body {
   PAWL_FIELDS((reason, ""))
 };
 
+struct reset_body {
+  static constexpr std::string_view pawl_name = "a reset";
+  std::uint64_t to = 0;
+  std::optional<std::uint32_t> run;
+  std::optional<std::uint32_t> version;
+  bool signals = true;
+  std::string reason;
+  PAWL_FIELDS(to, run, version, (signals, true), (reason, ""))
+};
+
+struct fork_body {
+  static constexpr std::string_view pawl_name = "a fork";
+  std::string id;
+  std::uint64_t to = 0;
+  std::optional<std::uint32_t> run;
+  std::optional<std::uint32_t> version;
+  bool signals = true;
+  PAWL_FIELDS(id, to, run, version, (signals, true))
+};
+
 struct skip_body {
   static constexpr std::string_view pawl_name = "skip";
   std::string step;
@@ -267,6 +287,33 @@ std::optional<problem> read_reason(const json& body, std::string& reason) {
 std::optional<problem> read_resume(const json& body) {
   if (body.is_object() && body.empty()) return std::nullopt;
   return invalid("body: resume takes no fields", "send no body");
+}
+
+std::optional<problem> read_reset(const json& body, engine::reset_command& out) {
+  const auto encoded = encode_json(body, &descriptor_of<reset_body>(), "body");
+  if (!encoded) return invalid(encoded.error());
+  auto b = decode<reset_body>(encoded.value());
+  if (b.to == 0) return invalid("body.to: events are numbered from 1", "`history` shows them");
+  out = {.seq = b.to,
+         .run = b.run.value_or(0),
+         .version = b.version.value_or(0),
+         .signals = b.signals,
+         .reason = std::move(b.reason)};
+  return std::nullopt;
+}
+
+std::optional<problem> read_fork(const json& body, const engine::limits& limits, fork_request& out) {
+  const auto encoded = encode_json(body, &descriptor_of<fork_body>(), "body");
+  if (!encoded) return invalid(encoded.error());
+  auto b = decode<fork_body>(encoded.value());
+  if (b.to == 0) return invalid("body.to: events are numbered from 1", "`history` shows them");
+  if (auto wrong = check_workflow_id(b.id, limits.id_length)) return wrong;
+  out = {.workflow_id = std::move(b.id),
+         .seq = b.to,
+         .run = b.run.value_or(0),
+         .version = b.version.value_or(0),
+         .signals = b.signals};
+  return std::nullopt;
 }
 
 std::optional<problem> read_skip(json body, skip_request& out) {

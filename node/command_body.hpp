@@ -39,6 +39,17 @@ std::optional<problem> read_update(json body, const engine::limits& limits, engi
 /// and of a query, whose input is then msgpack.
 std::optional<problem> read_query(json body, const engine::limits& limits, std::string& name, std::string& input);
 
+/// A reset, and a fork; `run` and `version` 0: as they are.
+std::optional<problem> read_reset(const json& body, engine::reset_command& out);
+struct fork_request {
+  std::string workflow_id;  ///< of the new one
+  std::uint64_t seq = 0;
+  std::uint32_t run = 0;
+  std::uint32_t version = 0;
+  bool signals = true;
+};
+std::optional<problem> read_fork(const json& body, const engine::limits& limits, fork_request& out);
+
 /// A skip whose result waits for its type, which the run's definition knows.
 struct skip_request {
   std::string step;

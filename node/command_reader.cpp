@@ -14,8 +14,8 @@ namespace {
 using mistake = std::optional<message_mistake>;
 using kind = broker::command_verdict::kind;
 
-constexpr std::array verbs{"start", "cancel", "kill", "pause", "resume", "skip", "signal", "update"};
-constexpr std::string_view all_verbs = "it is start, cancel, kill, pause, resume, skip, signal or update";
+constexpr std::array verbs{"start", "cancel", "kill", "pause", "resume", "skip", "signal", "update", "reset"};
+constexpr std::string_view all_verbs = "it is start, cancel, kill, pause, resume, skip, signal, update or reset";
 
 std::string text_of(const problem& p) { return p.detail + (p.mend.empty() ? "" : "; " + p.mend); }
 
@@ -105,6 +105,10 @@ mistake read_verb(const std::string& verb, json body, const engine::limits& limi
     engine::update_command update;
     wrong = read_update(std::move(body), limits, update);
     out.command.body = std::move(update);
+  } else if (verb == "reset") {
+    engine::reset_command reset;
+    wrong = read_reset(body, reset);
+    out.command.body = std::move(reset);
   } else {
     std::string reason;
     wrong = read_reason(body, reason);

@@ -103,6 +103,10 @@ void say_start(const engine::start_facts& f, Writer& out) {
     out.member("kind", to_text(f.origin->kind));
     out.member("run_uid", to_text(f.origin->uid));
     out.member("seq", f.origin->seq);
+    if (f.origin->kind != engine::origin_kind::continued) {
+      out.member("workflow_id", f.origin->workflow_id);
+      out.member("run", f.origin->run);
+    }
     out.end_object();
   }
   out.end_object();
@@ -154,10 +158,13 @@ void say_event(const engine::event& e, const std::string& at, const pawl::detail
   if (!e.command_id.empty()) out.member("command_id", e.command_id);
   if (!e.cause.empty()) out.member("cause", e.cause);
   if (e.error) out.name("error"), say_failure(*e.error, out);
-  if (e.number != 0) out.member(is_of_call(e.kind) ? "call" : "timer", e.number);
+  if (e.kind == event_kind::run_reset)
+    out.member("to_run", e.number), out.member("to_seq", e.answers);
+  else if (e.number != 0)
+    out.member(is_of_call(e.kind) ? "call" : "timer", e.number);
   if (e.child) out.name("child"), say_child(*e.child, out);
   if (!e.target.empty()) out.member("other_workflow_id", e.target);
-  if (e.answers != 0) out.member("answers", e.answers);
+  if (e.answers != 0 && e.kind != event_kind::run_reset) out.member("answers", e.answers);
   if (e.due) out.member(e.kind == event_kind::timer_started ? "due_at" : "next_attempt_at", time_to_text(*e.due));
   if (e.start) out.name("start"), say_start(*e.start, out);
   if (e.begun) {

@@ -174,10 +174,18 @@ json present_run(const store::run_row& row, const store::stored_history& history
   if (!engine::is_closed(i->phase))
     for (const auto& c : i->calls)
       out["calls"].push_back({{"call", c.number},
-                              {"what", c.is_message ? "signal" : c.is_child ? "child" : "start"},
+                              {"what", c.is_message ? "signal"
+                                       : c.is_child ? "child"
+                                                    : "start"},
                               {"workflow_id", c.workflow_id}});
   if (const auto& parent = i->facts.parent)
     out["parent"] = {{"workflow_id", parent->workflow_id}, {"run_uid", to_text(parent->uid)}, {"call", parent->number}};
+  if (const auto& from = i->facts.origin; from && from->kind != engine::origin_kind::continued)
+    out["origin"] = {{"kind", to_text(from->kind)},
+                     {"workflow_id", from->workflow_id},
+                     {"run", from->run},
+                     {"run_uid", to_text(from->uid)},
+                     {"seq", from->seq}};
   if (!i->status.empty()) out["status"] = to_json(i->status);
   out["timeline"] = bars.take();
   return out;

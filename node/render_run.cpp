@@ -113,6 +113,10 @@ void add_code(pairs& out, const json& run, std::int64_t now) {
   }
   if (const auto& parent = part_at(run, "parent"); parent.is_object())
     out.emplace_back("parent", cell(text_at(parent, "workflow_id")));
+  if (const auto& from = part_at(run, "origin"); from.is_object())
+    out.emplace_back(text_at(from, "kind"),
+                     cell("behind event " + std::to_string(number_at(from, "seq")) + " of " +
+                          text_at(from, "workflow_id") + ", run " + std::to_string(number_at(from, "run"))));
 }
 
 std::string draw_pending(const canvas& c, const json& pending, std::int64_t now) {

@@ -19,7 +19,8 @@ engine::limits to_limits(const config::settings& s) {
 
 std::size_t largest_body(const config::settings& s) {
   constexpr std::size_t around_the_input = 64 * 1024;
-  return s.limits.payload.count * 4 + around_the_input;
+  // A start that brings the events of another run along has a whole decision.
+  return std::max(s.limits.payload.count * 4, s.limits.decision.count) + around_the_input;
 }
 
 actors::node_options to_node_options(const config::settings& s) {

@@ -87,7 +87,8 @@ void run_check::event(engine::event& e) {
   commands(e);
   if (e.seq == 1) compare_start(e);
   if (!replayed_) return;
-  if (is_terminal(e.kind) && e.kind != event_kind::run_killed && !instance_->updates.empty())
+  const bool at_once = e.kind == event_kind::run_killed || e.kind == event_kind::run_reset;
+  if (is_terminal(e.kind) && !at_once && !instance_->updates.empty())
     say(e.seq, words(e.kind) + " although the update of event " + words(instance_->updates.front().seq) +
                    " has not been answered");
   compensation(e);

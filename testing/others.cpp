@@ -39,7 +39,7 @@ void world::reach_out(life& r, const event& e) {
     soon([this, call, e] { drop_child(call, e); });
   if (e.kind == event_kind::signal_sent && !e.cause.empty()) soon([this, call, e] { tell_other(call, e); });
   const auto& parent = r.state->facts.parent;
-  if (is_terminal(e.kind) && e.kind != event_kind::run_continued && parent)
+  if (is_terminal(e.kind) && !is_handed_on(e.kind) && parent)
     soon([this, to = *parent, how = end_of(r.state->phase), e] { answer(to, how, e.payload, e.error); });
 }
 

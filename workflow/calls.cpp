@@ -85,7 +85,7 @@ outgoing result_of(const instance& i, const event& e) {
 
 }  // namespace
 
-std::vector<outgoing> calls_of(const instance& i, const std::vector<event>& events) {
+std::vector<outgoing> calls_of(const instance& i, std::span<const event> events) {
   std::vector<outgoing> out;
   const auto drop = [&](std::uint32_t number, const std::string& child, std::string_view policy) {
     if (auto d = drop_of(i, number, child, policy)) out.push_back(std::move(*d));
@@ -97,7 +97,7 @@ std::vector<outgoing> calls_of(const instance& i, const std::vector<event>& even
     if (!is_terminal(e.kind)) continue;
     for (const auto& c : i.calls)
       if (c.is_child) drop(c.number, c.workflow_id, to_text(c.policy));
-    if (i.facts.parent && e.kind != event_kind::run_continued) out.push_back(result_of(i, e));
+    if (i.facts.parent && !is_handed_on(e.kind)) out.push_back(result_of(i, e));
   }
   return out;
 }

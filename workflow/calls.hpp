@@ -7,6 +7,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ struct outgoing {
 };
 
 /// What these events of a run, which have just been folded into it, send.
-std::vector<outgoing> calls_of(const instance& i, const std::vector<event>& events);
+std::vector<outgoing> calls_of(const instance& i, std::span<const event> events);
 
 /// What the sender of a command is told that a workflow has decided; nothing where nobody waits for it, or where the
 /// answer comes later (of a child that has started) or went out before (of a repeat).

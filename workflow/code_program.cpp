@@ -110,6 +110,7 @@ void code_program::follow(const event& e) {
     case event_kind::run_failed:
     case event_kind::run_cancelled:
     case event_kind::run_killed:
+    case event_kind::run_reset:
       ended_ = true;
       updates_.end();
       return tear_down();
@@ -123,7 +124,12 @@ void code_program::follow(const event& e) {
 
 void code_program::on_started(const event& e) {
   facts_ = *e.start;
-  uid_ = to_text(facts_.uid);
+  names_.clear();
+  if (const auto& from = facts_.origin; from && from->kind != origin_kind::continued) {
+    for (const auto& part : from->earlier) names_.push_back({part.seq, part.workflow_id, part.run, to_text(part.uid)});
+    names_.push_back({from->seq, from->workflow_id, from->run, to_text(from->uid)});
+  }
+  names_.push_back({UINT64_MAX, facts_.workflow_id, facts_.run, to_text(facts_.uid)});
   input_ = e.payload;
   if (!facts_.start_at || *facts_.start_at <= e.at) return begin_code();
   start_timer_ = ++timers_made_;
@@ -215,6 +221,11 @@ void code_program::on_signal(const event& e) {
 
 void code_program::on_call(const event& e) {
   const auto at = std::find_if(calls_.begin(), calls_.end(), [&](const auto& c) { return c.number == e.number; });
+  // What the run has from another one was asked under that one's name.
+  const bool is_kept = names_.size() > 1 && e.seq <= names_[names_.size() - 2].below;
+  if (at != calls_.end() && at->is_named_by_run && is_kept && e.child &&
+      e.child->workflow_id.ends_with("/" + std::to_string(e.number)))
+    at->request.workflow_id = e.child->workflow_id;
   const auto asks_for_this = [&](const call_record& c) {
     if (c.name != e.name) return false;
     if (e.kind == event_kind::child_asked)
@@ -510,7 +521,8 @@ std::uint32_t code_program::begin_call(pawl::detail::leaf& who, pawl::detail::co
   c.waiter = &who;
   c.is_child = call.what == kind::child;
   c.request.workflow_id = std::move(call.workflow_id);
-  if (c.request.workflow_id.empty()) c.request.workflow_id = uid_ + "/" + std::to_string(number);
+  c.is_named_by_run = c.request.workflow_id.empty();
+  if (c.is_named_by_run) c.request.workflow_id = names_.back().uid + "/" + std::to_string(number);
   c.request.payload = std::move(call.payload);
   c.request.version = call.options.version;
   c.request.policy = static_cast<child_policy>(call.options.when_dropped);
@@ -619,9 +631,16 @@ void code_program::let_go(pawl::detail::leaf& who) noexcept {
 
 void code_program::resume_soon(std::coroutine_handle<> who) noexcept { ready_.push_back(who); }
 
+// In what a run has from another one, the other's names: its code does there what it did.
+const code_program::run_names& code_program::names() const {
+  auto at = names_.begin();
+  while (seq_ >= at->below && at + 1 != names_.end()) ++at;
+  return *at;
+}
+
 std::uint64_t code_program::draw() {
   queries_.no_change("draws random numbers");
-  std::uint64_t z = stable_hash(uid_, 0x70617765) + 0x9e3779b97f4a7c15ULL * ++drawn_;
+  std::uint64_t z = stable_hash(run_uid(), 0x70617765) + 0x9e3779b97f4a7c15ULL * ++drawn_;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
   return z ^ (z >> 31);

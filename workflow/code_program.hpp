@@ -77,12 +77,22 @@ class code_program final : public program, private pawl::detail::code_port, priv
   struct call_record {
     std::uint32_t number = 0;
     bool is_child = false;  // whose end is waited for
+    bool is_named_by_run = false;
     std::string name;
     call_request request;
     pawl::detail::leaf* waiter = nullptr;
     bool on_record = false;
     bool dropped = false;
   };
+
+  /// What the code is told about its run while it deals with events before `below`.
+  struct run_names {
+    std::uint64_t below = UINT64_MAX;
+    std::string workflow_id{};
+    std::uint32_t run = 0;
+    std::string uid{};
+  };
+  const run_names& names() const;
 
   struct change_waiter {
     std::string id;
@@ -135,9 +145,9 @@ class code_program final : public program, private pawl::detail::code_port, priv
   void resume_soon(std::coroutine_handle<> who) noexcept override;
   pawl::detail::code_time now() const override { return now_; }
   std::uint64_t draw() override;
-  const std::string& workflow_id() const override { return facts_.workflow_id; }
-  std::uint32_t run() const override { return facts_.run; }
-  const std::string& run_uid() const override { return uid_; }
+  const std::string& workflow_id() const override { return names().workflow_id; }
+  std::uint32_t run() const override { return names().run; }
+  const std::string& run_uid() const override { return names().uid; }
   std::uint64_t history_length() const override { return seq_; }
   void log(log_level level, std::string_view text) override;
   void publish_status(std::string_view text) override;
@@ -148,7 +158,7 @@ class code_program final : public program, private pawl::detail::code_port, priv
   std::shared_ptr<const pawl::detail::code_definition> definition_;
   workflow_context context_;
   start_facts facts_;
-  std::string uid_;
+  std::vector<run_names> names_{run_names{}};  // the run's own last; before it those of what it has from others
   std::string input_;  // until the code begins
   time_point now_{};
   std::uint64_t seq_ = 0;  // of the newest event

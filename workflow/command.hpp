@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "workflow/event.hpp"
 
@@ -29,6 +30,16 @@ struct start_command {
   std::string input;
   /// Comes with the start: delivered in the same commit, and alone when the workflow runs already.
   std::optional<signal_command> signal{};
+  /// Of a run that begins with events of another one (branch.hpp): these, whose start is `facts` and `input`.
+  std::vector<event> kept{};
+};
+/// The next run goes on behind event `seq` of this one, or of an earlier run of the workflow. What runs is ended.
+struct reset_command {
+  std::uint64_t seq = 0;
+  std::uint32_t run = 0;      ///< 0: the newest
+  std::uint32_t version = 0;  ///< of the type, for the next run; 0: as it was
+  bool signals = true;        ///< what came behind `seq` is given to the next run
+  std::string reason{};
 };
 struct cancel_command {
   std::string reason;
@@ -91,7 +102,7 @@ struct wake {};
 struct command {
   std::string id;  ///< command_id; empty for what the node says to itself
   std::variant<wake, start_command, cancel_command, kill_command, pause_command, resume_command, skip_command,
-               attempt_ended, signal_command, call_ended, update_command>
+               attempt_ended, signal_command, call_ended, update_command, reset_command>
       body;
   /// Who is answered by a command when this one is decided. (The end of a child goes to who its run's facts name.)
   std::optional<return_address> back{};

@@ -1,5 +1,7 @@
 #include "workflow/decide.hpp"
 
+#include "workflow/branch.hpp"
+
 #include <algorithm>
 
 #include <pawl/registry.hpp>
@@ -102,10 +104,14 @@ decision decide_start(const instance& i, const start_command& s, const command& 
                                                  " bytes, limits.payload is " + std::to_string(a.limits.payload));
   if (s.signal)
     if (auto wrong = misfit_of_signal(s.facts.code, *s.signal, a.limits)) return std::move(*wrong);
+  if (auto wrong = misfit_of_kept(s, a.limits); !wrong.empty())
+    return refuse(command_result::invalid, std::move(wrong));
   auto e = of_command(event_kind::run_started, c);
   e.payload = s.input;
   e.start = s.facts;
+  if (!s.kept.empty()) e.at = s.kept.front().at;
   auto d = apply(std::move(e));
+  if (!s.kept.empty()) d.events.insert(d.events.end(), s.kept.begin() + 1, s.kept.end());
   if (s.signal) d.events.push_back(of_signal(*s.signal, {}));
   return d;
 }
@@ -120,6 +126,16 @@ decision decide_cancel(const instance& i, const cancel_command& b, const command
 decision decide_kill(const kill_command& b, const command& c) {
   auto e = of_command(event_kind::run_killed, c);
   e.error = cut(failure{.code = "killed", .message = b.reason});
+  return apply(std::move(e));
+}
+
+// What the next run begins with is checked by whoever reads the history; its start carries the command's id.
+decision decide_reset(const instance& i, const reset_command& b) {
+  event e;
+  e.kind = event_kind::run_reset;
+  e.number = b.run == 0 ? i.facts.run : b.run;
+  e.answers = b.seq;
+  e.error = cut(failure{.code = "reset", .message = b.reason});
   return apply(std::move(e));
 }
 
@@ -278,6 +294,18 @@ decision decide_call_ended(const instance& i, const call_ended& c, const allowan
   return apply(std::move(e));
 }
 
+// What happened in another run has its times, and the code goes through it as in any replay.
+void replay_kept(instance& i, std::vector<event>& events, carried& out) {
+  for (auto& e : events) {
+    e.seq = i.last_seq + 1;
+    evolve(i, e);
+    if (!i.broken.empty()) return;
+    out.events.push_back(std::move(e));
+  }
+  out.kept = out.events.size();
+  if (i.program) i.program->go_live();
+}
+
 }  // namespace
 
 bool is_broken(const instance& i) {
@@ -309,9 +337,10 @@ decision decide(const instance& i, const command& c, const allowance& a, time_po
   if (is_closed(i.phase)) return refuse(command_result::conflict, in_phase(i) + " already");
   if (c.only_child_of && !is_child_of(i, *c.only_child_of))
     return refuse(command_result::conflict, "workflow '" + i.facts.workflow_id + "' is not the child that is meant");
-  // These two come at most once a run each, so they are always possible.
+  // These come at most once a run each, so they are always possible.
   if (const auto* s = std::get_if<cancel_command>(&c.body)) return decide_cancel(i, *s, c);
   if (const auto* s = std::get_if<kill_command>(&c.body)) return decide_kill(*s, c);
+  if (const auto* s = std::get_if<reset_command>(&c.body)) return decide_reset(i, *s);
   if (i.command_ids && i.command_ids->size() >= a.limits.command_ids)
     return refuse(command_result::too_large,
                   "the run has had limits.command_ids commands, " + std::to_string(a.limits.command_ids));
@@ -363,7 +392,9 @@ std::optional<event> change_to_note(const instance& i, const limits& l) {
 carried carry_out(instance& i, const command& c, allowance& a, time_point now) {
   carried out;
   now = std::max(now, i.last_time);
-  if (i.program) i.program->go_live();
+  const auto* start = std::get_if<start_command>(&c.body);
+  const bool keeps = start && !start->kept.empty() && i.phase == phase::none;
+  if (i.program && !keeps) i.program->go_live();
   std::size_t bytes = 0;
   // What evolve does not accept must not reach the journal: the run would be broken for ever.
   auto take_one = [&](event& e) {
@@ -389,12 +420,16 @@ carried carry_out(instance& i, const command& c, allowance& a, time_point now) {
   auto first = decide(i, c, a, now);
   out.outcome = std::move(first.outcome);
   if (!first.events.empty()) out.outcome.seq = i.last_seq + 1;
-  take(first.events);
+  if (keeps)
+    replay_kept(i, first.events, out);
+  else
+    take(first.events);
   if (!i.broken.empty() && !first.events.empty())
     out.outcome = {
         .result = command_result::conflict, .seq = 0, .message = "the history cannot be followed: " + i.broken};
   if (out.outcome.result != command_result::applied || i.phase == phase::none || !i.broken.empty()) return out;
-  while (out.events.size() < a.limits.wants && bytes < decision_bytes(a.limits)) {
+  if (keeps && !note_changes()) return out;
+  while (out.events.size() - out.kept < a.limits.wants && bytes < decision_bytes(a.limits)) {
     auto next = advance(i, a, now);
     if (next.empty()) return out;
     take(next);

@@ -64,6 +64,8 @@ std::vector<event> advance(const instance& i, allowance& a, time_point now);
 struct carried {
   std::vector<event> events;
   engine::outcome outcome;
+  std::size_t kept =
+      0;  ///< so many of the events, the first ones, are those of another run: nothing is to be done for them
   bool more = false;  ///< stopped at a limit of one decision: call again with `wake` after this is committed
 };
 

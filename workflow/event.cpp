@@ -102,6 +102,8 @@ std::string_view to_text(event_kind kind) {
       return "run_continued";
     case event_kind::change_noted:
       return "change_noted";
+    case event_kind::run_reset:
+      return "run_reset";
     case event_kind::update_received:
       return "update_received";
     case event_kind::update_answered:
@@ -124,7 +126,17 @@ std::string_view to_text(child_policy p) {
   return "unknown";
 }
 
-std::string_view to_text(origin_kind k) { return k == origin_kind::continued ? "continued" : "unknown"; }
+std::string_view to_text(origin_kind k) {
+  switch (k) {
+    case origin_kind::continued:
+      return "continued";
+    case origin_kind::reset:
+      return "reset";
+    case origin_kind::forked:
+      return "forked";
+  }
+  return "unknown";
+}
 
 std::string_view to_text(call_end e) {
   switch (e) {

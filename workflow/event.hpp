@@ -55,14 +55,17 @@ enum class event_kind : std::uint8_t {
   update_answered = 38,
   run_continued = 39,
   change_noted = 40,
+  run_reset = 41,  // of graphs too
 };
-inline constexpr std::uint8_t last_event_kind = 40;
+inline constexpr std::uint8_t last_event_kind = 41;
 
 std::string_view to_text(event_kind kind);
 /// Whether this version has that kind.
 bool is_known(event_kind kind);
+/// The end of a run with which the next one of its workflow goes on, in the same record.
+constexpr bool is_handed_on(event_kind k) { return k == event_kind::run_continued || k == event_kind::run_reset; }
 constexpr bool is_terminal(event_kind k) {
-  return (k >= event_kind::run_completed && k <= event_kind::run_killed) || k == event_kind::run_continued;
+  return (k >= event_kind::run_completed && k <= event_kind::run_killed) || is_handed_on(k);
 }
 
 /// A failure as a value: a short code for programs, a message for people.
@@ -88,13 +91,34 @@ struct return_address {
 };
 
 /// How a run came from another one. The numbers are stored.
-enum class origin_kind : std::uint8_t { continued = 1 };
-inline constexpr origin_kind last_origin_kind = origin_kind::continued;
+enum class origin_kind : std::uint8_t {
+  continued = 1,
+  reset = 2,   ///< its first events are those of an earlier run of the workflow
+  forked = 3,  ///< ... of a run of another workflow
+};
+inline constexpr origin_kind last_origin_kind = origin_kind::forked;
 std::string_view to_text(origin_kind k);
+
+/// Events that a run has from another one, whose code they were.
+struct kept_part {
+  run_uid uid;
+  std::uint64_t seq = 0;  ///< up to this one
+  std::string workflow_id;
+  std::uint32_t run = 0;
+  bool operator==(const kept_part&) const = default;
+};
+/// As many runs are told apart in what a run has kept; one more reset is refused.
+inline constexpr std::size_t most_kept_parts = 64;
+
 struct run_origin {
   origin_kind kind = origin_kind::continued;
   run_uid uid;            ///< of the other run
   std::uint64_t seq = 0;  ///< its last event that counts for this one
+  // Of a reset or forked run:
+  std::string workflow_id{};  ///< of the other one
+  std::uint32_t run = 0;
+  /// What the other one had itself from earlier ones, the lowest first.
+  std::vector<kept_part> earlier{};
   bool operator==(const run_origin&) const = default;
 };
 

@@ -70,10 +70,22 @@ void put_start(packer& p, const start_facts& s) {
     p.pack_nil();
   }
   if (!s.origin) return;
-  p.pack_array(3);
+  const bool keeps = s.origin->kind != origin_kind::continued;
+  p.pack_array(keeps ? 6 : 3);
   p.pack_uint8(static_cast<std::uint8_t>(s.origin->kind));
   put_uid(p, s.origin->uid);
   p.pack_uint64(s.origin->seq);
+  if (!keeps) return;
+  put_text(p, s.origin->workflow_id);
+  p.pack_uint32(s.origin->run);
+  p.pack_array(static_cast<std::uint32_t>(s.origin->earlier.size()));
+  for (const auto& part : s.origin->earlier) {
+    p.pack_array(4);
+    put_uid(p, part.uid);
+    p.pack_uint64(part.seq);
+    put_text(p, part.workflow_id);
+    p.pack_uint32(part.run);
+  }
 }
 
 void put_child(packer& p, const child_facts& c) {
@@ -128,6 +140,18 @@ child_facts get_child(const msgpack::object& o) {
   return c;
 }
 
+std::vector<kept_part> get_kept(const msgpack::object& o) {
+  std::vector<kept_part> out;
+  const auto n = size_of(o);
+  if (n > most_kept_parts) throw malformed{"a run has events of more runs than can be"};
+  for (std::uint32_t k = 0; k < n; ++k)
+    out.push_back({.uid = get_uid(element(element(o, k), 0)),
+                   .seq = get_uint(element(element(o, k), 1)),
+                   .workflow_id = get_text(element(element(o, k), 2)),
+                   .run = get_u32(element(element(o, k), 3))});
+  return out;
+}
+
 start_facts get_start(const msgpack::object& o) {
   start_facts s;
   s.workflow_id = get_text(element(o, 0));
@@ -154,6 +178,11 @@ start_facts get_start(const msgpack::object& o) {
         .kind = static_cast<origin_kind>(get_uint(element(from, 0), static_cast<std::uint64_t>(last_origin_kind))),
         .uid = get_uid(element(from, 1)),
         .seq = get_uint(element(from, 2))};
+    if (s.origin->kind != origin_kind::continued) {
+      s.origin->workflow_id = get_text(element(from, 3));
+      s.origin->run = get_u32(element(from, 4));
+      s.origin->earlier = get_kept(element(from, 5));
+    }
   }
   return s;
 }

@@ -5,6 +5,7 @@
 //      of code, which is told of failed steps and of cancelling: running --code_failed--> stopping, and while its code
 //      cleans up, steps and timers go on in stopping as they do in running
 //      stopping, compensating --run_failed | run_cancelled--> failed | cancelled      any --run_killed--> killed
+//      any --run_reset--> continued
 //
 // Paused lies across it: a flag that holds back new attempts in running and compensating.
 #include "workflow/instance.hpp"
@@ -279,6 +280,8 @@ void apply(instance& i, const event& e) {
       return on_call_over(i, e);
     case event_kind::run_continued:
       i.continues_with = e.payload;
+      return close(i, phase::continued);
+    case event_kind::run_reset:
       return close(i, phase::continued);
     case event_kind::update_received:
       return i.updates.push_back({.seq = e.seq, .name = e.name});

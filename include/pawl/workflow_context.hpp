@@ -131,6 +131,7 @@ class workflow_context {
   workflow_context(const workflow_context&) = delete;
   workflow_context& operator=(const workflow_context&) = delete;
 
+  // In what a run that was reset or forked has kept, these three are those of the run in which it happened.
   const std::string& workflow_id() const { return port_.workflow_id(); }
   /// 1, 2, ...: how often this workflow id has been started.
   std::uint32_t run() const { return port_.run(); }

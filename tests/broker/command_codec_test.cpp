@@ -44,6 +44,37 @@ attempt_result ended() {
                   .error = engine::failure{.code = "http_503", .message = "later", .permanent = true, .retry_in = 5s}}};
 }
 
+asked_command branch() {
+  engine::event first;
+  first.kind = engine::event_kind::run_started;
+  first.seq = 1;
+  first.at = engine::from_micros(1'700'000'000'000'000);
+  first.payload = seven;
+  auto& facts = first.start.emplace();
+  facts.workflow_id = "w";
+  facts.type = "order";
+  facts.version = 3;
+  facts.digest = 9;
+  facts.run = 2;
+  facts.uid = uid;
+  facts.deadline = 5s;
+  facts.code = true;
+  first.start->origin =
+      engine::run_origin{.kind = engine::origin_kind::forked, .uid = uid, .seq = 2, .workflow_id = "o", .run = 1};
+  engine::event signal;
+  signal.kind = engine::event_kind::signal_received;
+  signal.seq = 2;
+  signal.at = first.at + 1s;
+  signal.name = "go";
+  signal.command_id = "s-1";
+  signal.payload = seven;
+  engine::start_command s;
+  s.facts = *first.start;
+  s.input = seven;
+  s.kept = {first, signal};
+  return {.command = {.id = "f", .body = std::move(s)}, .closed_id = engine::closed_id_policy::allow};
+}
+
 std::vector<node_command> all() {
   return {start(),
           asked_command{.command = {.id = "", .body = engine::cancel_command{"late"}}, .target = uid},
@@ -53,6 +84,8 @@ std::vector<node_command> all() {
           asked_command{.command = {.id = "s", .body = engine::skip_command{"charge", seven, true}}},
           asked_command{.command = {.id = "g", .body = engine::signal_command{"approved", seven}}},
           asked_command{.command = {.id = "u", .body = engine::update_command{"plan", seven}}},
+          asked_command{.command = {.id = "x", .body = engine::reset_command{12, 3, 2, false, "a bug"}}},
+          branch(),
           with_signal(),
           ended(),
           attempt_result{.run = uid, .key = 1, .incarnation = 2, .end = {.attempt = 1}},
@@ -85,6 +118,27 @@ TEST(command_codec, what_is_written_is_read) {
   decode_command(encode_command(ended()), out, wrong);
   EXPECT_EQ(std::get<attempt_result>(out).run, uid);
   EXPECT_EQ(std::get<attempt_result>(out).end.error->retry_in, 5s);
+}
+
+TEST(command_codec, a_start_brings_its_events_along) {
+  node_command out;
+  std::string wrong;
+  const auto bytes = encode_command(branch());
+  EXPECT_EQ(bytes[1], 2) << "which no older node takes for something else";
+  ASSERT_EQ(decode_command(bytes, out, wrong), command_readable::yes) << wrong;
+  const auto& got = std::get<asked_command>(out);
+  const auto& start = std::get<engine::start_command>(got.command.body);
+  const auto sent = branch();
+  const auto& before = std::get<engine::start_command>(sent.command.body);
+  EXPECT_EQ(start.kept, before.kept);
+  EXPECT_EQ(start.facts, before.facts);
+  EXPECT_EQ(start.input, before.input);
+  EXPECT_EQ(got.closed_id, sent.closed_id);
+  auto headless = sent;
+  auto& kept = std::get<engine::start_command>(headless.command.body).kept;
+  kept.erase(kept.begin());
+  EXPECT_EQ(decode_command(encode_command(headless), out, wrong), command_readable::malformed);
+  EXPECT_NE(wrong.find("begin with a start"), std::string::npos) << wrong;
 }
 
 std::vector<asked_command> of_code() {

@@ -2,7 +2,9 @@
 //   undisturbed;
 //   evicted before every decision, so that all frames are made anew by replay: the same history, to the byte;
 //   cut after every event, by a process that dies or that has not released its effects yet: it goes on and ends, and a
-//   program without races comes to the same end.
+//   program without races comes to the same end;
+//   reset to every event (and that run once more): what was kept is replayed by other frames under another uid, and it
+//   goes on and ends, to the same end where nothing is drawn or races.
 // PAWL_SEEDS says how many programs (default 250), PAWL_SEED which one alone.
 #include <gtest/gtest.h>
 
@@ -13,6 +15,7 @@
 
 #include "tests/code/random_program.hpp"
 #include "tests/sim/dump.hpp"
+#include "workflow/branch.hpp"
 #include "workflow/decide.hpp"
 
 namespace pawl::sim {
@@ -84,6 +87,28 @@ class driver final : public engine::allowance {
     say({});
   }
 
+  /// False: at that event it waits for the answer to a call, and nothing was begun.
+  bool reset(const driver& from, std::uint64_t seq) {
+    now_ = from.now_;
+    auto b = branch_of(from.history, {.seq = seq}, limits, now_);
+    const auto waits = engine::make_instance(nullptr);
+    for (std::uint64_t k = 0; k < seq; ++k) evolve(*waits, from.history[k]);
+    EXPECT_EQ(b.events.empty(), !waits->calls.empty()) << b.refusal.message;
+    if (b.events.empty()) return false;
+    state_ = engine::make_instance(interpreter());
+    engine::start_command s;
+    s.facts = *b.events.front().start;
+    s.facts.run += 1;
+    s.facts.uid.serial += 1'000'000;
+    s.input = b.events.front().payload;
+    s.kept = std::move(b.events);
+    for (const auto& e : s.kept)
+      if (!e.command_id.empty()) kept_commands_.insert(e.command_id);
+    plan_commands();
+    say({.id = "reset", .body = s});
+    return true;
+  }
+
   void run_to_end() {
     for (int steps = 0; !is_closed(state_->phase); ++steps) {
       ASSERT_LT(steps, 20'000) << "it does not end\n" << text();
@@ -126,7 +151,7 @@ class driver final : public engine::allowance {
   bool is_on_record(const std::string& command) const {
     for (const auto& e : history)
       if (e.command_id == command) return true;
-    return false;
+    return kept_commands_.contains(command);
   }
   // A client sends again what is not on record.
   void plan_commands() {
@@ -197,6 +222,7 @@ class driver final : public engine::allowance {
   const time_point began_ = engine::from_micros(1'700'000'000'000'000);
   time_point now_ = began_;
   std::multimap<time_point, engine::command> queue_;
+  std::set<std::string> kept_commands_;
 };
 
 struct tally {
@@ -204,7 +230,28 @@ struct tally {
   std::uint64_t events = 0;
   std::uint64_t cuts = 0;
   std::uint64_t same_ends = 0;
+  std::uint64_t resets = 0;
+  std::uint64_t same_ends_of_resets = 0;
 };
+
+bool draws(const part& p) { return p.what == part::kind::choice || std::any_of(p.parts.begin(), p.parts.end(), draws); }
+
+void check_reset(const setting& s, const driver& from, std::uint64_t seq, const std::string& end, int depth, tally& t) {
+  driver again(s, false);
+  if (!again.reset(from, seq)) return;
+  again.run_to_end();
+  ASSERT_FALSE(testing::Test::HasFatalFailure()) << "reset to event " << seq << "\n" << from.text();
+  ++t.resets;
+  driver evicted(s, true);
+  evicted.reset(from, seq);
+  evicted.run_to_end();
+  ASSERT_EQ(evicted.history, again.history) << again.text() << "\n--- evicted\n" << evicted.text();
+  if (!end.empty()) {
+    ASSERT_EQ(again.end(), end) << "reset to event " << seq << "\n" << from.text() << "\n--- again\n" << again.text();
+    ++t.same_ends_of_resets;
+  }
+  if (depth > 0) check_reset(s, again, 1 + seq * 7 % (again.history.size() - 1), end, depth - 1, t);
+}
 
 void check(const setting& s, tally& t) {
   SCOPED_TRACE("PAWL_SEED=" + std::to_string(s.seed));
@@ -220,6 +267,11 @@ void check(const setting& s, tally& t) {
   evicted.run_to_end();
   ASSERT_EQ(evicted.history, whole.history) << whole.text() << "\n--- evicted\n" << evicted.text();
 
+  const bool same_end = !s.races && !s.cancels && !draws(random_program(s.seed, s.races).root);
+  for (std::size_t n = 1; n < whole.history.size(); ++n) {
+    check_reset(s, whole, n, same_end ? whole.end() : "", 1, t);
+    if (testing::Test::HasFatalFailure()) return;
+  }
   for (std::size_t n = 1; n < whole.history.size(); ++n)
     for (const bool died : {false, true}) {
       driver again(s, false);
@@ -249,10 +301,13 @@ TEST(code_property, replay_is_the_same_history_and_crashes_come_to_an_end) {
     if (HasFatalFailure()) return;
   }
   std::cout << seeds << " programs, " << t.events << " events, " << t.cuts << " cuts, " << t.same_ends
-            << " of them of programs without races\n";
+            << " of them of programs without races; " << t.resets << " resets, " << t.same_ends_of_resets
+            << " of them to the same end\n";
   if (only > 0 || seeds < 250) return;
   EXPECT_GE(t.cuts, 4'000U);
   EXPECT_GE(t.same_ends, 1'000U);
+  EXPECT_GE(t.resets, 2'000U);
+  EXPECT_GE(t.same_ends_of_resets, 200U);
   for (const auto k : {event_kind::step_failed,     event_kind::step_abandoned,   event_kind::code_failed,
                        event_kind::timer_started,   event_kind::timer_fired,      event_kind::timer_cancelled,
                        event_kind::signal_received, event_kind::status_published, event_kind::step_scheduled,

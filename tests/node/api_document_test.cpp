@@ -207,6 +207,17 @@ TEST(api_document, every_answer_is_as_documented) {
   EXPECT_EQ(update("", R"({"name":"add","input":6})", "u-7").status, 409);
   EXPECT_EQ(ask("/query", "POST /v1/workflows/c/query", R"({"name":"sum"})").status, 409);
   EXPECT_EQ(ask("/history", "GET /v1/workflows/c/history").status, 200);
+  EXPECT_EQ(ask("/fork", "POST /v1/workflows/c/fork", R"({"id":"d","to":1,"signals":false})").status, 201);
+  EXPECT_EQ(ask("/fork", "POST /v1/workflows/c/fork", R"({"id":"d","to":1})").status, 409);
+  EXPECT_EQ(ask("/fork", "POST /v1/workflows/c/fork", R"({"id":"c","to":1})").status, 422);
+  EXPECT_EQ(ask("/fork", "POST /v1/workflows/nobody/fork", R"({"id":"e","to":1})").status, 404);
+  EXPECT_EQ(ask("/history", "GET /v1/workflows/d/history").body["events"][0]["start"]["origin"]["kind"], "forked");
+  EXPECT_EQ(ask("/reset", "POST /v1/workflows/d/reset", R"({"to":1,"reason":"a bug"})").body["run"], 2);
+  EXPECT_EQ(ask("/history", "GET /v1/workflows/d/history?run=1").status, 200);
+  EXPECT_EQ(ask("/reset", "POST /v1/workflows/c/reset", R"({"to":1,"signals":false})").body["run"], 2);
+  EXPECT_EQ(ask("/reset", "POST /v1/workflows/c/reset", R"({"to":999})").status, 422);
+  EXPECT_EQ(ask("/reset", "POST /v1/workflows/c/reset", R"({"to":0})").status, 422);
+  EXPECT_EQ(ask("/reset", "POST /v1/workflows/nobody/reset", R"({"to":1})").status, 404);
   node.asked->stop();
   for (const char* path : {"/v1/status", "/v1/types", "/v1/config", "/v1/workflows"})
     EXPECT_EQ(node.ask_checked(path, std::string("GET ") + path).status, 503);

@@ -62,11 +62,11 @@ class completion : public ::testing::Test {
 
 TEST_F(completion, commands) {
   EXPECT_THAT(offered("''", 1),
-              IsSupersetOf({"node",   "run",   "start",  "list",   "show",    "history",   "result", "cancel",
-                            "kill",   "pause", "resume", "skip",   "signal",  "update",    "query",  "replay",
-                            "status", "types", "verify", "config", "version", "completion"}));
+              IsSupersetOf({"node",   "run",   "start",  "list",   "show",    "history",    "result", "cancel",
+                            "kill",   "pause", "resume", "skip",   "signal",  "update",     "query",  "replay",
+                            "status", "types", "verify", "config", "version", "completion", "reset",  "fork"}));
   EXPECT_THAT(offered("''", 1), Not(Contains("__names")));
-  EXPECT_THAT(offered("re", 1), UnorderedElementsAre("replay", "result", "resume"));
+  EXPECT_THAT(offered("re", 1), UnorderedElementsAre("replay", "reset", "result", "resume"));
   EXPECT_THAT(offered("config s", 2), UnorderedElementsAre("show", "sample"));
 }
 

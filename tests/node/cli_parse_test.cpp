@@ -177,6 +177,18 @@ TEST(cli_parse, what_code_answers) {
   EXPECT_EQ(args_of<update_args>({"update", "o-17", "plan", "--within", "0s"}).within, std::chrono::seconds(0));
   EXPECT_THAT(refusal({"update", "o-17", "plan", "--within", "long"}), HasSubstr("--within"));
   EXPECT_THAT(refusal({"update", "o-17"}), HasSubstr("NAME"));
+  const auto fork =
+      args_of<branch_args>({"fork", "o-17", "o-18", "--to", "12", "--run", "2", "--version", "3", "--drop-signals"});
+  EXPECT_TRUE(fork.forks);
+  EXPECT_EQ(fork.new_id, "o-18");
+  EXPECT_EQ(fork.to, 12U);
+  EXPECT_EQ(fork.run, 2U);
+  EXPECT_EQ(fork.version, 3U);
+  EXPECT_TRUE(fork.drop_signals);
+  EXPECT_EQ(args_of<branch_args>({"reset", "o-17", "--to", "1", "--reason", "a bug"}).reason, "a bug");
+  EXPECT_THAT(refusal({"reset", "o-17"}), HasSubstr("--to"));
+  EXPECT_THAT(refusal({"reset", "o-17", "--to", "0"}), HasSubstr("from 1"));
+  EXPECT_THAT(refusal({"fork", "o-17", "--to", "1"}), HasSubstr("NEWID"));
   const auto q = args_of<query_args>({"query", "o-17", "balance", "--input", "3"});
   EXPECT_EQ(std::tie(q.id, q.name, q.input), std::make_tuple("o-17", "balance", "3"));
   EXPECT_FALSE(args_of<query_args>({"query", "o-17", "balance"}).has_input);

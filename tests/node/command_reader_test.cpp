@@ -81,6 +81,15 @@ TEST_F(command_messages, the_others_too) {
       std::get<engine::update_command>(read(R"({"command": "update", "name": "plan", "input": 7})").command.body);
   EXPECT_EQ(update.name, "plan");
   EXPECT_EQ(to_json(update.payload), json(7));
+  const auto reset = std::get<engine::reset_command>(
+      read(R"({"command": "reset", "to": 12, "run": 3, "version": 2, "signals": false, "reason": "a bug"})")
+          .command.body);
+  EXPECT_EQ(reset.seq, 12U);
+  EXPECT_EQ(reset.run, 3U);
+  EXPECT_EQ(reset.version, 2U);
+  EXPECT_FALSE(reset.signals);
+  EXPECT_EQ(reset.reason, "a bug");
+  EXPECT_TRUE(std::get<engine::reset_command>(read(R"({"command": "reset", "to": 1})").command.body).signals);
 }
 
 TEST_F(command_messages, without_a_command_id_the_place_is_the_id) {
@@ -232,7 +241,7 @@ TEST_F(command_messages, are_what_the_schema_says) {
   const auto parsed = parse_json(text);
   ASSERT_TRUE(parsed) << parsed.error().text();
   const auto& schema = parsed.value();
-  ASSERT_EQ(schema["anyOf"].size(), 6U);
+  ASSERT_EQ(schema["anyOf"].size(), 7U);
   std::set<std::string> verbs;
   for (const auto& [name, part] : schema["$defs"].items()) {
     if (!part.contains("properties")) continue;
@@ -246,6 +255,7 @@ TEST_F(command_messages, are_what_the_schema_says) {
         if (verb == "start") value["type"] = "order";
         if (verb == "skip") value["step"] = "bad";
         if (verb == "signal" || verb == "update") value["name"] = "approved";
+        if (verb == "reset") value["to"] = 1;
         value[member] = json::array();
         EXPECT_THAT(mistake(to_text(value)), HasSubstr("invalid: body." + member + ": expected")) << to_text(value);
       }

@@ -3,8 +3,10 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <pawl/pawl.hpp>
 
@@ -128,6 +130,39 @@ pawl::task<int> renews(pawl::workflow_context& wf, counter c) {
   co_return -1;
 }
 
+// --- what is done again after a reset
+
+struct notebook {
+  std::string file;
+  std::vector<std::string> words;
+  bool asks = false;
+  PAWL_FIELDS(file, words, (asks, false))
+};
+
+std::string write_down(pawl::step_context& ctx, const std::string& file, const std::string& word) {
+  std::ofstream(file, std::ios::app) << word << ' ' << ctx.idempotency_key() << '\n';
+  return word;
+}
+// The bug for which version 2 is there.
+std::string write_down_badly(pawl::step_context& ctx, const std::string& file, const std::string& word) {
+  if (word == "bad") throw pawl::permanent_error("no ink", "no_ink");
+  return write_down(ctx, file, word);
+}
+
+pawl::task<std::string> writes(pawl::workflow_context& wf, notebook n, bool mended) {
+  auto all = std::to_string(wf.random(1'000'000)) + " in run " + std::to_string(wf.run());
+  for (const auto& word : n.words)
+    all += " " + co_await wf.step("write", mended ? write_down : write_down_badly, n.file, word);
+  if (n.asks) all += " " + co_await wf.signal<std::string>("more");
+  co_return all + " by " + wf.workflow_id() + " in run " + std::to_string(wf.run());
+}
+pawl::task<std::string> notes_1(pawl::workflow_context& wf, notebook n) {
+  co_return co_await writes(wf, std::move(n), false);
+}
+pawl::task<std::string> notes_2(pawl::workflow_context& wf, notebook n) {
+  co_return co_await writes(wf, std::move(n), true);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -141,5 +176,6 @@ int main(int argc, char** argv) {
       .add("guards", {}, guards)
       .add("nods", {}, nods);
   types.add("tells", {}, tells).add("renews", {}, renews);
+  types.add("notes", {.version = 1}, notes_1).add("notes", {.version = 2}, notes_2);
   return pawl::run(argc, argv, types);
 }

@@ -9,9 +9,9 @@ KINDS = {1: "run_started", 2: "step_scheduled", 3: "attempt_started", 4: "attemp
          21: "run_failed", 22: "run_cancelled", 23: "run_killed", 24: "step_failed", 25: "step_abandoned", 26: "code_failed",
          27: "timer_started", 28: "timer_fired", 29: "timer_cancelled", 30: "signal_received", 31: "status_published",
          32: "child_asked", 33: "child_ended", 34: "child_dropped", 35: "signal_sent", 36: "signal_answered", 37: "update_received",
-         38: "update_answered", 39: "run_continued", 40: "change_noted"}
+         38: "update_answered", 39: "run_continued", 40: "change_noted", 41: "run_reset"}
 ENDS = {"run_completed": "completed", "run_failed": "failed", "run_cancelled": "cancelled", "run_killed": "killed",
-        "run_continued": "continued"}
+        "run_continued": "continued", "run_reset": "continued"}
 DONE = {"attempt_completed", "step_skipped"}
 ENDS_ATTEMPT = {"attempt_completed", "attempt_failed", "attempt_timed_out", "attempt_lost", "attempt_interrupted", "attempt_not_begun"}
 UNKNOWN = {"attempt_timed_out", "attempt_lost", "attempt_interrupted"}
@@ -118,7 +118,7 @@ class History:
 
     def end(self, wrong, kind):
         self.state = ENDS[kind]
-        if kind == "run_killed":
+        if kind in ("run_killed", "run_reset"):
             return
         if self.updates:
             wrong(f"ends the run without an answer to the updates of events {sorted(self.updates)}")

@@ -192,6 +192,23 @@ void append_all_kinds(const Append& append) {
   goes_on.start->origin =
       engine::run_origin{.kind = engine::origin_kind::continued, .uid = {.reign = reign, .serial = 9}, .seq = 10};
   commit(next.add(tick(), {goes_on}));
+  auto reset = r::of(event_kind::run_reset);
+  reset.number = 2;
+  reset.answers = 1;
+  reset.error = engine::failure{.code = "reset", .message = "once more"};
+  auto third = make(11, "o-parent", 3);
+  auto anew = goes_on;
+  anew.start = third.started("\x2a").start;
+  anew.start->code = true;
+  anew.start->parent = calls.start->parent;
+  anew.start->origin = engine::run_origin{.kind = engine::origin_kind::reset,
+                                          .uid = {.reign = reign, .serial = 10},
+                                          .seq = 1,
+                                          .workflow_id = "o-parent",
+                                          .run = 2};
+  anew.command_id = "start-11";
+  commit(next.add(tick(), {reset}));
+  commit(third.add(tick(), {anew}));
 }
 
 }  // namespace pawl::store

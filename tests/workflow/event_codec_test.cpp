@@ -28,17 +28,24 @@ event full(event_kind kind) {
   e.cause = "requested";
   e.due = from_micros(1'700'000'000'999'999);
   if (kind == event_kind::run_started)
-    e.start = start_facts{.workflow_id = "o-17",
-                          .type = "order",
-                          .version = 4,
-                          .digest = ~0ULL,
-                          .run = 3,
-                          .uid = {.reign = {.high = ~0ULL, .low = 1}, .serial = 9},
-                          .start_at = from_micros(1),
-                          .deadline = 5s,
-                          .code = true,
-                          .parent = return_address{.workflow_id = "p", .uid = {{7, 8}, 9}, .number = 10},
-                          .origin = run_origin{.kind = origin_kind::continued, .uid = {{7, 8}, 11}, .seq = 12}};
+    e.start =
+        start_facts{.workflow_id = "o-17",
+                    .type = "order",
+                    .version = 4,
+                    .digest = ~0ULL,
+                    .run = 3,
+                    .uid = {.reign = {.high = ~0ULL, .low = 1}, .serial = 9},
+                    .start_at = from_micros(1),
+                    .deadline = 5s,
+                    .code = true,
+                    .parent = return_address{.workflow_id = "p", .uid = {{7, 8}, 9}, .number = 10},
+                    .origin = run_origin{.kind = origin_kind::forked,
+                                         .uid = {{7, 8}, 11},
+                                         .seq = 12,
+                                         .workflow_id = "f",
+                                         .run = 13,
+                                         .earlier = {{.uid = {{1, 2}, 3}, .seq = 4, .workflow_id = "g", .run = 5},
+                                                     {.uid = {{6, 7}, 8}, .seq = 9, .workflow_id = "h", .run = 1}}}};
   if (kind == event_kind::attempt_started)
     e.begun = attempt_facts{.policy = {.timeout = 1s,
                                        .heartbeat = 2s,
@@ -62,7 +69,7 @@ event full(event_kind kind) {
                           .detached = true,
                           .deadline = 5s};
   if (kind == event_kind::signal_sent || kind == event_kind::child_dropped) e.target = "other";
-  if (kind == event_kind::update_answered) e.answers = ~0ULL;
+  if (kind == event_kind::update_answered || kind == event_kind::run_reset) e.answers = ~0ULL;
   if (kind == event_kind::compensation_started) e.order = {3, 0, 4'000'000'000U};
   return e;
 }
@@ -75,6 +82,14 @@ TEST(event_codec, every_kind_comes_back_as_it_was) {
     bare.seq = 1;
     recoded(bare);
   }
+}
+
+TEST(event_codec, a_run_that_continued_as_new_has_the_origin_that_it_had) {
+  auto e = full(event_kind::run_started);
+  e.start->origin = run_origin{.kind = origin_kind::continued, .uid = {{7, 8}, 11}, .seq = 12};
+  recoded(e);
+  e.start->origin.reset();
+  recoded(e);
 }
 
 TEST(event_codec, nothing_is_no_bytes) {
