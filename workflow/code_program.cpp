@@ -52,7 +52,7 @@ void code_program::on(const event& e) noexcept {
 
 void code_program::give(const event& e) {
   now_ = std::max(now_, e.at);
-  seq_ = e.seq;
+  seq_ = std::max(seq_, e.seq);  // one that was held comes behind the note
   follow(e);
   run_ready();
 }
@@ -406,6 +406,7 @@ std::span<const want> code_program::wants() const {
   for (const auto& t : timers_)
     if (!t.dropped) wants_.push_back({.kind = want_kind::timer, .number = t.number, .due = t.due, .text = t.name});
   for (const auto& s : signal_waiters_) wants_.push_back({.kind = want_kind::signal, .text = s.name});
+  updates_.add_awaited(wants_);
   // What is on record is somebody else's to do.
   for (const auto& c : calls_)
     if (!c.dropped && !c.on_record)
