@@ -97,6 +97,15 @@ class CodeFamily(CodeNode):
         self.assertEqual(second[0]["start"]["origin"]["run_uid"], first[0]["start"]["run_uid"])
         self.verified()
 
+    def test_steps_of_one_name_are_told_apart_by_their_numbers(self):
+        self.start_one("stacks", "s", 4)
+        self.assertEqual(self.ended("s")["error"]["code"], "all")
+        events = self.node.history("s")[1]["events"]
+        done = [(e["step"], e["step_number"], e.get("undo", False)) for e in events if e["kind"] == "attempt_completed"]
+        self.assertEqual(done, [("push", n, False) for n in range(4)] + [("push", n, True) for n in reversed(range(4))])
+        self.assertEqual([e["order"] for e in events if "order" in e], [["#3", "#2", "#1", "#0"]])
+        self.verified()
+
     def test_who_follows_a_history_goes_on_with_the_next_run(self):
         self.start_one("renews", "r", {"left": 3, "held": True})
         followed = {}
