@@ -2,6 +2,8 @@
 // is in flight nothing new is decided, so that a busy run is asked too.
 #include "actors/workflow_actor.hpp"
 
+#include "workflow/queries.hpp"
+
 namespace pawl::actors {
 
 namespace {
@@ -12,27 +14,13 @@ query_reply::status status_of(engine::query_answer::status s) {
       return query_reply::status::answered;
     case engine::query_answer::status::failed:
       return query_reply::status::failed;
+    case engine::query_answer::status::conflict:
+      return query_reply::status::conflict;
+    case engine::query_answer::status::too_large:
+      return query_reply::status::too_large;
     default:
       return query_reply::status::invalid;
   }
-}
-
-/// Why the code of a run cannot be asked; empty: it can.
-std::string obstacle(const engine::instance& i) {
-  const auto what = "workflow '" + i.facts.workflow_id + "'";
-  if (!i.broken.empty()) return what + " cannot be restored: " + i.broken;
-  if (!i.definition || !i.program)
-    return what + " waits for its code: this node does not have type " + i.facts.type + " version " +
-           std::to_string(i.facts.version);
-  if (!same_definition(i))
-    return what + " is paused (" + i.pause_cause + "): this node has other code under its type and version";
-  if (is_broken(i)) {
-    const auto* error = i.program->wants().front().error;
-    return what + " is paused (" + std::string(engine::paused_diverged) + "): " + (error ? error->message : "");
-  }
-  if (is_closed(i.phase) || i.phase == engine::phase::compensating || i.program->has_ended())
-    return what + " is " + std::string(to_text(i.phase)) + ": its code has ended, and answers no queries any more";
-  return {};
 }
 
 }  // namespace
@@ -54,33 +42,17 @@ void workflow_state::reply_to(std::shared_ptr<query_request> asked) {
   const auto& r = *asked;
   query_reply out{.run = i.facts.run, .run_uid = to_text(i.facts.uid), .seq = i.last_seq};
   if (i.paused) out.pause_cause = i.pause_cause;
-  out.message = obstacle(i);
-  if (!out.message.empty()) {
-    out.state = query_reply::status::conflict;
-  } else if (!i.facts.code) {
-    out.state = query_reply::status::invalid;
-    out.message = "the workflow is a graph of steps, which answers no queries; `show` tells what it does";
-  } else {
-    const auto began = std::chrono::steady_clock::now();
-    auto answer = i.program->query(r.name, r.input);
-    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
-    if (took > node_.partition.advance)
-      node_.log(log_level::warn,
-                "a query handler is too slow, and holds up other runs workflow_id=" + i.facts.workflow_id +
-                    " query=" + r.name + " took_ms=" + std::to_string(took.count()));
-    out.state = status_of(answer.state);
-    out.value = std::move(answer.value);
-    out.code = std::move(answer.code);
-    out.message = std::move(answer.message);
-    if (answer.state == engine::query_answer::status::unknown)
-      out.message = "there is no query '" + r.name + "': " + out.message;
-    if (out.value.size() > node_.limits.payload) {
-      out.state = query_reply::status::too_large;
-      out.message = "the answer has " + std::to_string(out.value.size()) + " bytes, limits.payload is " +
-                    std::to_string(node_.limits.payload);
-      out.value.clear();
-    }
-  }
+  const auto began = std::chrono::steady_clock::now();
+  auto answer = engine::ask(i, r.name, r.input, node_.limits);
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
+  if (took > node_.partition.advance)
+    node_.log(log_level::warn,
+              "a query handler is too slow, and holds up other runs workflow_id=" + i.facts.workflow_id +
+                  " query=" + r.name + " took_ms=" + std::to_string(took.count()));
+  out.state = status_of(answer.state);
+  out.value = std::move(answer.value);
+  out.code = std::move(answer.code);
+  out.message = std::move(answer.message);
   r.on_reply(out);
 }
 

@@ -41,16 +41,22 @@ class event_printer {
   explicit event_printer(const cli_context& c) : context_(c) {}
   void print(const json& event) {
     newest_ = number_at(event, "seq");
-    ended_ = is_terminal(text_at(event, "kind"));
+    kind_ = text_at(event, "kind");
     say(context_.wants_json() ? to_text(event) + "\n" : draw_event(context_.screen, event, context_.wide()));
   }
   std::uint64_t newest() const { return newest_; }
-  bool ended() const { return ended_; }
+  bool ended() const { return is_terminal(kind_); }
+  bool continued() const { return kind_ == "run_continued"; }
+  /// What comes now is of the next run.
+  void begin_next() {
+    newest_ = 0;
+    kind_.clear();
+  }
 
  private:
   const cli_context& context_;
   std::uint64_t newest_ = 0;
-  bool ended_ = false;
+  std::string kind_;
 };
 
 /// What a stream says last when it ends before the run; none: it was not said.
@@ -75,24 +81,59 @@ cli_result<done> follow_once(cli_target& target, const question& q, event_printe
   return done{};
 }
 
-/// Over changes of the leader: each time from the event behind the last one on.
-command_result follow_history(const cli_context& c, cli_target& target, const history_args& args, question q) {
-  event_printer out(c);
+question history_question(const history_args& args, std::uint64_t run) {
+  return {.path = {"workflows", args.id, "history"},
+          .query = {{"run", number_or_nothing(run)}, {"stale_ok", flag_text(args.stale_ok)}},
+          .workflow_id = args.id};
+}
+
+/// The newest run, for who has named none and stays with it, whichever is the newest later.
+cli_result<std::uint64_t> newest_run(cli_target& target, const history_args& args) {
+  auto q = history_question(args, 0);
+  q.query.emplace_back("limit", "1");
+  const auto answer = target.ask(q);
+  if (!answer) return answer.error();
+  return number_at(answer.value().body, "run");
+}
+
+/// Follows one run from behind what has been printed of it; finds out first which one, where that is not known.
+cli_result<done> follow_run(cli_target& target, const history_args& args, std::uint64_t& run, std::uint64_t from,
+                            event_printer& out) {
+  if (run == 0) {
+    const auto newest = newest_run(target, args);
+    if (!newest) return newest.error();
+    run = newest.value();
+  }
+  auto q = history_question(args, run);
   q.query.emplace_back("follow", "true");
-  q.query.emplace_back("from", "");
-  auto& from = q.query.back().second;
+  if (const auto next = std::max(from, out.newest() + 1); next > 1) q.query.emplace_back("from", std::to_string(next));
+  return follow_once(target, q, out);
+}
+
+/// Over changes of the leader: each time from the event behind the last one on. And over the runs that continue as new,
+/// where none is named.
+command_result follow_history(const cli_context& c, cli_target& target, const history_args& args) {
+  event_printer out(c);
+  std::uint64_t run = args.run;
+  auto from = args.from;
   auto give_up = std::chrono::steady_clock::now() + leader_change_patience;
   bool told = false;
   for (;;) {
     const auto before = out.newest();
-    if (const auto next = std::max(args.from, before + 1); next > 1) from = std::to_string(next);
-    const auto followed = follow_once(target, q, out);
-    if (followed || out.ended() || std::ferror(stdout) != 0) break;
-    const auto& why = followed.error();
+    const auto followed = follow_run(target, args, run, from, out);
+    if (std::ferror(stdout) != 0) return exit_code::ok;
     if (out.newest() > before) {
       give_up = std::chrono::steady_clock::now() + leader_change_patience;
       told = false;
     }
+    if (out.continued() && args.run == 0) {
+      note(c, "workflow " + config::in_quotes(args.id) + " continues as new; following run " + std::to_string(++run));
+      out.begin_next();
+      from = 1;
+      continue;
+    }
+    if (followed || out.ended()) break;
+    const auto& why = followed.error();
     if (!is_leader_change(c, why) || std::chrono::steady_clock::now() > give_up) {
       // What the node has said itself is told below, with what is known of the run.
       if (why.json.empty() || out.newest() == 0) return why;
@@ -101,11 +142,10 @@ command_result follow_history(const cli_context& c, cli_target& target, const hi
     if (!std::exchange(told, true)) note(c, why.what + "; following on with the next leader");
     std::this_thread::sleep_for(leader_change_pause);
   }
-  if (out.ended() || std::ferror(stdout) != 0) return exit_code::ok;
+  if (out.ended()) return exit_code::ok;
   // It may have been closed before the event that was asked for, too.
-  const auto result = target.ask({.path = {"workflows", args.id, "result"},
-                                  .query = {{"run", number_or_nothing(args.run)}},
-                                  .workflow_id = args.id});
+  const auto result = target.ask(
+      {.path = {"workflows", args.id, "result"}, .query = {{"run", number_or_nothing(run)}}, .workflow_id = args.id});
   if (result && result.value().status == 200) return exit_code::ok;
   const auto what = "workflow " + config::in_quotes(args.id) + " is still open";
   if (!target.has_node())
@@ -158,13 +198,11 @@ command_result show_run(const cli_context& c, const show_args& args) {
 command_result show_history(const cli_context& c, const history_args& args) {
   auto target = c.target(false);
   if (!target) return std::move(target).error();
-  question q{.path = {"workflows", args.id, "history"},
-             .query = {{"run", number_or_nothing(args.run)}, {"stale_ok", flag_text(args.stale_ok)}},
-             .workflow_id = args.id};
   if (args.follow) {
     if (args.limit > 0) return usage_error("--limit and --follow do not go together", "Leave one of them out");
-    return follow_history(c, *target.value(), args, std::move(q));
+    return follow_history(c, *target.value(), args);
   }
+  const auto q = history_question(args, args.run);
   event_printer out(c);
   bool told_age = false;
   std::uint64_t from = args.from, left = args.limit > 0 ? args.limit : UINT64_MAX;

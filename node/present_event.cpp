@@ -153,6 +153,7 @@ void say_event(const engine::event& e, const std::string& at, const pawl::detail
     out.member(name_of_name(e.kind), e.name);
   else if (e.step != engine::no_step)
     out.member("step", "#" + std::to_string(e.step));
+  if (e.step != engine::no_step) out.member("step_number", e.step);
   if (e.undo) out.member("undo", true);
   if (e.attempt != 0) out.member("attempt", e.attempt);
   if (!e.command_id.empty()) out.member("command_id", e.command_id);

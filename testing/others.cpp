@@ -32,6 +32,7 @@ std::string name_of(const return_address& call) { return to_text(call.uid) + "/"
 
 // What an event that is on record has others do.
 void world::reach_out(life& r, const event& e) {
+  hear(r, e);
   const return_address call{.workflow_id = r.id, .uid = r.state->facts.uid, .number = e.number};
   const auto soon = [&](std::function<void()> f) { agenda.emplace(now, std::move(f)); };
   if (e.kind == event_kind::child_asked && e.child->version != 0) soon([this, call, e] { start_child(call, e); });

@@ -59,6 +59,13 @@ run& run::send_signal(std::string_view name, std::string payload) {
   world_->ask(world_->find(id_), engine::signal_command{.name = std::string(name), .payload = std::move(payload)});
   return *this;
 }
+sent_update run::send_update(std::string_view name, std::string payload, const update_options& o) {
+  const engine::update_command u{.name = std::string(name), .payload = std::move(payload)};
+  return {world_, world_->update(world_->find(id_), u, o)};
+}
+reply run::ask_query(std::string_view name, std::string input) const {
+  return {world_, world_->query(world_->find(id_), name, input)};
+}
 run& run::cancel(std::string_view reason) {
   world_->ask(world_->find(id_), engine::cancel_command{std::string(reason)});
   return *this;

@@ -138,6 +138,7 @@ std::vector<std::string> wants_text(const engine::instance& i) {
     using engine::want_kind;
     if (w.kind == want_kind::step) out.push_back("step " + quoted(i.program->step(w.step).name));
     if (w.kind == want_kind::signal) out.push_back("signal " + quoted(w.text));
+    if (w.kind == want_kind::update) out.push_back("update " + quoted(w.text));
     if (w.kind == want_kind::timer) out.push_back("timer " + quoted(w.text) + " in " + elapsed(i.last_time, w.due));
     if (w.kind == want_kind::finish) out.emplace_back("its end");
     if (w.kind == want_kind::fail) out.push_back("its end, failed: " + w.error->message);

@@ -15,24 +15,10 @@ using engine::step_status;
 
 namespace {
 
-/// Up to so many events every decision is checked by a replay; beyond it every so often, so that the whole stays
-/// linear.
-constexpr std::size_t replayed_always = 100;
 /// A run that is told in vain that it is time, so often: a mistake in the engine, told instead of hanging the test.
 constexpr int idle_wakes = 1'000;
 
 constexpr std::uint64_t incarnation_of_tests = 1;
-
-class port final : public pawl::detail::attempt_port {
- public:
-  void heartbeat(std::optional<std::string> d) override {
-    if (d) details = std::move(d);
-  }
-  void log(log_level, std::string_view) override {}
-  std::optional<std::string> details;
-};
-
-std::string type_name(const type_descriptor* t) { return t ? t->name : "void"; }
 
 bool same_wants(const instance& a, const instance& b) {
   const auto x = a.program->wants(), y = b.program->wants();
@@ -42,23 +28,6 @@ bool same_wants(const instance& a, const instance& b) {
 }
 
 }  // namespace
-
-void refuse_arguments(const step_context& context, std::size_t wanted) {
-  throw mismatch("what stands in for step '" + context.step() + "' takes " + std::to_string(wanted) +
-                 " arguments of types that the step is not called with: give it the parameters of the step's function, "
-                 "or none");
-}
-
-struct attempt {
-  std::uint32_t step = engine::no_step;
-  bool undo = false;
-  std::uint32_t number = 0;
-  std::uint64_t process = 0;
-  std::string name;
-  planned_ending planned;
-  bool by_script = false;
-  bool called = true;  ///< its function is, of one that times out or is lost
-};
 
 /// Slots for one decision.
 class world::granted final : public engine::allowance {
@@ -245,13 +214,13 @@ void world::crash(life& r, std::uint64_t after) {
   }
   for (const auto& c : std::vector<command>(r.sent)) {
     if (r.process != mine) return;
-    if (r.state->applied_at(c.id) == 0) say(r, c);
+    send_again(r, c);
   }
   if (r.process == mine) say(r, {});
 }
 
 // Frames are made anew from the history.
-void world::fold(life& r) {
+std::unique_ptr<instance> world::replayed(const life& r) const {
   auto fresh = engine::make_instance(r.definition);
   for (const auto& e : r.history) engine::evolve(*fresh, e);
   if (engine::is_broken(*fresh))
@@ -259,7 +228,7 @@ void world::fold(life& r) {
                    fresh->program->wants().front().error->message + context_of(r));
   for (const auto& [key, text] : r.details)
     if (auto* s = fresh->find(key.first, key.second)) s->details = text;
-  r.state = std::move(fresh);
+  return fresh;
 }
 
 // Code that is not the same in every replay shows here, at the event where it differs.
@@ -268,196 +237,13 @@ void world::check_replay(life& r) {
   const bool due = events <= replayed_always || events * 10 >= r.replayed_at * 11 || is_closed(r.state->phase);
   if (!due || events == r.replayed_at || !r.state->program) return;
   r.replayed_at = events;
-  const auto live = std::move(r.state);
-  fold(r);
-  if (!same_wants(*live, *r.state))
-    throw mismatch("the code does something else when it is replayed: it asked for " + in_words(wants_text(*live)) +
-                   ", and in the replay for " + in_words(wants_text(*r.state)) +
+  auto fresh = replayed(r);
+  if (!same_wants(*r.state, *fresh))
+    throw mismatch("the code does something else when it is replayed: it asked for " + in_words(wants_text(*r.state)) +
+                   ", and in the replay for " + in_words(wants_text(*fresh)) +
                    ". It may read a clock, random numbers, a global or the environment" + context_of(r));
   // Its log lines are told once; the frames made first are as good as these.
-}
-
-// --- attempts --------------------------------------------------------------------------------------------------------
-
-planned_ending world::plan(life& r, attempt& a) {
-  if (auto* s = find_script(a.name, a.undo); s && !s->endings.empty()) {
-    auto next = s->endings.front();
-    a.by_script = true;
-    if (s->endings.front().times != always && --s->endings.front().times == 0) s->endings.pop_front();
-    next.times = 1;
-    a.called = false;
-    return next;
-  }
-  if (!given.faults) return {};
-  const auto& f = *given.faults;
-  const auto what = r.id + (a.undo ? " undo " : " step ") + std::to_string(a.step);
-  const auto* s = r.state->find(a.step, a.undo);
-  const bool last = s && s->counted + 1 >= s->policy.max_attempts && f.spare_last_attempt;
-  auto dice = drawn(what, a.number);
-  a.called = drawn(what + " called", a.number) < 0.5;
-  if (!last && dice < f.fails) {
-    ++counts.failures;
-    return {ending::fails, 1, "injected", "a fault of the test"};
-  }
-  dice -= f.fails;
-  if (!last && dice >= 0 && dice < f.times_out) {
-    ++counts.time_outs;
-    return {ending::times_out, 1, {}, {}};
-  }
-  dice -= f.times_out;
-  if (dice >= 0 && dice < f.lost) {
-    ++counts.losses;
-    return {a.called ? ending::lost_when_done : ending::lost, 1, {}, {}};
-  }
-  return {};
-}
-
-void world::give_back(const attempt& a) {
-  if (!a.by_script) return;
-  auto& s = scripts[{a.name, a.undo}];
-  const bool more_of_it = !s.endings.empty() && s.endings.front().times == always;
-  if (!more_of_it) s.endings.push_front(a.planned);
-}
-
-void world::launch(life& r, const event& e) {
-  auto a = std::make_shared<attempt>();
-  a->step = e.step;
-  a->undo = e.undo;
-  a->number = e.attempt;
-  a->process = r.process;
-  a->name = e.name;
-  a->planned = plan(r, *a);
-  auto takes = engine::milliseconds{0};
-  if (const auto* s = find_script(e.name, e.undo)) takes = s->takes;
-  if (given.faults) {
-    const auto slow = drawn(r.id + " latency " + std::to_string(e.step) + (e.undo ? " undo" : ""), e.attempt);
-    takes += engine::milliseconds(static_cast<std::int64_t>(slow * static_cast<double>(given.faults->latency.count())));
-  }
-  const auto timeout = e.begun->policy.timeout;
-  if (takes > timeout && a->planned.how == ending::as_it_returns) {
-    a->planned.how = ending::times_out;
-    a->called = false;
-  }
-  if (a->planned.how == ending::times_out) takes = timeout;
-  r.under_way.push_back(a);
-  agenda.emplace(now + takes, [this, &r, a] { end_attempt(r, a); });
-}
-
-void world::end_attempt(life& r, const std::shared_ptr<attempt>& a) {
-  if (a->process != r.process) return;  // its process is gone
-  std::erase(r.under_way, a);
-  const auto* s = r.state->find(a->step, a->undo);
-  if (is_closed(r.state->phase) || !s || s->status != step_status::running || s->attempt != a->number) return;
-  auto end = call(r, *a);
-  say(r, {.id = {}, .body = std::move(end)});
-  if (a->process == r.process) return;
-  const bool recorded = std::any_of(r.history.begin(), r.history.end(), [&](const event& e) {
-    return e.step == a->step && e.undo == a->undo && e.attempt == a->number && e.kind > event_kind::attempt_started &&
-           e.kind < event_kind::attempt_lost;
-  });
-  if (!recorded) give_back(*a);
-}
-
-engine::attempt_ended world::call(life& r, const attempt& a) {
-  engine::attempt_ended end{.step = a.step, .undo = a.undo, .attempt = a.number, .end = attempt_end::failed};
-  const auto quietly = [&] {
-    try {
-      perform(r, a);
-    } catch (const mismatch&) {
-      throw;
-    } catch (...) {  // nobody hears of it
-    }
-  };
-  switch (a.planned.how) {
-    case ending::fails:
-    case ending::fails_for_good:
-      end.error = engine::failure{
-          .code = a.planned.code, .message = a.planned.message, .permanent = a.planned.how == ending::fails_for_good};
-      return end;
-    case ending::times_out:
-      if (a.called) quietly();
-      end.end = attempt_end::timed_out;
-      end.error = engine::failure{.code = "timed_out", .message = "the function did not return in time"};
-      return end;
-    case ending::lost_when_done:
-      quietly();
-      end.end = attempt_end::lost;
-      return end;
-    case ending::lost:
-      end.end = attempt_end::lost;
-      return end;
-    case ending::as_it_returns:
-      break;
-  }
-  try {
-    end.result = perform(r, a);
-    end.end = attempt_end::completed;
-  } catch (const mismatch&) {
-    throw;
-  } catch (const step_error& e) {
-    end.error = engine::failure{.code = e.code(),
-                                .message = e.what(),
-                                .permanent = dynamic_cast<const permanent_error*>(&e) != nullptr,
-                                .retry_in = e.retry_in()};
-  } catch (const std::exception& e) {
-    end.error = engine::failure{.code = "error", .message = e.what()};
-  } catch (...) {
-    end.error =
-        engine::failure{.code = "error", .message = "the function threw something that is not a std::exception"};
-  }
-  return end;
-}
-
-// Calls the function of the attempt, or what stands in for it.
-std::string world::perform(life& r, const attempt& a) {
-  const auto& i = *r.state;
-  const auto& s = *i.find(a.step, a.undo);
-  auto what = i.program->call(a.step, a.undo, i.input);
-  const auto* of = i.find(a.step, false);
-  const bool done = of && (of->status == step_status::completed || of->status == step_status::skipped);
-  pawl::detail::attempt_facts f;
-  f.workflow_id = i.facts.workflow_id;
-  f.run = i.facts.run;
-  f.run_uid = to_text(i.facts.uid);
-  f.step = a.name;
-  f.attempt = a.number;
-  f.idempotency_key = engine::idempotency_key(i, a.step, a.undo);
-  f.fencing_token = (std::uint64_t{i.facts.run} << 32) | s.token;
-  if (!s.details.empty()) f.details = s.details;
-  f.is_undo = a.undo;
-  f.outcome_unknown = a.undo && !done;
-  port told;
-  step_context context(f, told, {});
-  const std::vector<std::string_view> views(what.arguments.begin(), what.arguments.end());
-  const auto known = a.undo && done && what.result ? std::optional<std::string_view>(*what.result) : std::nullopt;
-  const auto keep_details = [&] {
-    if (!told.details) return;
-    r.details[{a.step, a.undo}] = *told.details;
-    if (auto* live = r.state->find(a.step, a.undo)) live->details = *told.details;
-  };
-  try {
-    std::string result;
-    const auto* scripted = find_script(a.name, a.undo);
-    if (scripted && scripted->stands_in) {
-      const auto& fake = *scripted->stands_in;
-      if (!a.undo && type_name(fake.result) != type_name(what.returns))
-        throw mismatch("what stands in for step '" + a.name + "' returns " + type_name(fake.result) + ", the step " +
-                       type_name(what.returns) + context_of(r));
-      result = fake.function(context, {.held = what.held, .arguments = views, .result = known});
-    } else if (given.only_fakes) {
-      throw mismatch((a.undo ? "the undo of step '" : "step '") + a.name +
-                     "' is called, and nothing stands in for it (options.only_fakes)" + context_of(r));
-    } else if (a.undo) {
-      (*what.undo)(context, views, known);
-    } else {
-      result = (*what.invoke)(context, views);
-    }
-    keep_details();
-    return a.undo ? std::string() : result;
-  } catch (...) {
-    keep_details();
-    throw;
-  }
+  r.state = std::move(fresh);
 }
 
 // --- time ------------------------------------------------------------------------------------------------------------

@@ -34,7 +34,28 @@ struct script {
   engine::milliseconds takes{0};
 };
 
-struct attempt;
+/// One that has been granted a slot.
+struct attempt {
+  std::uint32_t step = engine::no_step;
+  bool undo = false;
+  std::uint32_t number = 0;
+  std::uint64_t process = 0;
+  std::string name;
+  planned_ending planned;
+  bool by_script = false;
+  bool called = true;  ///< its function is, of one that times out or is lost
+};
+
+/// What came of an update or a query.
+struct reply_state {
+  std::string what;  ///< "update 'change-plan'"
+  std::string run;
+  std::string command_id{};  ///< of an update
+  bool sent = true;
+  std::optional<std::string> answer{};  ///< msgpack
+  std::optional<run_error> refusal{};  ///< with neither: it is open
+  bool is_open() const { return !answer && !refusal; }
+};
 
 /// A run in memory.
 struct life {
@@ -43,6 +64,7 @@ struct life {
   std::unique_ptr<engine::instance> state;
   std::vector<engine::event> history;
   std::vector<engine::command> sent;  ///< that have been applied
+  std::map<std::string, std::shared_ptr<reply_state>> updates;  ///< that were ever sent, by command id
   std::map<std::pair<std::uint32_t, bool>, std::string> details;  ///< of heartbeats
   std::uint64_t process = 1;  ///< rises with each crash: attempts of earlier ones are gone
   std::set<std::pair<std::uint64_t, bool>> crashes;  ///< that have happened: event, before it
@@ -58,6 +80,9 @@ struct world : std::enable_shared_from_this<world> {
   life& begin(std::string_view type, std::string input, const type_descriptor* input_type, const start_options& o);
   /// Submits a command as a client does; a mismatch when it is refused.
   void ask(life& r, decltype(engine::command::body) body);
+  /// Sends an update, or asks again for one whose command id has been sent.
+  std::shared_ptr<const reply_state> update(life& r, const engine::update_command& u, const update_options& o);
+  std::shared_ptr<const reply_state> query(life& r, std::string_view name, std::string_view input);
   void after(engine::milliseconds delay, std::function<void()> f) { agenda.emplace(now + delay, std::move(f)); }
   /// The next thing that is due by then; false: there is none.
   bool step_until(engine::time_point until);
@@ -87,11 +112,16 @@ struct world : std::enable_shared_from_this<world> {
   void drop_child(const engine::return_address& call, const engine::event& e);
   void tell_other(const engine::return_address& call, const engine::event& e);
   void renew(life& r, const engine::allowance& a);
+  void send(life& r, const engine::command& update);
+  void send_again(life& r, const engine::command& c);
+  void hear(life& r, const engine::event& e);
+  void hear(reply_state& s, std::optional<std::string> answer, std::optional<run_error> refusal, const life& r);
   engine::outcome say(life& r, const engine::command& c);
   bool keep(life& r, std::vector<engine::event> events);
   std::optional<std::uint64_t> crash_among(life& r, std::uint64_t before, std::uint64_t after);
   void crash(life& r, std::uint64_t after);
-  void fold(life& r);
+  std::unique_ptr<engine::instance> replayed(const life& r) const;
+  void fold(life& r) { r.state = replayed(r); }
   void check_replay(life& r);
   void launch(life& r, const engine::event& e);
   void end_attempt(life& r, const std::shared_ptr<attempt>& a);
@@ -101,6 +131,10 @@ struct world : std::enable_shared_from_this<world> {
   void give_back(const attempt& a);
   double drawn(std::string_view what, std::uint64_t a, std::uint64_t b = 0) const;
 };
+
+/// Up to so many events whatever can be checked by a replay is; beyond it every so often, so that the whole stays
+/// linear.
+inline constexpr std::size_t replayed_always = 100;
 
 /// A history for people.
 std::string history_text(const std::vector<engine::event>& history);

@@ -18,7 +18,12 @@
 #include <pawl/operation.hpp>
 #include <pawl/workflow_context.hpp>
 
+#include "workflow/code_calls.hpp"
+#include "workflow/code_changes.hpp"
 #include "workflow/code_queries.hpp"
+#include "workflow/code_signals.hpp"
+#include "workflow/code_status.hpp"
+#include "workflow/code_steps.hpp"
 #include "workflow/code_updates.hpp"
 #include "workflow/program.hpp"
 
@@ -31,15 +36,19 @@ class code_program final : public program, private pawl::detail::code_port, priv
 
   void on(const event& e) noexcept override;
   std::span<const want> wants() const override;
-  step_info step(std::uint32_t step) const override;
-  std::optional<std::uint32_t> step_named(std::string_view name) const override;
-  step_call call(std::uint32_t step, bool undo, const std::string& input) const override;
-  std::string_view value_of(std::uint32_t step) const override;
+  step_info step(std::uint32_t step) const override { return steps_.info(step); }
+  std::optional<std::uint32_t> step_named(std::string_view name) const override { return steps_.named(name); }
+  step_call call(std::uint32_t step, bool undo, const std::string&) const override { return steps_.call(step, undo); }
+  std::string_view value_of(std::uint32_t step) const override { return steps_.value_of(step); }
   bool catches() const override { return true; }
   bool has_ended() const override { return ended_ && !broken_; }
-  std::string refusal_of_signal(std::string_view name, std::string_view payload) const override;
-  std::vector<event> unread() const override;
-  std::string refusal_of_result(std::uint32_t step, std::string_view payload) const override;
+  std::string refusal_of_signal(std::string_view name, std::string_view payload) const override {
+    return signals_.refusal_of(name, payload);
+  }
+  std::vector<event> unread() const override { return signals_.unread(); }
+  std::string refusal_of_result(std::uint32_t step, std::string_view payload) const override {
+    return steps_.refusal_of_result(step, payload);
+  }
   std::string refusal_of_update(std::string_view name, std::string_view payload) const override {
     return updates_.refusal_of(name, payload);
   }
@@ -48,14 +57,6 @@ class code_program final : public program, private pawl::detail::code_port, priv
   std::vector<log_line> take_log() override;
 
  private:
-  struct step_record {
-    std::shared_ptr<const pawl::detail::code_step> call;  // null: over, and nothing to undo
-    pawl::detail::leaf* waiter = nullptr;
-    std::unique_ptr<std::string> result;  // kept for its undo
-    bool on_record = false;
-    bool over = false;  // completed, skipped, failed or abandoned, and that is on record
-    bool dropped = false;  // nobody waits for it any more
-  };
   struct timer_record {
     std::uint32_t number = 0;
     time_point due{};
@@ -64,27 +65,6 @@ class code_program final : public program, private pawl::detail::code_port, priv
     bool on_record = false;
     bool dropped = false;
   };
-  struct signal_waiter {
-    std::string name;
-    pawl::detail::leaf* waiter = nullptr;
-    std::string (*check)(std::string_view) = nullptr;
-  };
-  struct buffered_signal {
-    std::string name;
-    std::string payload;
-    std::string command_id;
-  };
-  struct call_record {
-    std::uint32_t number = 0;
-    bool is_child = false;  // whose end is waited for
-    bool is_named_by_run = false;
-    std::string name;
-    call_request request;
-    pawl::detail::leaf* waiter = nullptr;
-    bool on_record = false;
-    bool dropped = false;
-  };
-
   /// What the code is told about its run while it deals with events before `below`.
   struct run_names {
     std::uint64_t below = UINT64_MAX;
@@ -93,31 +73,19 @@ class code_program final : public program, private pawl::detail::code_port, priv
     std::string uid{};
   };
   const run_names& names() const;
+  /// Whether the run has that event from another one.
+  bool is_kept(std::uint64_t seq) const { return names_.size() > 1 && seq <= names_[names_.size() - 2].below; }
 
-  struct change_waiter {
-    std::string id;
-    pawl::detail::leaf* waiter = nullptr;
-  };
 
   // events
   void give(const event& e);
   void give_held();
   void follow(const event& e);
+  bool is_asked(const event& e);
   void on_started(const event& e);
-  void on_step_seen(const event& e);
-  void on_step_done(const event& e);
-  void on_step_failed(const event& e);
-  void on_step_abandoned(const event& e);
   void on_timer(const event& e);
-  void on_signal(const event& e);
-  void on_call(const event& e);
-  void on_call_answered(const event& e);
   void on_stop(const event& e);
-  void on_change(const event& e);
   void answer_changes(const event& e);
-  void answer_change(const std::string& id, bool answer);
-  step_record* record_of(const event& e);
-  void close(std::uint32_t step);
   void begin_code();
   void run_ready();
   void end_code(std::exception_ptr error);
@@ -133,7 +101,6 @@ class code_program final : public program, private pawl::detail::code_port, priv
   std::uint32_t begin_call(pawl::detail::leaf& who, pawl::detail::code_call call) override;
   std::uint32_t begin_renewal(pawl::detail::leaf& who, std::string input_msgpack) override;
   std::uint32_t begin_change(pawl::detail::leaf& who, std::string_view id) override;
-  void drop_calls() noexcept;
   std::uint32_t begin_update(pawl::detail::leaf& who, std::string_view name,
                              std::string (*check)(std::string_view)) override;
   void let_go(pawl::detail::leaf& who) noexcept override;
@@ -152,7 +119,6 @@ class code_program final : public program, private pawl::detail::code_port, priv
   void log(log_level level, std::string_view text) override;
   void publish_status(std::string_view text) override;
   void publish_attribute(std::string_view name, std::string value_msgpack) override;
-  void publish();
   void on_done(pawl::detail::operation&) noexcept override { root_done_ = true; }
 
   std::shared_ptr<const pawl::detail::code_definition> definition_;
@@ -168,29 +134,21 @@ class code_program final : public program, private pawl::detail::code_port, priv
   std::vector<std::coroutine_handle<>> ready_;
   std::size_t next_ready_ = 0;
 
-  std::vector<step_record> steps_;
-  std::vector<std::uint32_t> open_steps_;  // of `steps_`, those that are not over
+  code_steps steps_;
   std::vector<timer_record> timers_;  // open
   std::uint32_t timers_made_ = 0;
   std::uint32_t start_timer_ = 0;  // the one that begins the code of a run with a later start
-  std::vector<signal_waiter> signal_waiters_;
+  code_signals signals_;
   std::uint32_t signals_asked_ = 0;
-  std::vector<buffered_signal> signals_;  // that nobody has read, in the order of their coming
-
-  std::vector<call_record> calls_;  // that are open, by number
-  std::uint32_t calls_made_ = 0;
+  code_calls calls_;
   std::optional<std::string> renewal_;  // the code continues as new, with this
-  std::vector<change_waiter> change_waiters_;
-  std::vector<event> held_;  // signals that came while the code waits at a changed place
-  std::vector<std::pair<std::string, bool>> changes_;  // that this run has met, and which way it took
+  code_changes changes_;
   std::uint32_t changes_asked_ = 0;
+  std::vector<event> held_;  // signals and updates that came while the code waits at a changed place
   code_updates updates_;
   std::uint32_t updates_asked_ = 0;
   code_queries queries_;
-
-  std::string status_;
-  std::vector<std::pair<std::string, std::string>> attributes_;  // name, msgpack
-  std::string unpublished_;
+  code_status status_;
 
   bool root_done_ = false;
   bool ended_ = false;

@@ -97,6 +97,10 @@ void code_updates::end() {
     if (!u.decided) refuse(u, code_has_ended(u.name));
 }
 
+void code_updates::add_awaited(std::vector<want>& out) const {
+  for (const auto& w : waiters_) out.push_back({.kind = want_kind::update, .text = w.name});
+}
+
 void code_updates::add_wants(std::vector<want>& out) const {
   for (const auto seq : decided_) {
     const auto* u = find(seq);

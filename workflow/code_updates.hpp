@@ -37,6 +37,7 @@ class code_updates {
 
   // the engine
   void add_wants(std::vector<want>& out) const;
+  void add_awaited(std::vector<want>& out) const;
   /// Why the code that waits for one of that name would not take this; empty: nothing is known against it.
   std::string refusal_of(std::string_view name, std::string_view payload) const;
   /// What the code waits for and has answered, for people.

@@ -36,6 +36,7 @@ enum class want_kind : std::uint8_t {
   message,       ///< call `number`: another workflow is told something; `text` is the signal's name
   answer,        ///< the update of event `seq` is answered with `text`, in msgpack, or refused with `error`
   renew,         ///< the run ends, and the next one begins with the input `text`
+  update,        ///< one of name `text` is awaited; nothing to do about it
   note_change,   ///< code has come to a changed place, named `text`, with nothing on record behind it
 };
 
@@ -56,7 +57,7 @@ struct want {
   std::uint32_t step = no_step;
   std::uint32_t number = 0;
   time_point due{};
-  std::string_view text{};  ///< finish: msgpack, empty is nil; signal, timer: the name; publish: msgpack
+  std::string_view text{};  ///< finish: msgpack, empty is nil; signal, update, timer: the name; publish: msgpack
   const failure* error = nullptr;
   const call_request* call = nullptr;
   std::uint64_t seq = 0;
@@ -87,6 +88,8 @@ struct query_answer {
     unknown,  ///< it has no handler of that name; `message` lists those that there are
     invalid,  ///< the input is not what the handler takes
     failed,   ///< the handler threw, or did what a handler may not
+    conflict,   ///< the code cannot be asked: it has ended, or does not fit its history, or is not here
+    too_large,  ///< the answer is over limits.payload
   };
   status state = status::unknown;
   std::string value{};  ///< msgpack

@@ -87,6 +87,7 @@ namespace detail {
 
 struct world;
 struct script;
+struct reply_state;
 
 /// What an attempt was to be called with.
 struct fake_call {
@@ -280,6 +281,60 @@ struct run_error {
   std::string message;
 };
 
+/// What an update or a query came to. Copies are the same one.
+class reply {
+ public:
+  /// Nobody has answered or refused it. A query never is: it is answered where it is asked.
+  bool is_open() const;
+  /// What was answered; a mismatch while it is open and when it was refused, codec_error when that is no T.
+  template <class T>
+  T answer() const {
+    return decode<T>(answer_bytes());
+  }
+  /// Why it was refused; nothing while it is open, or answered.
+  std::optional<run_error> refusal() const;
+
+  // Each throws mismatch, with the history, where it does not hold.
+  const reply& expect_open() const;
+  const reply& expect_answered() const;
+  template <class T>
+  const reply& expect_answer(const T& expected) const {
+    return expect_answer_bytes(encode(expected));
+  }
+  const reply& expect_refused(std::string_view code) const;
+
+ protected:
+  friend class run;
+  reply(std::shared_ptr<detail::world> w, std::shared_ptr<const detail::reply_state> s)
+      : world_(std::move(w)),
+        state_(std::move(s)) {}
+  std::shared_ptr<detail::world> world_;
+  std::shared_ptr<const detail::reply_state> state_;
+
+ private:
+  std::string answer_bytes() const;
+  const reply& expect_answer_bytes(const std::string& expected) const;
+};
+
+/// An update on its way, and then its answer. Whoever sent it hears that once it is on record, and never anything else:
+/// that a crash takes it back, or a repeat is answered otherwise, is a mismatch.
+class sent_update : public reply {
+ public:
+  const std::string& command_id() const;
+  /// Jumps from one thing that is due to the next, of all runs, until it is answered or refused. A mismatch when
+  /// nothing in the environment will bring that.
+  sent_update& run_to_answer();
+
+ private:
+  friend class run;
+  using reply::reply;
+};
+
+struct update_options {
+  std::chrono::milliseconds after{0};  ///< it is sent when so much time has passed
+  std::string command_id{};  ///< empty: made up. One that has been sent to this run is that update, and its answer
+};
+
 /// A run in an environment, which it keeps alive. Copies are the same run. What changes it returns the run. When it
 /// continues as new, this goes on as the next one, whose history is its own.
 class run {
@@ -299,6 +354,26 @@ class run {
     return send_signal(name, encode(value));
   }
   run& signal(std::string_view name) { return send_signal(name, encode(std::monostate())); }
+  /// Sends a request that code answers (wf.update). What can be done about it at once is done. The answer may come
+  /// later, so keep what this returns: it has `answer<T>()`, `refusal()` and expectations. A refusal on the door is one
+  /// too, with the codes `invalid`, `conflict` and `too_large`; of a run that is killed before it answers the code is
+  /// `ended`.
+  template <class T>
+  [[nodiscard]] sent_update update(std::string_view name, const T& request, const update_options& o = {}) {
+    return send_update(name, encode(request), o);
+  }
+  [[nodiscard]] sent_update update(std::string_view name, const update_options& o = {}) {
+    return send_update(name, encode(std::monostate()), o);
+  }
+  /// Asks a handler (wf.on_query), as the code stands now. It is asked twice, and in a replay: a handler that changes
+  /// what it looks at, and one that looks at what differs in a replay, are a mismatch. Refused it is with the code that
+  /// the handler has thrown, with `query_changes_run`, `invalid` (no such query, or another input), `conflict` (the
+  /// code has ended) or `too_large`.
+  template <class T>
+  [[nodiscard]] reply query(std::string_view name, const T& input) const {
+    return ask_query(name, encode(input));
+  }
+  [[nodiscard]] reply query(std::string_view name) const { return ask_query(name, encode(std::monostate())); }
   run& cancel(std::string_view reason = {});
   run& kill(std::string_view reason = {});
   run& pause(std::string_view reason = {});
@@ -346,6 +421,8 @@ class run {
   run(std::shared_ptr<detail::world> w, std::string id) : world_(std::move(w)), id_(std::move(id)) {}
   run& send_signal(std::string_view name, std::string payload);
   run& send_skip(std::string_view step, std::string result);
+  sent_update send_update(std::string_view name, std::string payload, const update_options& o);
+  reply ask_query(std::string_view name, std::string input) const;
   std::string result_bytes() const;
   const run& expect_result_bytes(const std::string& expected) const;
   std::shared_ptr<detail::world> world_;

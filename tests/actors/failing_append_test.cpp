@@ -268,6 +268,49 @@ TEST_F(failing_append, who_waits_gets_the_end_of_the_run_that_goes_on_whatever_b
   }
   gate_->open();
 }
+
+task<int> renews_aloud(workflow_context& wf, int n) {
+  if (n == 0) co_return 7;
+  co_await wf.sleep(50ms);
+  wf.log(log_level::info, "renews");
+  co_await wf.continue_as_new(n - 1);
+  co_return -1;
+}
+
+// It dies when its end is on record and before it has told its partition, of the line that its code has logged.
+TEST_F(failing_append, an_actor_that_dies_as_its_run_continues_is_followed_by_the_next_run) {
+  types.add("renews-aloud", {}, renews_aloud);
+  std::atomic<std::size_t> died{0};
+  actors::node_options o;
+  o.log = [&](log_level, std::string_view text) {
+    if (!text.starts_with("renews workflow_id")) return;
+    ++died;
+    throw std::runtime_error("the log is away");
+  };
+  node = std::make_unique<test_node>(types, std::make_shared<memory_store>(), o);
+  // With a record that succeeds, and with one of unknown outcome before, which was lost: the run goes on once more.
+  for (const bool lost_first : {false, true}) {
+    const auto before = died.load();
+    const auto restarts = node->status().partition.restarts;
+    auto s = node->start("renews-aloud", lost_first ? "y" : "x", 2);
+    if (lost_first) fail_at(engine::event_kind::run_continued, {append_status::unknown, false});
+    const auto r = node->get(std::move(s.result));
+    EXPECT_EQ(r.phase, phase::completed);
+    EXPECT_EQ(r.run, 3U);
+    EXPECT_EQ(decode<int>(r.payload), 7);
+    EXPECT_EQ(died - before, 2U);
+    EXPECT_EQ(node->status().partition.restarts - restarts, 2U);
+    EXPECT_EQ(fired(), lost_first ? 1U : 0U);
+  }
+  // Nobody waits: the next run goes on all the same.
+  engine::start_command quiet;
+  quiet.facts.type = "renews-aloud";
+  quiet.facts.version = 0;
+  quiet.input = encode(1);
+  EXPECT_EQ(node->command("z", std::move(quiet)).state, reply_status::recorded);
+  EXPECT_TRUE(eventually([&] { return node->count("z", "run_completed") == 1; }));
+  EXPECT_EQ(died, 5U);
+}
 #endif
 
 TEST_F(failing_append, an_adopted_attempt_leaves_after_a_kill) {

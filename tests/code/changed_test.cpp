@@ -1,4 +1,5 @@
 // wf.changed: code that is changed at one place, while runs of it are open.
+#include <algorithm>
 #include <set>
 
 #include "tests/code/code_rig.hpp"
@@ -179,6 +180,79 @@ TEST(code_changed, an_old_run_that_waits_for_a_signal_has_not_gone_on) {
   done.begin();
   done.signal("go", 1);
   EXPECT_FALSE(is_broken(*fold(code_of(asks_at_once), done.history)));
+}
+
+// An update comes just where the code is to be changed. It may be on record when the code is replaced.
+task<int> desk_before(workflow_context& wf) {
+  const int n = co_await wf.step("first", echo, 1);
+  auto u = co_await wf.update<int, int>("n");
+  const int m = co_await wf.step("work", echo, u.input());
+  u.answer(m);
+  co_return n + m;
+}
+task<int> desk_after(workflow_context& wf) {
+  const int n = co_await wf.step("first", echo, 1);
+  const bool changed = co_await wf.changed("x");
+  auto u = co_await wf.update<int, int>("n");
+  int m = co_await wf.step("work", echo, u.input());
+  if (changed) m += 100;
+  u.answer(m);
+  co_return n + m;
+}
+
+TEST(code_changed, an_update_that_is_on_record_at_the_changed_place_is_answered_once_and_on_one_way) {
+  code_rig old(desk_before);
+  old.begin();
+  old.perform_all();
+  old.update("n", 5, "u-1");
+  old.perform_all();
+  ASSERT_EQ(kinds(old.history),
+            "run_started attempt_started attempt_completed update_received attempt_started attempt_completed "
+            "update_answered run_completed");
+  EXPECT_FALSE(is_broken(*fold(code_of(desk_after), old.history)));
+  for (std::size_t cut = 1; cut < old.history.size(); ++cut) {
+    SCOPED_TRACE("the code is replaced after event " + std::to_string(cut));
+    code_rig r(desk_before);
+    r.history.assign(old.history.begin(), old.history.begin() + static_cast<std::ptrdiff_t>(cut));
+    r.now = r.history.back().at;
+    r.reload(code_of(desk_after));
+    r.wake();
+    r.perform_all();
+    const auto result = r.update("n", 5, "u-1").result;
+    EXPECT_EQ(result, cut < 4 ? command_result::applied : command_result::duplicate);
+    r.perform_all();
+    ASSERT_EQ(r.last().kind, event_kind::run_completed) << kinds(r.history);
+    const bool changed = cut <= 4;  // behind update_received there was nothing that the old code had caused
+    EXPECT_EQ(r.result<int>(), changed ? 106 : 6);
+    EXPECT_EQ(r.answer<int>(), changed ? 105 : 5);
+    EXPECT_EQ(std::count_if(r.history.begin(), r.history.end(),
+                            [](const event& e) { return e.kind == event_kind::update_answered; }),
+              1);
+    EXPECT_FALSE(is_broken(*fold(code_of(desk_after), r.history)));
+  }
+}
+
+task<int> reads_late(workflow_context& wf) {
+  co_await wf.signal<int>("go");
+  co_return 0;
+}
+task<int> counts_events(workflow_context& wf) {
+  co_await wf.changed("x");
+  auto u = co_await wf.update<void, int>("n");
+  const auto events = static_cast<int>(wf.history_length());
+  u.answer(events);
+  co_return events;
+}
+
+TEST(code_changed, an_update_that_was_there_before_the_note_counts_the_note) {
+  code_rig r(reads_late);
+  r.begin();
+  r.ask(update_command{.name = "n"});
+  r.news();
+  r.reload(code_of(counts_events));
+  r.wake();
+  EXPECT_EQ(r.news(), "change_noted x, update_answered n, run_completed");
+  EXPECT_EQ(r.result<int>(), 3) << "the update is event 2, the note event 3";
 }
 
 TEST(code_changed, a_paused_run_and_one_that_is_cancelled_are_asked_too) {

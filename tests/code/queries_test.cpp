@@ -127,6 +127,51 @@ TEST(code_queries, whose_handlers_throw_give_their_error) {
   EXPECT_EQ(a.message, "no such account");
 }
 
+class deaf final : public pawl::detail::observer {
+ public:
+  void on_done(pawl::detail::operation&) noexcept override {}
+};
+// No handler can await. This does what awaiting would.
+template <class Op>
+int begin_it(Op op) {
+  deaf nobody;
+  op.begin(nobody);
+  return 1;
+}
+task<void> begins_things(workflow_context& wf) {
+  auto made = wf.on_query("made", [&] {
+    const auto a = wf.changed("x");
+    const auto b = wf.step("work", twice, 1);
+    return a.begun() || b.begun();
+  });
+  auto changes = wf.on_query("changes", [&] { return begin_it(wf.changed("x")); });
+  auto steps = wf.on_query("steps", [&] { return begin_it(wf.step("work", twice, 1)); });
+  auto sleeps = wf.on_query("sleeps", [&] { return begin_it(wf.sleep(1h)); });
+  auto signals = wf.on_query("signals", [&] { return begin_it(wf.signal<int>("n")); });
+  auto updates = wf.on_query("updates", [&] { return begin_it(wf.update<int, int>("n")); });
+  auto tells = wf.on_query("tells", [&] { return begin_it(wf.signal_to("w", "n", 1)); });
+  auto renews = wf.on_query("renews", [&] { return begin_it(wf.continue_as_new(1)); });
+  co_await wf.sleep(1h);
+}
+
+TEST(code_queries, begin_nothing_whatever_their_handlers_make) {
+  code_rig r(begins_things);
+  r.begin();
+  r.ask(signal_command{.name = "n", .payload = encode(1)});
+  r.ask(update_command{.name = "n", .payload = encode(1)});
+  r.news();
+  EXPECT_FALSE(value_of<bool>(r.query("made")));
+  for (const auto* name : {"changes", "steps", "sleeps", "signals", "updates", "tells", "renews"}) {
+    const auto a = r.query(name);
+    EXPECT_EQ(a.state, status::failed) << name;
+    EXPECT_EQ(a.code, "query_changes_run") << name;
+  }
+  r.wake();
+  EXPECT_EQ(r.news(), "");
+  r.pass(1h);
+  EXPECT_EQ(r.news(), "timer_fired, update_answered n, run_completed");
+}
+
 task<std::string> names(workflow_context& wf) {
   std::string out;
   try {

@@ -117,13 +117,21 @@ pawl::task<std::string> tells(pawl::workflow_context& wf, std::string id) {
   co_return "told";
 }
 
+// Many steps of one name, each of which is undone.
+pawl::task<void> stacks(pawl::workflow_context& wf, int n) {
+  for (int k = 0; k < n; ++k) co_await wf.step("push", rest, 1, "x").undo(take_back, "x");
+  throw pawl::failure("that was all", "all");
+}
+
 struct counter {
   int left = 0;
   int total = 0;
-  PAWL_FIELDS(left, (total, 0))
+  bool held = false;  ///< the run goes on when it is told so
+  PAWL_FIELDS(left, (total, 0), (held, false))
 };
 
 pawl::task<int> renews(pawl::workflow_context& wf, counter c) {
+  if (c.held) co_await wf.signal<std::string>("go");
   if (c.left == 0) co_return c.total;
   c.total += co_await wf.step("twice", twice, c.left);
   co_await wf.continue_as_new(counter{.left = c.left - 1, .total = c.total});
@@ -175,7 +183,7 @@ int main(int argc, char** argv) {
       .add("waits", {}, waits)
       .add("guards", {}, guards)
       .add("nods", {}, nods);
-  types.add("tells", {}, tells).add("renews", {}, renews);
+  types.add("tells", {}, tells).add("renews", {}, renews).add("stacks", {}, stacks);
   types.add("notes", {.version = 1}, notes_1).add("notes", {.version = 2}, notes_2);
   return pawl::run(argc, argv, types);
 }

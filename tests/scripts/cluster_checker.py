@@ -77,8 +77,8 @@ def check_runs(runs, may_be_open, undone):
 
 def check_undone(run, steps):
     """Whoever has an undo and completed, or may have run, was undone."""
-    due = {s for s in steps if (s, False) in run.history.done or s in run.history.unknown}
-    was = set(run.history.order or [])
+    due = run.history.happened() & set(steps)
+    was = set(run.history.all_called(run.history.order or []))
     return [] if due == was else [f"{run.history.name} undoes {sorted(was)}, and {sorted(due)} are to be undone"]
 
 

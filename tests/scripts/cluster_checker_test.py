@@ -32,8 +32,8 @@ def event(kind, step=None, attempt=0, undo=False, **more):
     return {"kind": kind, "step": step or "", "attempt": attempt, "undo": undo, **more}
 
 
-def did(step, undo=False):
-    return [event("attempt_started", step, 1, undo), event("attempt_completed", step, 1, undo)]
+def did(step, undo=False, **more):
+    return [event("attempt_started", step, 1, undo, **more), event("attempt_completed", step, 1, undo, **more)]
 
 
 def completed(command):
@@ -46,6 +46,22 @@ def compensated(command):
             event("attempt_lost", "charge", 1), event("attempt_started", "charge", 2), event("attempt_failed", "charge", 2),
             event("step_exhausted", "charge"), event("compensation_started", order=["charge", "email", "reserve"]),
             *did("charge", True), *did("email", True), *did("reserve", True), event("run_failed")]
+
+
+def number_of(e):
+    return e.get("number", STEPS.index(e["step"])) if e["step"] else None
+
+
+def of_code():
+    """Durable code that reserves three times under one name: once after a loss, once in vain; then it fails and is undone."""
+    return [event("run_started", command="c-3"), *did("reserve", number=0), event("attempt_started", "reserve", 1, number=1),
+            event("attempt_started", "charge", 1, number=2), event("attempt_lost", "reserve", 1, number=1),
+            event("attempt_started", "reserve", 2, number=1), event("attempt_completed", "reserve", 2, number=1),
+            event("attempt_failed", "charge", 1, number=2, next="later"), event("attempt_started", "reserve", 1, number=3),
+            event("step_abandoned", "reserve", 1, number=3), event("attempt_timed_out", "reserve", 1, number=3),
+            event("step_abandoned", "charge", number=2), event("code_failed"),
+            event("compensation_started", order=["#3", "#1", "#0"]), *did("reserve", True, number=3), *did("reserve", True, number=1),
+            *did("reserve", True, number=0), event("run_failed")]
 
 
 class Story:
@@ -77,8 +93,9 @@ class Story:
         seqs = self.seqs(key)
         rows = []
         for seq, e in zip(seqs, events):
-            body = {k: v for k, v in ((0, STEPS.index(e["step"]) if e["step"] else None), (1, e["undo"] or None), (2, e.get("command")),
-                                      (9, [STEPS.index(s) for s in e["order"]] if "order" in e else None),
+            body = {k: v for k, v in ((0, number_of(e)), (1, e["undo"] or None), (2, e.get("command")),
+                                      (6, T if "next" in e else None),
+                                      (9, [int(s[1:]) if s[0] == "#" else STEPS.index(s) for s in e["order"]] if "order" in e else None),
                                       (14, e.get("answers"))) if v is not None}
             rows.append([seq, T + e.get("at", 1 if 2 * len(rows) < len(events) else 2), NUMBERS[e["kind"]], e["step"], e["attempt"], e["undo"],
                          msgpack.packb(body) if body else b""])
@@ -124,7 +141,8 @@ class Story:
                 value = {"workflow_id": workflow, "run": self.run_number[key], "run_uid": self.uid(key), "type": "order", "version": 1,
                          "seq": seq, "at": f"2026-01-01T00:00:00.{e.get('at', 500000 + seq):06}Z", "kind": e["kind"]}
                 value |= {k: v for k, v in (("step", e["step"]), ("attempt", e["attempt"]), ("undo", e["undo"]), ("order", e.get("order")),
-                                            ("command_id", e.get("command")), ("answers", e.get("answers"))) if v}
+                                            ("command_id", e.get("command")), ("answers", e.get("answers")), ("next_attempt_at", e.get("next"))) if v}
+                value |= {} if number_of(e) is None else {"step_number": number_of(e)}
                 messages.append([self.partition[key], value])
         messages = [copy.deepcopy(m) for m in messages[:5] + messages[2:]]  # a stretch is repeated
         for offset, (p, value) in enumerate(self.told(messages)):
@@ -217,6 +235,47 @@ class Checker(unittest.TestCase):
     def test_a_completion_and_a_skip(self):
         self.events().insert(3, event("step_skipped", "reserve"))
         self.finds(r"event 4 of w-1 run 1 completes reserve again")
+
+    # ---- steps of code, whose names occur many times
+
+    def add_code(self, *, without=None, at=None, more=()):
+        events = of_code()
+        if at is not None:
+            events[at:at] = more
+        self.story.runs[3] = ("w-3", [e for n, e in enumerate(events) if n != without])
+        self.story.partition[3], self.story.run_number[3] = 0, 1
+        self.story.asked["undone"] = {}
+
+    def test_code_that_calls_a_step_many_times_is_right(self):
+        self.add_code()
+        self.assertEqual(self.story.found()["findings"], [])
+
+    def test_a_step_of_code_that_completes_twice(self):
+        self.add_code(at=8, more=did("reserve", number=0))
+        self.finds(r"offset \d+: event 9 of w-3 run 1 starts attempt 1 of reserve #0 after attempt 1",
+                   r"offset \d+: event 10 of w-3 run 1 completes reserve #0 again, after event 3",
+                   r"feed.*event 10 of w-3 run 1 completes reserve #0 again, after event 3")
+
+    def test_an_undo_of_code_that_completes_twice(self):
+        again = [event("attempt_started", "reserve", 2, True, number=1), event("attempt_completed", "reserve", 2, True, number=1)]
+        self.add_code(at=-1, more=again)
+        self.finds(r"completes the undo of reserve #1 again")
+
+    def test_a_step_of_code_that_is_not_undone(self):
+        self.add_code()
+        del self.events(3)[-3:-1]
+        self.finds(r"ends the run before \['reserve #0'\] are undone")
+
+    def test_an_order_of_code_that_is_not_the_reverse(self):
+        self.add_code()
+        at = next(n for n, e in enumerate(self.events(3)) if e["kind"] == "compensation_started")
+        self.events(3)[at]["order"] = ["#1", "#3", "#0"]
+        self.finds(r"undoes \['reserve #1', 'reserve #3', 'reserve #0'\], which is not the reverse")
+
+    def test_a_number_that_is_another_step(self):
+        self.add_code()
+        self.events(3)[1]["step"] = self.events(3)[2]["step"] = "charge"
+        self.finds(r"calls step 0 reserve, which was charge before")
 
     def test_attempts_that_overlap(self):
         self.events().insert(2, event("attempt_started", "reserve", 2))

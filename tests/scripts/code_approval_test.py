@@ -3,47 +3,25 @@
 # timeout: 300
 """Durable code on a real node: signals, timers, kill -9 at any moment, cancel, and what the command line shows of it."""
 import json
-import os
-import tempfile
 import unittest
 
-from pawl_node import Node, eventually
+from code_node import CodeNode
+from pawl_node import eventually
 
 EXPENSE = {"who": "ada", "what": "a chair", "amount": 250.0}
 
 
-class Approval(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="pawl-")
-        self.addCleanup(folder.cleanup)
-        self.node = Node("approval", os.path.join(folder.name, "d"), log=os.path.join(folder.name, "log")).start()
-        self.addCleanup(lambda: self.node.__exit__())
+class Approval(CodeNode):
+    program = "approval"
 
     def begin(self, workflow, **more):
-        status, answer = self.node.begin("approve-expense", workflow, {**EXPENSE, **more})
-        self.assertEqual(status, 201, answer)
-
-    def kinds(self, workflow):
-        return [e["kind"] for e in self.node.history(workflow)[1]["events"]]
+        self.start_one("approve-expense", workflow, {**EXPENSE, **more})
 
     def waits(self, workflow, text="waits for a decision"):
         eventually(lambda: self.node.show(workflow)[1].get("status", {}).get("text") == text, f"{workflow} {text}")
 
-    def kill_and_start(self):
-        self.node.kill()
-        self.node.start()
-
     def decide(self, workflow, approved):
         code, out, err = self.node.cli("signal", workflow, "decision", "--input", json.dumps({"approved": approved, "by": "grace"}))
-        self.assertEqual(code, 0, out + err)
-
-    def ended(self, workflow):
-        status, end = self.node.result(workflow, wait_ms=60_000)
-        self.assertEqual(status, 200, end)
-        return end
-
-    def verified(self):
-        code, out, err = self.node.cli("verify")
         self.assertEqual(code, 0, out + err)
 
     def test_it_outlives_its_process(self):
@@ -109,8 +87,7 @@ class Approval(unittest.TestCase):
         self.verified()
 
     def test_a_delayed_start_begins_when_it_is_due(self):
-        status, answer = self.node.begin("approve-expense", "e-1", EXPENSE, delay_ms=400)
-        self.assertEqual(status, 201, answer)
+        self.start_one("approve-expense", "e-1", EXPENSE, delay_ms=400)
         self.kill_and_start()
         self.waits("e-1")
         self.assertEqual(self.kinds("e-1")[:3], ["run_started", "timer_started", "timer_fired"])

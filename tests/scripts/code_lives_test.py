@@ -2,53 +2,34 @@
 # needs: code_jobs
 # timeout: 300
 """Steps of durable code that are lost with their process and go on in a child, that kill it; code that is too slow."""
-import os
-import tempfile
 import unittest
 
-from pawl_node import Node, eventually
+from code_node import CodeNode
+from pawl_node import eventually
 
 
-class CodeLives(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="pawl-")
-        self.addCleanup(folder.cleanup)
-        self.node = Node("code_jobs", os.path.join(folder.name, "d"), flags=["--set", "node.drain_grace=300ms"],
-                         log=os.path.join(folder.name, "log")).start()
-        self.addCleanup(lambda: self.node.__exit__())
-
-    def begin(self, kind, workflow, value=None):
-        status, answer = self.node.begin(kind, workflow, value)
-        self.assertEqual(status, 201, answer)
-
-    def kinds(self, workflow):
-        return [e["kind"] for e in self.node.history(workflow)[1]["events"]]
+class CodeLives(CodeNode):
+    program = "code_jobs"
+    flags = ("--set", "node.drain_grace=300ms")
 
     def paused(self, workflow, cause):
         shown = eventually(lambda: (lambda s: s if s["paused"] else None)(self.node.show(workflow)[1]), f"{workflow} is paused")
         self.assertEqual(shown["pause"]["cause"], cause, shown)
         return shown
 
-    def ended(self, workflow):
-        status, end = self.node.result(workflow, wait_ms=60_000)
-        self.assertEqual(status, 200, (end, self.node.tail()))
-        return end
-
     def test_a_step_that_is_lost_runs_again_in_a_child_which_follows_the_code(self):
         for n in range(4):
-            self.begin("rests", f"r-{n}", 1500)
+            self.start_one("rests", f"r-{n}", 1500)
         eventually(lambda: all(self.kinds(f"r-{n}").count("attempt_started") == 2 for n in range(4)), "all rest")
-        self.node.kill()
-        self.node.start()
+        self.kill_and_start()
         for n in range(4):
             self.assertEqual(self.ended(f"r-{n}").get("result"), "rested", self.node.history(f"r-{n}"))
             self.assertIn("attempt_lost", self.kinds(f"r-{n}"))
             self.assertTrue(any(e.get("in_child") for e in self.node.history(f"r-{n}")[1]["events"]))
-        code, out, err = self.node.cli("verify")
-        self.assertEqual(code, 0, out + err)
+        self.verified()
 
     def test_a_step_that_kills_its_process_is_found_out(self):
-        self.begin("aborts", "a-1")
+        self.start_one("aborts", "a-1")
         eventually(lambda: self.node.process.poll() is not None, "the step takes the node down")
         self.node.start()
         self.paused("a-1", "step_kills_process")
@@ -56,7 +37,7 @@ class CodeLives(unittest.TestCase):
         self.assertEqual(self.ended("a-1")["state"], "completed")
 
     def test_code_that_is_too_slow_is_paused_and_goes_on_when_it_is_told(self):
-        self.begin("is-slow", "s-1", 1300)
+        self.start_one("is-slow", "s-1", 1300)
         shown = self.paused("s-1", "code_too_slow")
         self.assertIn("between two awaits", shown["pause"]["error"]["message"])
         self.assertEqual(self.node.cli("resume", "s-1")[0], 0)
@@ -64,12 +45,12 @@ class CodeLives(unittest.TestCase):
         self.assertIn("workflow code is too slow", self.node.tail())
 
     def test_code_that_sleeps_is_told_of_but_has_not_computed(self):
-        self.begin("nods", "n-1", 1300)
+        self.start_one("nods", "n-1", 1300)
         self.assertEqual(self.ended("n-1")["result"], 1300)
         self.assertIn("workflow code is too slow workflow_id=n-1", self.node.tail())
 
     def test_a_step_of_code_is_skipped_with_a_result_of_its_type_only(self):
-        self.begin("aborts", "a-2")
+        self.start_one("aborts", "a-2")
         eventually(lambda: self.node.process.poll() is not None, "the step takes the node down")
         self.node.start()
         self.paused("a-2", "step_kills_process")

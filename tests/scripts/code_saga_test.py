@@ -6,22 +6,18 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import unittest
 import urllib.request
 
-from pawl_node import Node, eventually
+from code_node import CodeNode
+from pawl_node import eventually
 
 SERVICES = os.path.join(os.environ["PAWL_SOURCE"], "examples", "saga", "services.py")
 NAMES = ("flights", "hotels", "cars")
 
 
-class Saga(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="pawl-")
-        self.addCleanup(folder.cleanup)
-        self.node = Node("saga", os.path.join(folder.name, "d"), log=os.path.join(folder.name, "log")).start()
-        self.addCleanup(lambda: self.node.__exit__())
+class Saga(CodeNode):
+    program = "saga"
 
     def services(self, *flags):
         process = subprocess.Popen([sys.executable, SERVICES, "--port", "0", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -31,21 +27,11 @@ class Saga(unittest.TestCase):
         self.addresses = json.loads(process.stdout.readline())
 
     def begin(self, workflow):
-        status, answer = self.node.begin("book-trip", workflow, {"who": "ada", "to": "Oslo", **self.addresses})
-        self.assertEqual(status, 201, answer)
+        self.start_one("book-trip", workflow, {"who": "ada", "to": "Oslo", **self.addresses})
 
     def seen(self, name):
         with urllib.request.urlopen(self.addresses[name] + "/bookings", timeout=30) as answer:
             return json.load(answer)
-
-    def ended(self, workflow):
-        status, end = self.node.result(workflow, wait_ms=60_000)
-        self.assertEqual(status, 200, (end, self.node.tail()))
-        return end
-
-    def verified(self):
-        code, out, err = self.node.cli("verify")
-        self.assertEqual(code, 0, out + err)
 
     def test_all_is_booked(self):
         self.services("--busy", "hotels=2")

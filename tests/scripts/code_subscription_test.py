@@ -3,26 +3,20 @@
 # timeout: 300
 """Updates and queries on a real node: by command line and HTTP, over kill -9, with limits to waiting."""
 import json
-import os
-import tempfile
 import threading
 import unittest
 
-from pawl_node import Node, eventually
+from code_node import CodeNode
+from pawl_node import eventually
 
 YEAR = 365 * 86_400_000
 
 
-class Subscription(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="pawl-")
-        self.addCleanup(folder.cleanup)
-        self.node = Node("subscription", os.path.join(folder.name, "d"), log=os.path.join(folder.name, "log")).start()
-        self.addCleanup(lambda: self.node.__exit__())
+class Subscription(CodeNode):
+    program = "subscription"
 
     def begin(self, workflow, **more):
-        status, answer = self.node.begin("subscription", workflow, {"customer": workflow, "plan": "basic", **more})
-        self.assertEqual(status, 201, answer)
+        self.start_one("subscription", workflow, {"customer": workflow, "plan": "basic", **more})
 
     def update(self, workflow, name, value=None, command=None, wait_ms=30_000):
         return self.node.ask("POST", f"/v1/workflows/{workflow}/update?wait_ms={wait_ms}", {"name": name, "input": value},
@@ -30,17 +24,6 @@ class Subscription(unittest.TestCase):
 
     def query(self, workflow, name, value=None):
         return self.node.ask("POST", f"/v1/workflows/{workflow}/query", {"name": name, "input": value})
-
-    def kinds(self, workflow):
-        return [e["kind"] for e in self.node.history(workflow)[1]["events"]]
-
-    def kill_and_start(self):
-        self.node.kill()
-        self.node.start()
-
-    def verified(self):
-        code, out, err = self.node.cli("verify")
-        self.assertEqual(code, 0, out + err)
 
     def test_by_command_line(self):
         self.begin("ada", month=YEAR)

@@ -45,7 +45,8 @@ class Feed:
                 self.wrong(partition, m, f"event {seq} of {run.history.name} is told a second time, and says something else")
             return None
         for text in run.history.add(seq, event["at"], event["kind"], event.get("step", ""), event.get("attempt", 0),
-                                    event.get("undo", False), event.get("command_id"), event.get("order", []), event.get("answers", 0)):
+                                    event.get("undo", False), event.get("command_id"), event.get("order", []), event.get("answers", 0),
+                                    event.get("step_number"), "next_attempt_at" in event):
             self.wrong(partition, m, text)
         run.events.append((seq, event["kind"]))
         run.said[seq] = said

@@ -18,7 +18,7 @@ from kafka import KafkaConsumer, TopicPartition
 from run_laws import KINDS, History
 
 ANNOUNCEMENT, BATCH, RELEASE, BARRIER = 1, 2, 3, 4
-STEP, COMMAND, ORDER, ANSWERS = 0, 2, 9, 14
+STEP, COMMAND, DUE, ORDER, ANSWERS = 0, 2, 6, 9, 14
 MOST_TOLD = 1000
 
 
@@ -46,7 +46,6 @@ class Run:
         self.workflow, self.number, high, low, serial = created[:5]
         self.uid = f"{high:016x}{low:016x}-{serial}"
         self.type = created[5]
-        self.names = {}  # of steps, by number
         self.history = History(f"{self.workflow} run {self.number}")
         self.events = []  # (seq, kind), for who holds another telling against it
 
@@ -153,14 +152,12 @@ class Partition:
 
     def event(self, offset, run, seq, at, kind, step, attempt, undo, body):
         facts = msgpack.unpackb(body, strict_map_key=False) if body else {}
-        if STEP in facts and step:
-            run.names[facts[STEP]] = step
         if at < self.floor:
             self.wrong(offset, f"event {seq} of {run.workflow} is {self.floor - at} us older than what its leader found on record")
         self.at = max(self.at, at)
         word = KINDS.get(kind, f"kind {kind}")
-        order = [run.names.get(s, f"#{s}") for s in facts.get(ORDER, [])]
-        for text in run.history.add(seq, at, word, step, attempt, undo, facts.get(COMMAND), order, facts.get(ANSWERS, 0)):
+        for text in run.history.add(seq, at, word, step, attempt, undo, facts.get(COMMAND), facts.get(ORDER, []), facts.get(ANSWERS, 0),
+                                    facts.get(STEP), DUE in facts):
             self.wrong(offset, text)
         run.events.append((seq, word))
 
