@@ -2,11 +2,21 @@
 
 #include <algorithm>
 
+#include "workflow/event_codec.hpp"
+
 namespace pawl::broker {
 
 namespace {
 
 std::string of_run(engine::run_key key) { return "the run with key " + std::to_string(key); }
+
+// A run that was reset or forked begins with events of another one, which have the times that they had there.
+bool begins_with_anothers(const store::run_change& c) {
+  if (!c.created || c.events.empty()) return false;
+  engine::event first;
+  if (!engine::decode_body(c.events.front().body, first).empty() || !first.start || !first.start->origin) return false;
+  return first.start->origin->kind != engine::origin_kind::continued;
+}
 
 }  // namespace
 
@@ -119,13 +129,14 @@ void journal_audit::check_run(const std::string& where, const store::run_change&
   }
   auto& run = runs_[c.key];
   if (!c.created && known == runs_.end() && !c.events.empty()) run.seq = c.events.front().seq - 1;
+  const bool anothers = begins_with_anothers(c);
   for (const auto& e : c.events) {
     ++counts_.events;
     if (e.seq != run.seq + 1)
       add(where + "event " + std::to_string(e.seq) + " of " + of_run(c.key) + " follows event " +
           std::to_string(run.seq));
     if (run.closed) add(where + "event " + std::to_string(e.seq) + " of " + of_run(c.key) + " follows its end");
-    if (e.at < last_event_at_)
+    if (e.at < last_event_at_ && !anothers)
       add(where + "event " + std::to_string(e.seq) + " of " + of_run(c.key) + " is older than one before it");
     last_event_at_ = std::max(last_event_at_, e.at);
     run.seq = e.seq;

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include "workflow/event_codec.hpp"
+
 namespace pawl::broker {
 namespace {
 
@@ -94,6 +96,18 @@ TEST_F(audits, events_of_runs) {
   EXPECT_THAT(found(), HasSubstr("the run with key 2 is created again"));
   put(8, change(3, {event(1, engine::event_kind::run_started, 4)}, true));
   EXPECT_THAT(found(), HasSubstr("event 1 of the run with key 3 is older than one before it"));
+  auto reset = change(4, {event(1, engine::event_kind::run_started, 4)}, true);
+  engine::event start;
+  auto& origin = start.start.emplace().origin.emplace();
+  for (const auto kind : {engine::origin_kind::reset, engine::origin_kind::continued}) {
+    origin.kind = kind;
+    reset.events.front().body.clear();
+    encode_body(start, reset.events.front().body);
+    const auto before = audit.findings().size();
+    put(kind == engine::origin_kind::reset ? 9 : 10, reset);
+    EXPECT_EQ(audit.findings().size() == before, kind == engine::origin_kind::reset) << "what was kept has its times";
+    ++reset.key;
+  }
   auto wrong = change(4, {event(1)}, true);
   wrong.last_seq = 2;
   put(9, wrong);

@@ -32,7 +32,12 @@ def places(journal, feed):
     runs = {run.uid: run for run in feed.runs.values()}
     runs.update({run.uid: run for run in journal.runs()})  # the truth where both tell it
     for run in runs.values():
+        # What a reset or forked run has from another one was applied there.
+        how, uid = run.origin or (None, None)
+        kept = runs[uid].history.commands if how in ("reset", "forked") and uid in runs else {}
         for command, seq in run.history.commands.items():
+            if seq > 1 and command in kept:
+                continue
             out.setdefault((run.workflow, command), []).append((run.number, seq))
     for p in journal.partitions.values():
         for key, (result, seq) in p.outcomes.items():
@@ -69,7 +74,7 @@ def check_runs(runs, may_be_open, undone):
             findings += check_undone(run, undone[run.type])
     for workflow, several in numbers.items():
         several.sort(key=lambda r: r.number)
-        goes_on = all(r.history.state == "continued" for r in several[:-1]) and [r.number for r in several] == list(range(1, len(several) + 1))
+        goes_on = all(r.history.state == "continued" or (after.origin or [None])[0] == "reset" for r, after in zip(several, several[1:])) and [r.number for r in several] == list(range(1, len(several) + 1))
         if len(several) > 1 and not goes_on:
             findings.append(f"{workflow} was started {len(several)} times, as runs {sorted(r.number for r in several)}")
     return findings

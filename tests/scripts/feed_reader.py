@@ -12,6 +12,7 @@ class Told:
         self.workflow, self.number, self.uid, self.type = event["workflow_id"], event["run"], event["run_uid"], event["type"]
         self.history = History(f"{self.workflow} run {self.number}")
         self.events, self.said = [], {}
+        self.origin = None  # (how, uid of the run that it came from)
 
 
 class Feed:
@@ -38,6 +39,8 @@ class Feed:
             self.wrong(partition, m, f"{event['workflow_id']} was in partition {self.where[event['workflow_id']]} before")
         run = self.runs.get(event["run_uid"]) or self.runs.setdefault(event["run_uid"], Told(event))
         seq = event["seq"]
+        if event.get("start", {}).get("origin"):
+            run.origin = (event["start"]["origin"]["kind"], event["start"]["origin"]["run_uid"])
         said = hash(m.value)
         if seq <= run.history.seq:
             self.repeats += 1

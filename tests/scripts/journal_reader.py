@@ -18,7 +18,9 @@ from kafka import KafkaConsumer, TopicPartition
 from run_laws import KINDS, History
 
 ANNOUNCEMENT, BATCH, RELEASE, BARRIER = 1, 2, 3, 4
-STEP, COMMAND, DUE, ORDER, ANSWERS = 0, 2, 6, 9, 14
+STEP, COMMAND, DUE, START, ORDER, ANSWERS = 0, 2, 6, 7, 9, 14
+ORIGIN = 12  # in the start
+ORIGINS = {1: "continued", 2: "reset", 3: "forked"}
 MOST_TOLD = 1000
 
 
@@ -48,6 +50,7 @@ class Run:
         self.type = created[5]
         self.history = History(f"{self.workflow} run {self.number}")
         self.events = []  # (seq, kind), for who holds another telling against it
+        self.origin = None  # (how, uid of the run that it came from)
 
 
 class Partition:
@@ -146,13 +149,17 @@ class Partition:
                 self.wrong(offset, f"run {key} was never created")
             return
         for event in events:
-            self.event(offset, run, *event[:7])
+            self.event(offset, run, created is not None, *event[:7])
         if run.history.seq != last:
             self.wrong(offset, f"{run.workflow} ends at {run.history.seq}, not at {last}")
 
-    def event(self, offset, run, seq, at, kind, step, attempt, undo, body):
+    def event(self, offset, run, begins, seq, at, kind, step, attempt, undo, body):
         facts = msgpack.unpackb(body, strict_map_key=False) if body else {}
-        if at < self.floor:
+        if seq == 1 and len(facts.get(START) or []) > ORIGIN:
+            how, (high, low, serial) = facts[START][ORIGIN][:2]
+            run.origin = (ORIGINS[how], f"{high:016x}{low:016x}-{serial}")
+        # What a reset or forked run has from another one has the times that it had there.
+        if at < self.floor and not (begins and run.origin and run.origin[0] != "continued"):
             self.wrong(offset, f"event {seq} of {run.workflow} is {self.floor - at} us older than what its leader found on record")
         self.at = max(self.at, at)
         word = KINDS.get(kind, f"kind {kind}")
