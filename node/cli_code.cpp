@@ -14,14 +14,29 @@ namespace {
 constexpr std::chrono::milliseconds one_wait{30'000};  // then it is asked again, so that a dead connection shows
 constexpr std::chrono::milliseconds transport_patience{15'000};
 
-cli_result<json> named_body(const cli_context& c, const std::string& name, bool has_input, const std::string& text) {
-  json body = {{"name", name}};
-  if (has_input) {
-    auto input = read_json_argument("--input", text, c.settings().limits.payload.count);
+/// What durable code is asked by name, and who is asked.
+struct code_question {
+  std::unique_ptr<cli_target> target;
+  question q;
+};
+
+/// `verb`: update or query.
+template <class Args>
+cli_result<code_question> code_question_of(const cli_context& c, const Args& args, const char* verb) {
+  code_question out;
+  out.q.method = "POST";
+  out.q.path = {"workflows", args.id, verb};
+  out.q.workflow_id = args.id;
+  out.q.body = {{"name", args.name}};
+  if (args.has_input) {
+    auto input = read_json_argument("--input", args.input, c.settings().limits.payload.count);
     if (!input) return std::move(input).error();
-    body["input"] = std::move(input).value();
+    out.q.body["input"] = std::move(input).value();
   }
-  return body;
+  auto target = c.target(true);
+  if (!target) return std::move(target).error();
+  out.target = std::move(target).value();
+  return out;
 }
 
 std::string how_to_ask_again(const question& q) {
@@ -53,16 +68,10 @@ command_result say_answer(const cli_context& c, const update_args& args, const q
 }  // namespace
 
 command_result send_update(const cli_context& c, const update_args& args) {
-  auto body = named_body(c, args.name, args.has_input, args.input);
-  if (!body) return std::move(body).error();
-  auto target = c.target(true);
-  if (!target) return std::move(target).error();
-  question q;
-  q.method = "POST";
-  q.path = {"workflows", args.id, "update"};
-  q.workflow_id = args.id;
+  auto asked = code_question_of(c, args, "update");
+  if (!asked) return std::move(asked).error();
+  auto& [target, q] = asked.value();
   q.command_id = args.command_id.empty() ? random_id() : args.command_id;
-  q.body = std::move(body).value();
   using clock = std::chrono::steady_clock;
   const auto until = args.within ? std::optional(clock::now() + *args.within) : std::nullopt;
   auto give_up = clock::now() + leader_change_patience;
@@ -71,7 +80,7 @@ command_result send_update(const cli_context& c, const update_args& args) {
     const auto wait = std::clamp(left, std::chrono::milliseconds(0), one_wait);
     q.query = {{"wait_ms", wait.count() > 0 ? std::to_string(wait.count()) : ""}};
     q.patience = transport_patience + wait;
-    auto answer = target.value()->ask(q);
+    auto answer = target->ask(q);
     if (!answer && is_leader_change(c, answer.error()) && clock::now() < give_up && (!until || clock::now() < *until)) {
       std::this_thread::sleep_for(leader_change_pause);
       continue;
@@ -90,16 +99,9 @@ command_result send_update(const cli_context& c, const update_args& args) {
 }
 
 command_result ask_query(const cli_context& c, const query_args& args) {
-  auto body = named_body(c, args.name, args.has_input, args.input);
-  if (!body) return std::move(body).error();
-  auto target = c.target(true);
-  if (!target) return std::move(target).error();
-  question q;
-  q.method = "POST";
-  q.path = {"workflows", args.id, "query"};
-  q.workflow_id = args.id;
-  q.body = std::move(body).value();
-  auto answer = target.value()->ask(q);
+  const auto asked = code_question_of(c, args, "query");
+  if (!asked) return asked.error();
+  auto answer = asked.value().target->ask(asked.value().q);
   if (!answer) return std::move(answer).error();
   const auto& told = answer.value().body;
   if (c.wants_json()) {

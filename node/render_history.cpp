@@ -48,7 +48,7 @@ std::string event_details(const json& event, bool wide) {
   if (const auto& child = part_at(event, "child"); child.is_object()) add(out, "as " + text_at(child, "workflow_id"));
   if (const auto other = text_at(event, "other_workflow_id"); !other.empty()) add(out, "to " + other);
   if (const auto due = time_at(event, "due_at")) add(out, "until " + time_text(*due));
-  for (const auto* payload : {"input", "result", "details", "status", "payload"})
+  for (const auto* payload : {"input", "result", "details", "status", "payload", "answer"})
     if (event.contains(payload)) add(out, std::string(payload) + "=" + cut_payload(event[payload], wide));
   if (const auto cause = text_at(event, "cause"); !cause.empty()) add(out, "cause=" + cause);
   if (const auto error = failure_at(event, "error"); !error.empty()) add(out, error);
@@ -78,7 +78,7 @@ std::string draw_event(const canvas& c, const json& event, bool wide) {
   if (!step.empty() && flag_at(event, "undo")) step = "undo " + step;
   if (const auto attempt = number_at(event, "attempt"); attempt > 1 && !step.empty())
     step += " #" + std::to_string(attempt);
-  for (const auto* named : {"signal", "update"})
+  for (const auto* named : {"signal", "update", "change"})
     if (const auto name = text_at(event, named); !name.empty()) step = name;
   if (const auto timer = number_at(event, "timer"); timer > 0) step = "timer " + std::to_string(timer);
   if (const auto call = number_at(event, "call"); call > 0 && step.empty()) step = "call " + std::to_string(call);

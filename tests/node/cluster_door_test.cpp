@@ -1,7 +1,4 @@
-// Two nodes in one process, a partition each, that ask each other over real connections; who leads is what the test
-// says.
-#include "node/cluster_door.hpp"
-
+// What a node does with requests about partitions that others lead.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,154 +6,14 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
-#include <map>
-#include <set>
 
-#include "node/http_server.hpp"
-#include "store/oldest_open.hpp"
-#include "tests/node/api_fixture.hpp"
+#include "tests/node/door_fixture.hpp"
 #include "tests/node/json_schema_check.hpp"
 
 namespace pawl::node {
 namespace {
 
 using ::testing::HasSubstr;
-
-constexpr std::int32_t partitions = 2;
-
-/// "1-anything" is in partition 1, all else in partition 0.
-std::int32_t partition_of_id(std::string_view id) { return id.starts_with("1") ? 1 : 0; }
-
-/// Who leads, as one node knows it.
-class told_cluster final : public cluster {
- public:
-  struct local {
-    const store::embedded_journal* journal = nullptr;
-  };
-  void say(std::int32_t partition, partition_place place) {
-    const std::lock_guard lock(mutex_);
-    place.partition = partition;
-    places_[partition] = std::move(place);
-  }
-  void hold(std::int32_t partition, const store::embedded_journal* journal) {
-    const std::lock_guard lock(mutex_);
-    views_[partition] = journal;
-  }
-  std::int32_t partitions() const override { return node::partitions; }
-  std::int32_t partition_of(std::string_view id) const override { return partition_of_id(id); }
-  partition_place place(std::int32_t partition) const override {
-    const std::lock_guard lock(mutex_);
-    const auto it = places_.find(partition);
-    return it == places_.end() ? partition_place{.partition = partition} : it->second;
-  }
-  std::unique_ptr<store::view> open_view(std::int32_t partition) const override {
-    const std::lock_guard lock(mutex_);
-    const auto it = views_.find(partition);
-    return it == views_.end() ? nullptr : it->second->open_view();
-  }
-  std::vector<engine::run_key> oldest_open(std::int32_t partition, std::size_t limit) const override {
-    const std::lock_guard lock(mutex_);
-    const auto it = views_.find(partition);
-    return it == views_.end() ? std::vector<engine::run_key>() : store::oldest_open(it->second->directory(), limit);
-  }
-  std::uint64_t view_life(std::int32_t) const override { return 1; }
-  std::optional<std::chrono::milliseconds> staleness(std::int32_t partition) const override {
-    const std::lock_guard lock(mutex_);
-    return views_.contains(partition) ? std::optional(std::chrono::milliseconds(1234)) : std::nullopt;
-  }
-  std::vector<partition_report_row> partition_rows() const override {
-    std::vector<partition_report_row> rows;
-    for (std::int32_t p = 0; p < node::partitions; ++p) rows.push_back({.place = place(p), .state = "leading"});
-    return rows;
-  }
-  bool runs(const std::string& node, std::string_view type, std::uint32_t) const override {
-    const std::lock_guard lock(mutex_);
-    return !lacks_.contains({node, std::string(type)});
-  }
-  /// That node does not run it.
-  void lacks(const std::string& node, const std::string& type) {
-    const std::lock_guard lock(mutex_);
-    lacks_.insert({node, type});
-  }
-  partition_place runner(std::string_view type, std::uint32_t) const override {
-    const std::lock_guard lock(mutex_);
-    for (const auto& [p, place] : places_)
-      if (!place.here && !place.address.empty() && !lacks_.contains({place.node, std::string(type)}))
-        return {.partition = -1, .node = place.node, .address = place.address};
-    return {};
-  }
-  std::uint32_t commands_read() const override { return reads; }
-  std::atomic<std::uint32_t> reads{2};
-  std::vector<node_report_row> node_rows() const override {
-    return {{.id = "a", .health = "ok", .self = true, .clock = "right"}};
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::map<std::int32_t, partition_place> places_;
-  std::map<std::int32_t, const store::embedded_journal*> views_;
-  std::set<std::pair<std::string, std::string>> lacks_;
-};
-
-/// One that leads `own`.
-class door_node {
- public:
-  explicit door_node(std::int32_t own, access_token token = {}, bool has_types = true) : own_(own) {
-    if (has_types) types = api_types(doors);
-    journal = store::open_embedded({.directory = directory.path()});
-    actors::node_options o;
-    o.log = [](log_level, std::string_view) {};
-    o.partitions = partitions;
-    o.partition_of = partition_of_id;
-    system = std::make_unique<actors::node_system>(types, std::move(o));
-    system->lead({.number = own,
-                  .journal = *journal,
-                  .may_exist = [this](std::string_view id) { return journal->may_exist(id); },
-                  .open_view = [this] { return journal->open_view(); }});
-    places.hold(own, journal.get());
-    front = std::make_unique<cluster_door>(
-        cluster_door_options{.types = types, .system = *system, .places = places, .token = token});
-    api_options a;
-    a.front = [this](api_request& r, std::function<void(api_response)>& respond) { return front->take(r, respond); };
-    asked = std::make_unique<api>(types, system.get(), [this] { return journal->open_view(); }, std::move(a));
-    server = std::make_unique<http_server>(*asked, http_options{.token = token});
-    EXPECT_EQ(server->listen_tcp("127.0.0.1:0"), "");
-    places.say(own, {.here = true, .node = name()});
-  }
-  ~door_node() {
-    doors.open();
-    asked->stop();
-    front->stop();
-    server.reset();
-  }
-  std::string name() const { return "node-" + std::to_string(own_); }
-  /// `other` leads its own, as this one sees it.
-  void knows(const door_node& other) {
-    places.say(other.own_, {.node = other.name(), .address = other.server->address()});
-  }
-  std::future<api_response> send(api_request r) { return api_node::send(*asked, std::move(r)); }
-  api_node::answer ask(const std::string& line, std::string body = {},
-                       std::map<std::string, std::string> headers = {}) {
-    return api_node::read(api_node::get(send(api_node::request(line, std::move(body), std::move(headers)))));
-  }
-  int start(const std::string& id, const std::string& query = "?wait_ms=30000") {
-    return ask("POST /v1/workflows" + query, R"({"type":"order","id":")" + id + R"(","input":{"id":"x","total":1}})")
-        .status;
-  }
-
-  temporary_directory directory;
-  gate doors;
-  registry types;
-  told_cluster places;
-  std::unique_ptr<store::embedded_journal> journal;
-  std::unique_ptr<actors::node_system> system;
-  std::unique_ptr<cluster_door> front;
-  std::unique_ptr<api> asked;
-  std::unique_ptr<http_server> server;
-
- private:
-  const std::int32_t own_;
-};
 
 /// Takes connections and never says a word.
 class silent_listener {
@@ -190,16 +47,6 @@ std::vector<std::string> documented(const json& body, const std::string& schema)
   return schema_check(document).check(body, document["components"]["schemas"][schema]);
 }
 
-class door : public ::testing::Test {
- protected:
-  void SetUp() override {
-    a.knows(b);
-    b.knows(a);
-  }
-  door_node a{0};
-  door_node b{1};
-};
-
 TEST_F(door, any_node_answers_for_every_workflow) {
   EXPECT_EQ(a.start("0-x"), 201);
   EXPECT_EQ(a.start("1-x"), 201);
@@ -219,92 +66,6 @@ TEST_F(door, any_node_answers_for_every_workflow) {
   EXPECT_EQ(a.ask("POST /v1/workflows/1-x/cancel").status, 409);
   EXPECT_EQ(a.ask("POST /v1/workflows", R"({"type":"order","input":{"id":"y","total":1}})").status, 201);
   EXPECT_EQ(a.ask("POST /v1/workflows", R"({"type":"order","id":"","input":{"id":"y","total":1}})").status, 422);
-}
-
-TEST_F(door, a_history_is_followed_on_another_node) {
-  ASSERT_EQ(a.ask("POST /v1/workflows", R"({"type":"gated","id":"1-g","input":4})").status, 201);
-  const auto r = api_node::get(a.send(api_node::request("GET /v1/workflows/1-g/history?follow=true")));
-  ASSERT_TRUE(r.stream);
-  std::mutex mutex;
-  std::string lines;
-  std::promise<void> ended;
-  r.stream(
-      [&](std::string_view line) {
-        const std::lock_guard lock(mutex);
-        if (!line.empty()) lines += std::string(line) + "\n";
-        return line_answer::more;
-      },
-      [&] { ended.set_value(); });
-  EXPECT_TRUE(eventually([&] {
-    const std::lock_guard lock(mutex);
-    return lines.find("attempt_started") != std::string::npos;
-  }));
-  b.doors.open();
-  ASSERT_EQ(ended.get_future().wait_for(patience), std::future_status::ready);
-  EXPECT_THAT(lines, HasSubstr("run_completed"));
-  EXPECT_EQ(a.ask("GET /v1/workflows/1-nobody/history?follow=true").status, 404);
-}
-
-/// A history that is followed until it ends, with all of its lines.
-struct followed {
-  explicit followed(const api_response& r) {
-    EXPECT_TRUE(r.stream) << r.body;
-    if (!r.stream) {
-      ended.set_value();
-      return;
-    }
-    r.stream(
-        [this](std::string_view line) {
-          const std::lock_guard lock(mutex);
-          if (!line.empty()) lines.push_back(json::parse(line));
-          return line_answer::more;
-        },
-        [this] { ended.set_value(); });
-  }
-  std::size_t count() {
-    const std::lock_guard lock(mutex);
-    return lines.size();
-  }
-  json last() {
-    EXPECT_EQ(ended.get_future().wait_for(patience), std::future_status::ready);
-    const std::lock_guard lock(mutex);
-    return lines.empty() ? json() : lines.back();
-  }
-  std::mutex mutex;
-  std::vector<json> lines;
-  std::promise<void> ended;
-};
-
-TEST_F(door, a_followed_history_ends_with_a_last_line_when_its_leader_is_deposed) {
-  ASSERT_EQ(a.ask("POST /v1/workflows", R"({"type":"gated","id":"1-g","input":4})").status, 201);
-  const auto follow = [](door_node& n) {
-    return api_node::get(n.send(api_node::request("GET /v1/workflows/1-g/history?follow=true")));
-  };
-  followed of_leader(follow(b));
-  followed passed_on(follow(a));
-  followed own_view(
-      api_node::get(b.send(api_node::request("GET /v1/workflows/1-g/history?follow=true&stale_ok=true"))));
-  ASSERT_TRUE(eventually([&] { return of_leader.count() >= 2 && passed_on.count() >= 2 && own_view.count() >= 2; }));
-  b.places.say(1, {.node = "another"});
-  for (auto* f : {&of_leader, &passed_on}) {
-    const auto last = f->last();
-    EXPECT_EQ(last["code"], "not_leader") << last;
-    EXPECT_EQ(last["status"], 503);
-    EXPECT_FALSE(last.contains("seq"));
-  }
-  // Who takes what this node knows by itself follows on.
-  b.doors.open();
-  EXPECT_EQ(own_view.last()["kind"], "run_completed");
-}
-
-TEST_F(door, a_followed_history_ends_with_a_last_line_when_its_leader_does_not_answer) {
-  ASSERT_EQ(a.ask("POST /v1/workflows", R"({"type":"gated","id":"1-g","input":4})").status, 201);
-  followed f(api_node::get(a.send(api_node::request("GET /v1/workflows/1-g/history?follow=true"))));
-  ASSERT_TRUE(eventually([&] { return f.count() >= 2; }));
-  b.asked->stop();
-  b.front->stop();
-  b.server.reset();
-  EXPECT_EQ(f.last()["code"], "not_leader");
 }
 
 TEST_F(door, partitions_are_told_by_their_leaders) {
