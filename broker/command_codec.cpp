@@ -25,9 +25,10 @@ enum class kind : std::uint8_t {
   signal,
   call_ended,
   update = 13,
+  use_version = 15,
 };
-constexpr auto last_kind = static_cast<std::uint64_t>(kind::update);
-constexpr std::uint64_t unused_kind = 12;
+constexpr auto last_kind = static_cast<std::uint64_t>(kind::use_version);
+constexpr bool is_unused(std::uint64_t kind) { return kind == 12 || kind == 14; }
 
 /// What the address in a command is for. The numbers are sent.
 enum class address_use : std::uint8_t {
@@ -198,6 +199,13 @@ struct writer {
     put_head(p, kind::resync, {}, {}, 1);
     p.pack_int32(r.from);
   }
+  void operator()(const use_version_command& c) const {
+    put_head(p, kind::use_version, c.mark.by, {}, 4, addressed_format);
+    put_text(p, c.mark.type);
+    p.pack_uint32(c.mark.version);
+    p.pack_uint64(c.mark.revision);
+    p.pack_int64(c.mark.at);
+  }
 };
 
 // ---- reading
@@ -347,11 +355,22 @@ asked_command get_asked(kind k, const msgpack::object& whole) {
   return c;
 }
 
+use_version_command get_use_version(const msgpack::object& whole) {
+  const auto& o = element(whole, 4);
+  use_version_command c{{.type = get_text(element(o, 0)),
+                         .version = get_u32(element(o, 1)),
+                         .revision = get_uint(element(o, 2)),
+                         .at = get_int(element(o, 3)),
+                         .by = get_text(element(whole, 2))}};
+  if (c.mark.type.empty() || c.mark.revision == 0) throw malformed{"a mark has a type, and a revision above 0"};
+  return c;
+}
+
 command_readable get(const msgpack::object& o, node_command& out, std::string& wrong) {
   const auto format = get_u32(element(o, 0));
   const auto number = get_uint(element(o, 1), 255);
   if (format == 0 || number == 0) throw malformed{"format and kind are not 0"};
-  if (format > command_format || number > last_kind || number == unused_kind) {
+  if (format > command_format || number > last_kind || is_unused(number)) {
     wrong = "a command of format " + std::to_string(format) + " and kind " + std::to_string(number) +
             "; this version reads formats up to " + std::to_string(command_format) + " and kinds up to " +
             std::to_string(last_kind);
@@ -365,6 +384,8 @@ command_readable get(const msgpack::object& o, node_command& out, std::string& w
     out = get_held(arguments);
   else if (k == kind::resync)
     out = resync_command{static_cast<std::int32_t>(get_uint(element(arguments, 0), 0x7fffffff))};
+  else if (k == kind::use_version)
+    out = get_use_version(o);
   else
     out = get_asked(k, o);
   return command_readable::yes;

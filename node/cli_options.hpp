@@ -118,7 +118,11 @@ struct cluster_args {
   std::int32_t to = 0;
 };
 struct types_args {
+  enum class action : std::uint8_t { list, use } what = action::list;
   std::string type{};
+  std::uint32_t version = 0;  ///< use: 0 takes the mark away
+  bool force = false;
+  std::string command_id{};
 };
 struct verify_args {};
 struct config_args {
@@ -153,9 +157,9 @@ struct names_args {
 };
 
 using command_choice =
-    std::variant<node_args, start_args, list_args, show_args, history_args, replay_args, result_args, command_args, update_args,
-                 query_args, status_args, cluster_args, types_args, verify_args, config_args, topics_args, dlq_args,
-                 journal_args, version_args, completion_args, names_args>;
+    std::variant<node_args, start_args, list_args, show_args, history_args, replay_args, result_args, command_args,
+                 update_args, query_args, status_args, cluster_args, types_args, verify_args, config_args, topics_args,
+                 dlq_args, journal_args, version_args, completion_args, names_args>;
 
 struct command_line {
   global_args global;

@@ -192,6 +192,12 @@ void append_all_kinds(const Append& append) {
   goes_on.start->origin =
       engine::run_origin{.kind = engine::origin_kind::continued, .uid = {.reign = reign, .serial = 9}, .seq = 10};
   commit(next.add(tick(), {goes_on}));
+
+  record marks;
+  marks.marks = {{.type = "order", .version = 2, .revision = 2, .at = tick(), .by = "use-2"},
+                 {.type = "order", .version = 1, .revision = 1, .at = now, .by = "use-1"},
+                 {.type = "refund", .revision = 3, .at = now, .by = "use-3"}};
+  append(marks);
 }
 
 }  // namespace pawl::store
