@@ -106,6 +106,7 @@ void commit_queue::append(batch& b) {
     std::move(d->messages.begin(), d->messages.end(), std::back_inserter(r.outbox.messages));
     std::move(d->heartbeats.begin(), d->heartbeats.end(), std::back_inserter(r.heartbeats));
     std::move(d->outcomes.begin(), d->outcomes.end(), std::back_inserter(r.outcomes));
+    std::move(d->marks.begin(), d->marks.end(), std::back_inserter(r.marks));
   }
   const auto result = r.empty() && !barrier ? store::append_result{} : journal_.append(r);
   if (result.status != store::append_status::committed) return fail(b, result);

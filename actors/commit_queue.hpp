@@ -37,6 +37,7 @@ struct command_reply {
   std::string message;  ///< for people: what happened and what to do
   std::uint32_t run = 0;
   std::string run_uid;
+  std::uint32_t version = 0;  ///< of the run's type; 0: not known
   std::chrono::milliseconds retry_after{0};
 };
 using reply_function = std::function<void(const command_reply&)>;
@@ -80,7 +81,8 @@ struct decided {
   store::run_change change;
   std::vector<store::heartbeat_row> heartbeats;
   std::vector<store::outcome_row> outcomes;
-  std::vector<store::outbox_row> messages;  ///< to other workflows; they leave once this is durable
+  std::vector<store::outbox_row> messages;  ///< to other workflows and partitions; they leave once this is durable
+  std::vector<engine::type_mark> marks;
   /// The run that goes on where this one has continued as new.
   std::optional<store::run_change> successor{};
   std::vector<launch> launches;

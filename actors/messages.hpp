@@ -77,6 +77,10 @@ struct answered {
   engine::run_key key;
   std::vector<std::shared_ptr<engine::event>> events;
 };
+/// Which version new runs of a type get.
+struct use_version {
+  std::shared_ptr<use_request> body;
+};
 /// What a run's code says of its state; also to a workflow, which answers when nothing of it is in flight.
 struct ask_query {
   std::shared_ptr<query_request> body;
@@ -141,6 +145,7 @@ PAWL_LOCAL_MESSAGE(generation_healed)
 PAWL_LOCAL_MESSAGE(await_result)
 PAWL_LOCAL_MESSAGE(await_answer)
 PAWL_LOCAL_MESSAGE(answered)
+PAWL_LOCAL_MESSAGE(use_version)
 PAWL_LOCAL_MESSAGE(ask_query)
 PAWL_LOCAL_MESSAGE(describe_run)
 PAWL_LOCAL_MESSAGE(ask_status)

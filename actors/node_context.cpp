@@ -19,6 +19,24 @@ void view_pool::give_back(std::unique_ptr<store::view> v) {
   if (v && idle_.size() < kept) idle_.push_back(std::move(v));
 }
 
+engine::version_choice node_context::choose(std::string_view type) const {
+  const auto latest = types.latest(type);
+  return engine::choose_version(marks.version(type), shared.fleet.common(type), latest ? latest->options.version : 0);
+}
+
+std::optional<engine::child_type> node_context::find_child_type(std::string_view type, std::uint32_t version) const {
+  const auto of = [&](std::uint32_t v) -> std::optional<engine::child_type> {
+    if (const auto found = types.find(type, v))
+      return engine::child_type{.version = v, .digest = found->digest, .code = found->as_code() != nullptr};
+    return shared.fleet.definition(type, v);
+  };
+  if (version != 0) return of(version);
+  if (auto found = of(choose(type).version)) return found;
+  if (auto found = of(shared.fleet.common(type))) return found;
+  const auto latest = types.latest(type);
+  return latest ? of(latest->options.version) : std::nullopt;
+}
+
 store::run_row newest_life(store::view& view, store::run_row row) {
   while (row.summary.phase == engine::phase::continued) {
     auto next = view.find(row.header.workflow_id, row.header.run + 1);

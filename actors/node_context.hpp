@@ -20,6 +20,7 @@
 #include "actors/commit_queue.hpp"
 #include "actors/other_nodes.hpp"
 #include "actors/slots.hpp"
+#include "actors/version_table.hpp"
 #include "store/view.hpp"
 #include "workflow/calls.hpp"
 #include "workflow/decide.hpp"
@@ -112,6 +113,9 @@ class view_pool {
 std::optional<store::run_row> started_before(store::view& view, std::string_view workflow_id,
                                              std::string_view command_id, std::uint32_t below);
 
+/// A mark as the journal's outbox keeps it: a message to every other partition.
+using mark_packer = std::function<std::vector<store::outbox_row>(const engine::type_mark&)>;
+
 /// A message to another workflow as the journal's outbox keeps it.
 using message_packer = std::function<store::outbox_row(const engine::outgoing&)>;
 
@@ -135,6 +139,7 @@ struct shared_context {
   std::atomic<std::uint64_t> attempts_started{0};
   std::atomic<std::uint64_t> attempts_timed_out{0};
   std::atomic<std::uint64_t> attempts_lost{0};
+  actors::fleet fleet{};
 };
 
 /// What the actors of one partition share: that, and what is its own. Kept by each of them.
@@ -182,11 +187,19 @@ struct node_context : std::enable_shared_from_this<node_context> {
   std::atomic<std::uint64_t> epoch{0};  ///< of the journal's present opening
   event_clock time{};
   commit_queue* commits = nullptr;
+  mark_table marks{};
+  mark_packer pack_mark{};  ///< empty: there is no other partition
   message_packer pack;  ///< empty: nothing is sent to other workflows from here, and no child is started
   /// Keys and numbers of the next runs.
   std::atomic<engine::run_key> next_key{1};
   std::atomic<std::uint64_t> next_serial{1};
   std::function<engine::reign()> reign;  ///< of the journal's present opening
+
+  /// The version that a new run gets that names none.
+  engine::version_choice choose(std::string_view type) const;
+  /// What code starts of that type: here, or on another node, for which the run then waits. `version` 0: the one that
+  /// new runs get, or, where no living node has that, the one that they would get without the mark.
+  std::optional<engine::child_type> find_child_type(std::string_view type, std::uint32_t version) const;
 };
 
 }  // namespace pawl::actors

@@ -115,6 +115,7 @@ struct partition_engine final : node_context {
         queue(o.journal, {.batch_bytes = batch_bytes, .first_generation = first_generation}, listener()) {
     commits = &queue;
     pack = std::move(o.pack);
+    pack_mark = std::move(o.pack_mark);
     reign = [this] { return journal.reign(); };
     next_key = journal.next_run_key();
     epoch = journal.epoch();
@@ -272,6 +273,7 @@ void node_system::lead(partition_options o) {
                             });
   e->gone = gone;
   attempts->begin_generation(generation);
+  e->marks.put(e->views.borrow()->type_marks());
   on_another_thread([&] { e->actor = spawn_partition(*s.system, *e, e->journal); });
   // What this node runs of the partition from an earlier time comes first.
   if (attempts->size() > 0) caf::anon_send(e->actor, generation_healed{generation});
@@ -379,7 +381,7 @@ void node_system::submit(command_request r) {
                                                    std::to_string(s.options.open_starts) + "); try again later");
   }
   if (auto* start = std::get_if<engine::start_command>(&r.command.body); start && start->facts.version == 0)
-    if (const auto latest = s.shared.types.latest(start->facts.type)) start->facts.version = latest->options.version;
+    start->facts.version = e->choose(start->facts.type).version;
   if (r.on_result) answer_both(r);
   r.reply = owed_reply(
       [state = state_.get(), reply = std::make_shared<owed_reply>(std::move(r.reply))](const command_reply& answer) {
@@ -387,6 +389,70 @@ void node_system::submit(command_request r) {
         reply->answer(answer);
       });
   caf::anon_send(e->actor, request{std::make_shared<command_request>(std::move(r))});
+}
+
+void node_system::use_version(use_request r) {
+  const auto partition = state_->partition_of(r.type);
+  if (const auto e = state_->engine_of(partition))
+    return caf::anon_send(e->actor, actors::use_version{std::make_shared<use_request>(std::move(r))});
+  command_reply refusal;
+  refusal.state = command_reply::status::unavailable;
+  refusal.message = "this node does not lead partition " + std::to_string(partition);
+  r.reply.answer(refusal);
+}
+
+void node_system::take_mark(std::int32_t partition, engine::type_mark mark, owed_reply reply) {
+  const auto e = state_->engine_of(partition);
+  if (!e || !e->queue.available()) {
+    command_reply refusal;
+    refusal.state = command_reply::status::unavailable;
+    return reply.answer(refusal);
+  }
+  auto d = std::make_shared<decided>();
+  d->generation = e->queue.generation();
+  d->bytes = mark.type.size() + 64;
+  d->reply = std::move(reply);
+  d->committed = [node = e.get(), mark](const std::shared_ptr<decided>& done) {
+    node->marks.put(mark);
+    done->reply.answer(done->answer);
+  };
+  d->marks.push_back(std::move(mark));
+  e->queue.submit(std::move(d));
+}
+
+engine::type_marks node_system::marks() const {
+  engine::type_marks all;
+  for (const auto& e : state_->engines())
+    for (auto& [type, m] : e->marks.all()) engine::fold(all, m);
+  return all;
+}
+
+engine::type_marks node_system::marks(std::int32_t partition) const {
+  const auto e = state_->engine_of(partition);
+  return e ? e->marks.all() : engine::type_marks();
+}
+
+void node_system::await_mark(std::int32_t partition, std::string type, std::uint64_t revision,
+                             std::chrono::milliseconds patience, std::function<void(bool)> done) {
+  const auto e = state_->engine_of(partition);
+  if (!e) return done(false);
+  const auto waiter = std::make_shared<mark_waiter>(std::move(type), revision, std::move(done));
+  e->marks.await(waiter);
+  if (!waiter->is_over())
+    state_->clock.at(std::chrono::steady_clock::now() + patience, [waiter] { waiter->say(false); });
+}
+
+void node_system::set_fleet(fleet::nodes nodes) { state_->shared.fleet.set(std::move(nodes)); }
+std::shared_ptr<const fleet::nodes> node_system::all_nodes() const { return state_->shared.fleet.all(); }
+
+engine::version_choice node_system::choose_version(std::string_view workflow_id, std::string_view type) const {
+  if (const auto e = state_->engine_for(workflow_id)) return e->choose(type);
+  const auto& s = state_->shared;
+  const auto latest = s.types.latest(type);
+  const auto all = marks();
+  const auto marked = all.find(type);
+  return engine::choose_version(marked == all.end() ? 0 : marked->second.version, s.fleet.common(type),
+                                latest ? latest->options.version : 0);
 }
 
 void node_system::await_result(result_request r) {

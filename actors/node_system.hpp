@@ -46,6 +46,8 @@ struct partition_options {
   /// How a message to another workflow is kept until it is delivered. Empty: code of this partition starts no children
   /// and sends no signals.
   message_packer pack{};
+  /// How a mark is kept until all other partitions have it. Empty: there is no other.
+  mark_packer pack_mark{};
   /// On the journal's thread: it will not come back, why, and what to do. Nothing more is decided.
   std::function<void(const std::string&)> on_broken{};
   /// On the journal's thread: another node leads. Nothing more is decided; leave() is to be called, on another thread.
@@ -102,8 +104,25 @@ class node_system {
   /// in between. Calls back on any thread.
   void barrier(std::int32_t partition, std::function<void(bool)> done);
 
-  /// Asks something of a workflow. A start needs facts.type and facts.version (0: the newest) and may leave the rest.
+  /// Asks something of a workflow. A start needs facts.type and facts.version (0: the one for new runs) and may leave
+  /// the rest.
   void submit(command_request r);
+  /// Which version new runs of a type get from now on; for who leads the partition of the type's name.
+  void use_version(use_request r);
+  /// ... which has told another partition, that this node leads.
+  void take_mark(std::int32_t partition, engine::type_mark mark, owed_reply reply);
+  /// Which versions are marked, as far as the partitions that it leads know: they hear it a moment apart.
+  engine::type_marks marks() const;
+  engine::type_marks marks(std::int32_t partition) const;
+  /// Calls back with true once that revision of a type's mark is on record in a partition that this node leads; with
+  /// false after `patience`, or where it leads it no more.
+  void await_mark(std::int32_t partition, std::string type, std::uint64_t revision, std::chrono::milliseconds patience,
+                  std::function<void(bool)> done);
+  /// What the living nodes of the cluster run.
+  void set_fleet(fleet::nodes nodes);
+  std::shared_ptr<const fleet::nodes> all_nodes() const;
+  /// The version that a start of that workflow gets which names none, if it is decided now.
+  engine::version_choice choose_version(std::string_view workflow_id, std::string_view type) const;
   /// Calls back when the run is closed; at once if it is.
   void await_result(result_request r);
   /// Calls back when that update is answered; at once if it is.

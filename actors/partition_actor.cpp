@@ -42,6 +42,7 @@ caf::behavior partition_state::behavior() {
       [this](generation_over& m) { guard([&] { on_generation_over(m); }); },
       [this](generation_healed& m) { guard([&] { on_generation_healed(m); }); },
       [this](await_result& m) { guard([&] { on_await(m.body); }); },
+      [this](use_version& m) { guard([&] { on_use_version(m.body); }); },
       [this](ask_query& m) { guard([&] { on_query(m); }); },
       [this](await_answer& m) { guard([&] { on_await_answer(m.body); }); },
       [this](answered& m) { guard([&] { on_answered(m); }); },
@@ -294,6 +295,7 @@ void partition_state::pump() {
     backlog_.push_back(std::move(due));
     timers_.erase(timers_.begin());
   }
+  if (marks_unread_) read_marks();
   const auto steady_now = std::chrono::steady_clock::now();
   if (steady_now >= next_scan_) more_to_scan_ = true;
   if (steady_now >= ailing_until_) {
@@ -406,6 +408,7 @@ void partition_state::on_generation_over(const generation_over& m) {
   backlog_.clear();
   to_reload_.clear();
   touched_.clear();
+  marking_.clear();
   fetched_ = 0;
   if (!m.broken) return;
   broken_ = true;
@@ -436,6 +439,7 @@ void partition_state::on_generation_healed(const generation_healed& m) {
   }
   for (const auto& e : ended) resolve(e.first, e.second);
   look_for_answers();
+  read_marks();
   reclaim_attempts();
   scanned_ = {};
   more_to_scan_ = true;

@@ -55,6 +55,7 @@ class partition_state {
   void answer_again(std::shared_ptr<command_request>& r, engine::outcome known, const store::run_row& newest);
   std::optional<engine::outcome> outcome_in_flight(const command_request& r) const;
   std::optional<engine::outcome> known_outcome(const command_request& r);
+  void note_answering(const std::string& workflow_id, const std::string& command_id, const std::shared_ptr<decided>& d);
   void on_await(std::shared_ptr<result_request>& r);
   void on_query(const ask_query& m);
   void on_await_answer(std::shared_ptr<answer_request>& r);
@@ -64,6 +65,12 @@ class partition_state {
   void on_nodes_changed();
   run_result result_of(const store::run_row& row);
   void tell_end(store::run_row row, result_function f);
+
+  // which versions new runs get
+  void on_use_version(std::shared_ptr<use_request>& r);
+  std::optional<engine::outcome> known_use(const std::string& command_id) const;
+  void record_mark(const use_request& r, decided& d);
+  void read_marks();
 
   // who waits for answers to updates
   using answer_waiters = std::vector<std::shared_ptr<answer_request>>;
@@ -114,6 +121,8 @@ class partition_state {
   // Outcomes that are being recorded, by workflow id and command id; some are done, and swept now and then.
   std::map<std::pair<std::string, std::string>, std::weak_ptr<decided>> answering_;
   std::size_t swept_at_ = 1024;
+  std::map<std::string, std::uint64_t> marking_;  // by type: the newest revision that was given
+  bool marks_unread_ = false;  // the view could not be read
   std::set<std::pair<std::int64_t, engine::run_key>> timers_;
   std::deque<store::run_row> backlog_;  // what is due, first what was due first; of some only the key is known
   std::size_t fetched_ = 0;

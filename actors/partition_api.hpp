@@ -63,6 +63,14 @@ struct answer_request {
   std::function<bool()> wanted{};  ///< false: nobody waits for it any more. Any thread
 };
 
+/// Which version new runs of a type get; for the partition that a workflow with the type's name for its id would be in.
+struct use_request {
+  std::string type;
+  std::uint32_t version = 0;  ///< 0: none is marked any more
+  std::string command_id;
+  owed_reply reply;  ///< `outcome.seq` is the mark's revision
+};
+
 /// A look at the state of a run's code.
 struct query_reply {
   enum class status : std::uint8_t {

@@ -225,17 +225,14 @@ void partition_state::answer(std::shared_ptr<command_request>& r, engine::outcom
   if (row) {
     d->answer.run = row->header.run;
     d->answer.run_uid = to_text(row->header.uid);
+    d->answer.version = row->header.version;
   }
   if (fresh && d->answer.outcome.result != engine::command_result::duplicate && !r->command.id.empty()) {
     d->outcomes.push_back({.command_id = r->command.id,
                            .workflow_id = r->workflow_id,
                            .outcome = d->answer.outcome,
                            .at = engine::to_micros(node_.time.now())});
-    if (answering_.size() >= swept_at_) {
-      std::erase_if(answering_, [](const auto& a) { return a.second.expired(); });
-      swept_at_ = 2 * answering_.size() + 1024;
-    }
-    answering_[{r->workflow_id, r->command.id}] = d;
+    note_answering(r->workflow_id, r->command.id, d);
   }
   if (fresh && node_.pack)
     if (const auto told = engine::answer_to_caller(r->command, d->answer.outcome))
@@ -243,6 +240,16 @@ void partition_state::answer(std::shared_ptr<command_request>& r, engine::outcom
   d->reply = std::move(r->reply);
   d->committed = [](std::shared_ptr<decided> done) { done->reply.answer(done->answer); };
   node_.commits->submit(std::move(d));
+}
+
+// Its outcome is not on record yet: a repeat that comes meanwhile gets the same.
+void partition_state::note_answering(const std::string& workflow_id, const std::string& command_id,
+                                     const std::shared_ptr<decided>& d) {
+  if (answering_.size() >= swept_at_) {
+    std::erase_if(answering_, [](const auto& a) { return a.second.expired(); });
+    swept_at_ = 2 * answering_.size() + 1024;
+  }
+  answering_[{workflow_id, command_id}] = d;
 }
 
 // Of the run that goes on with what `row` has continued as new, where it has.

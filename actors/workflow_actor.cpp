@@ -51,10 +51,7 @@ class workflow_state::actor_allowance final : public engine::allowance {
 
   std::optional<engine::child_type> find_type(std::string_view type, std::uint32_t version) const override {
     if (!node_.pack) return std::nullopt;
-    const auto found = version == 0 ? node_.types.latest(type) : node_.types.find(type, version);
-    if (!found) return std::nullopt;
-    return engine::child_type{
-        .version = found->options.version, .digest = found->digest, .code = found->as_code() != nullptr};
+    return node_.find_child_type(type, version);
   }
 
   bool still_running(const engine::instance& i, std::uint32_t step) const override {

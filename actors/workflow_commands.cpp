@@ -18,6 +18,7 @@ command_reply workflow_state::answer_to(const engine::outcome& o) const {
   r.message = o.message;
   r.run = instance_->facts.run;
   r.run_uid = to_text(instance_->facts.uid);
+  r.version = instance_->facts.version;
   return r;
 }
 
@@ -85,6 +86,7 @@ std::optional<command_reply> workflow_state::known_outcome(const command_request
     answer.message = answer.outcome.message;
     answer.run = run->header.run;
     answer.run_uid = to_text(run->header.uid);
+    answer.version = run->header.version;
   } catch (const store::view_error& e) {
     answer.state = command_reply::status::unavailable;
     answer.message = e.what();

@@ -27,10 +27,11 @@ enum class kind : std::uint8_t {
   call_ended,
   update = 13,
   reset = 14,
+  use_version = 15,
   branch = 16,  // a start that brings events along
 };
 constexpr auto last_kind = static_cast<std::uint64_t>(kind::branch);
-constexpr bool is_used(std::uint64_t k) { return k > 0 && k <= last_kind && k != 12 && k != 15; }
+constexpr bool is_used(std::uint64_t k) { return k > 0 && k <= last_kind && k != 12; }
 /// More events than a history may have.
 constexpr std::size_t most_kept_events = 10'000'000;
 
@@ -229,6 +230,13 @@ struct writer {
     put_head(p, kind::resync, {}, {}, 1);
     p.pack_int32(r.from);
   }
+  void operator()(const use_version_command& c) const {
+    put_head(p, kind::use_version, c.mark.by, {}, 4, addressed_format);
+    put_text(p, c.mark.type);
+    p.pack_uint32(c.mark.version);
+    p.pack_uint64(c.mark.revision);
+    p.pack_int64(c.mark.at);
+  }
 };
 
 // ---- reading
@@ -419,6 +427,17 @@ asked_command get_asked(kind k, const msgpack::object& whole) {
   return c;
 }
 
+use_version_command get_use_version(const msgpack::object& whole) {
+  const auto& o = element(whole, 4);
+  use_version_command c{{.type = get_text(element(o, 0)),
+                         .version = get_u32(element(o, 1)),
+                         .revision = get_uint(element(o, 2)),
+                         .at = get_int(element(o, 3)),
+                         .by = get_text(element(whole, 2))}};
+  if (c.mark.type.empty() || c.mark.revision == 0) throw malformed{"a mark has a type, and a revision above 0"};
+  return c;
+}
+
 command_readable get(const msgpack::object& o, node_command& out, std::string& wrong) {
   const auto format = get_u32(element(o, 0));
   const auto number = get_uint(element(o, 1), 255);
@@ -437,6 +456,8 @@ command_readable get(const msgpack::object& o, node_command& out, std::string& w
     out = get_held(arguments);
   else if (k == kind::resync)
     out = resync_command{static_cast<std::int32_t>(get_uint(element(arguments, 0), 0x7fffffff))};
+  else if (k == kind::use_version)
+    out = get_use_version(o);
   else
     out = get_asked(k, o);
   return command_readable::yes;

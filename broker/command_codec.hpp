@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "workflow/command.hpp"
+#include "workflow/version_choice.hpp"
 
 namespace pawl::broker {
 
 /// The newest that this version reads. What older nodes read too is written in format 1; a start that was checked by
-/// another node than the one that takes it (its facts have a digest) is of format 2, and so is what workflows send to
-/// each other.
+/// another node than the one that takes it (its facts have a digest) is of format 2, and so is what workflows and
+/// partitions send to each other.
 inline constexpr std::uint32_t command_format = 2;
 inline constexpr std::uint32_t checked_start_format = 2;
 inline constexpr std::uint32_t addressed_format = 2;
@@ -63,7 +64,12 @@ struct resync_command {
   std::int32_t from = 0;
 };
 
-using node_command = std::variant<asked_command, attempt_result, held_attempts, resync_command>;
+/// Which version new runs of a type get, as the partition has recorded it that decides about the type.
+struct use_version_command {
+  engine::type_mark mark{};
+};
+
+using node_command = std::variant<asked_command, attempt_result, held_attempts, resync_command, use_version_command>;
 
 /// In the oldest format that can say it.
 std::string encode_command(const node_command& c);

@@ -1,5 +1,7 @@
 #include "broker/heartbeat_codec.hpp"
 
+#include <algorithm>
+
 #include "workflow/packed.hpp"
 
 namespace pawl::broker {
@@ -7,6 +9,8 @@ namespace pawl::broker {
 namespace {
 
 using namespace engine::packed;
+
+constexpr std::size_t definition_bytes = 11;  // at most
 
 partition_report get_report(const msgpack::object& o) {
   partition_report r;
@@ -40,6 +44,13 @@ heartbeat get_heartbeat(const msgpack::object& o) {
     h.reads.commands = get_u32(element(element(o, 12), 0));
     h.reads.snapshots = get_u32(element(element(o, 12), 1));
   }
+  if (size_of(o) > 13) {
+    const auto& definitions = element(o, 13);
+    for (std::uint32_t k = 0; k < size_of(definitions); ++k) {
+      const auto& d = definitions.via.array.ptr[k];
+      h.definitions.push_back({.digest = get_uint(element(d, 0)), .code = get_bool(element(d, 1))});
+    }
+  }
   return h;
 }
 
@@ -49,7 +60,7 @@ std::string encode(const heartbeat& h) {
   std::string out;
   sink to{out};
   packer p{to};
-  p.pack_array(13);
+  p.pack_array(h.definitions.empty() ? 13 : 14);
   p.pack_uint32(heartbeat_format);
   put_text(p, h.node);
   p.pack_uint64(h.incarnation);
@@ -63,7 +74,7 @@ std::string encode(const heartbeat& h) {
   std::size_t bytes = 0;
   std::uint32_t types = 0;
   for (const auto& t : h.runs) {
-    bytes += t.size() + 5;
+    bytes += t.size() + 5 + (h.definitions.empty() ? 0 : definition_bytes);
     if (bytes > largest_heartbeat / 2) break;
     ++types;
   }
@@ -79,6 +90,14 @@ std::string encode(const heartbeat& h) {
   p.pack_array(2);
   p.pack_uint32(h.reads.commands);
   p.pack_uint32(h.reads.snapshots);
+  if (h.definitions.empty()) return out;
+  const auto definitions = std::min(types, static_cast<std::uint32_t>(h.definitions.size()));
+  p.pack_array(definitions);
+  for (std::uint32_t k = 0; k < definitions; ++k) {
+    p.pack_array(2);
+    p.pack_uint64(h.definitions[k].digest);
+    p.pack(h.definitions[k].code);
+  }
   return out;
 }
 

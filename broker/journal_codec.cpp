@@ -138,6 +138,15 @@ void put_mark(packer& p, const store::receive_mark& m) {
   p.pack_uint8(static_cast<std::uint8_t>(m.what));
 }
 
+void put_type_mark(packer& p, const engine::type_mark& m) {
+  p.pack_array(5);
+  put_text(p, m.type);
+  p.pack_uint32(m.version);
+  p.pack_uint64(m.revision);
+  p.pack_int64(m.at);
+  put_text(p, m.by);
+}
+
 template <class T, class Put>
 void put_all(packer& p, const std::vector<T>& all, Put put) {
   p.pack_array(static_cast<std::uint32_t>(all.size()));
@@ -242,6 +251,14 @@ store::receive_mark get_mark(const msgpack::object& o) {
               get_uint(element(o, 4), static_cast<std::uint64_t>(store::receive_mark::state::any)))};
 }
 
+engine::type_mark get_type_mark(const msgpack::object& o) {
+  return {.type = get_text(element(o, 0)),
+          .version = get_u32(element(o, 1)),
+          .revision = get_uint(element(o, 2)),
+          .at = get_int(element(o, 3)),
+          .by = get_text(element(o, 4))};
+}
+
 broker::batch get_batch(const msgpack::object& o, const engine::reign& reign) {
   broker::batch b;
   b.position = get_int(element(o, 0));
@@ -258,6 +275,7 @@ broker::batch get_batch(const msgpack::object& o, const engine::reign& reign) {
   });
   get_all(element(o, 6), outbox.acknowledged, get_ack);
   get_all(element(o, 7), outbox.received, get_mark);
+  if (size_of(o) > 8) get_all(element(o, 8), b.changes.marks, get_type_mark);
   return b;
 }
 
@@ -321,7 +339,8 @@ std::string encode(const stamp& s, const batch& what, std::uint32_t* crc, std::u
   std::string body;
   sink to{body};
   packer p{to};
-  p.pack_array(8);
+  const auto& marks = what.changes.marks;  // seldom: only where there are any
+  p.pack_array(marks.empty() ? 8 : 9);
   p.pack_int64(what.position);
   put_point(p, what.feed);
   put_all(p, what.changes.runs, put_change);
@@ -330,6 +349,7 @@ std::string encode(const stamp& s, const batch& what, std::uint32_t* crc, std::u
   put_all(p, what.changes.outbox.messages, put_message);
   put_all(p, what.changes.outbox.acknowledged, put_ack);
   put_all(p, what.changes.outbox.received, put_mark);
+  if (!marks.empty()) put_all(p, marks, put_type_mark);
   return sealed(s, body, format, crc);
 }
 

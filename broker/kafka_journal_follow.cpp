@@ -217,6 +217,7 @@ void kafka_journal::state::read_message(const kafka_message& m) {
     std::move(changes.heartbeats.begin(), changes.heartbeats.end(), std::back_inserter(pending.heartbeats));
     std::move(changes.outcomes.begin(), changes.outcomes.end(), std::back_inserter(pending.outcomes));
     append_to(pending.outbox, std::move(changes.outbox));
+    std::move(changes.marks.begin(), changes.marks.end(), std::back_inserter(pending.marks));
   }
   pending_position = position_at(offset, record.crc);
 }

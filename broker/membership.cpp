@@ -168,6 +168,7 @@ void membership::state::read(const kafka_message& m) {
   {
     const std::lock_guard lock(owner.mutex_);
     const bool counted = owner.ownership_->read(m.offset, m.timestamp_ms, h);
+    if (options.heard) options.heard(owner.ownership_->fold());
     const auto* self = owner.ownership_->fold().find(options.node);
     if (counted && self != nullptr && h.node == options.node && self->incarnation == options.incarnation)
       clock = self->clock;

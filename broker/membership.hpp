@@ -26,6 +26,8 @@ struct membership_options {
   std::function<heartbeat()> report;
   /// Another process lives under this node's id: it must end. Membership's thread, once.
   std::function<void(const std::string& why)> replaced{};
+  /// What is known of the nodes may have changed. Membership's thread, under its lock; must not block.
+  std::function<void(const ownership_fold&)> heard{};
   std::function<void(const std::string& event)> warn{};  ///< what a person should know; membership's thread
   /// This node's wall clock, milliseconds since 1970. Empty: the machine's.
   std::function<std::int64_t()> wall_ms{};

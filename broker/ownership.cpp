@@ -131,6 +131,7 @@ bool ownership_fold::hear(std::int64_t offset, std::int64_t append_ms, const hea
   n->address = h.address;
   n->health = h.health;
   n->runs = h.runs;
+  n->definitions = h.definitions;
   n->reads = h.reads;
   n->heard = log_time_;
   n->clock.measured(log_time_, h.sent_ms, append_ms);

@@ -94,6 +94,13 @@ struct partition_report {
   bool operator==(const partition_report&) const = default;
 };
 
+/// What a start of a type has to know of it where the type is not.
+struct type_definition {
+  std::uint64_t digest = 0;
+  bool code = false;
+  bool operator==(const type_definition&) const = default;
+};
+
 struct heartbeat {
   std::string node{};
   engine::incarnation incarnation = 0;
@@ -104,6 +111,7 @@ struct heartbeat {
   std::string address{};
   node_health health = node_health::ok;
   std::vector<std::string> runs{};  ///< workflow types, opaque
+  std::vector<type_definition> definitions{};  ///< of `runs`, in their order; of an older node none
   read_formats reads{};
   std::vector<partition_report> partitions{};
   bool operator==(const heartbeat&) const = default;
@@ -155,6 +163,7 @@ struct node_state {
   std::string address{};
   node_health health = node_health::ok;
   std::vector<std::string> runs{};
+  std::vector<type_definition> definitions{};
   read_formats reads{};
   std::vector<partition_standing> partitions{};  ///< by number
   clock_offset clock{};

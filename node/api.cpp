@@ -19,6 +19,7 @@ struct route : route_description {
 constexpr route routes[] = {
     {{"GET", "/v1/status", "scope"}, &api::state::get_status},
     {{"GET", "/v1/types", ""}, &api::state::get_types},
+    {{"POST", "/v1/types/{type}/use", ""}, &api::state::use_version},
     {{"GET", "/v1/config", ""}, &api::state::get_config},
     {{"GET", "/v1/nodes", ""}, &api::state::get_no_cluster},
     {{"GET", "/v1/partitions", "scope"}, &api::state::get_no_cluster},
@@ -47,14 +48,14 @@ std::string_view next_part(std::string_view& text, char c) {
   return part;
 }
 
-/// Whether the path is of that form; `id` is then what stands for "{id}", still encoded.
+/// Whether the path is of that form; `id` is then what stands for "{id}" or "{type}", still encoded.
 bool matches(std::string_view form, std::string_view path, std::string_view& id) {
   if (form.empty() || path.empty() || path.back() == '/') return false;
   while (!form.empty() || !path.empty()) {
     if (form.empty() || path.empty()) return false;
     const auto wanted = next_part(form, '/');
     const auto got = next_part(path, '/');
-    if (wanted == "{id}") {
+    if (wanted.starts_with("{")) {
       if (got.empty()) return false;
       id = got;
     } else if (wanted != got) {

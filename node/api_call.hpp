@@ -17,6 +17,7 @@
 #include "node/api_follow.hpp"
 #include "node/api_readers.hpp"
 #include "node/api_waiters.hpp"
+#include "node/command_body.hpp"
 #include "node/problem.hpp"
 
 namespace pawl::node {
@@ -83,10 +84,13 @@ struct api::state : std::enable_shared_from_this<api::state> {
   void get_status(const call_ptr& call);
   void finish_status(const call_ptr& call, json body);
   void get_types(const call_ptr& call);
+  void use_version(const call_ptr& call);
   void get_config(const call_ptr& call);
   /// What the door of a cluster answers; here there is none.
   void get_no_cluster(const call_ptr& call);
   void start_workflow(const call_ptr& call);
+  void refuse_start(const call_ptr& call, problem wrong);
+  void begin_start(const call_ptr& call, start_request start, std::chrono::milliseconds wait);
   void list_workflows(const call_ptr& call);
   void get_workflow(const call_ptr& call);
   void get_history(const call_ptr& call);
@@ -108,6 +112,7 @@ struct api::state : std::enable_shared_from_this<api::state> {
   /// ... with a view.
   void read(const call_ptr& call, std::function<void(store::view&)> f,
             api_readers::room room = api_readers::room::limited);
+  version_chooser version_chooser_of() const;
   /// The run that the call's `run` names, or an answer of 404.
   std::optional<store::run_row> find_run(api_call& call, store::view& view, std::uint64_t run);
   /// Answers with the result of that run, or 202 while it is open.
@@ -140,8 +145,8 @@ struct api::state : std::enable_shared_from_this<api::state> {
 };
 
 problem not_found(const std::string& workflow_id, std::uint64_t run = 0);
+/// What a command that was not taken is answered with.
+problem refusal_of(const actors::command_reply& r, std::chrono::milliseconds outcome_age);
 problem stopping_problem();
-/// What a command that was not applied is answered with.
-problem refusal(const actors::command_reply& r, std::chrono::milliseconds outcome_age);
 
 }  // namespace pawl::node

@@ -7,7 +7,7 @@
 
 namespace pawl::node {
 
-problem refusal(const actors::command_reply& r, std::chrono::milliseconds outcome_age) {
+problem refusal_of(const actors::command_reply& r, std::chrono::milliseconds outcome_age) {
   using status = actors::command_reply::status;
   using result = engine::command_result;
   switch (r.state) {
@@ -77,7 +77,7 @@ void api::state::submit(const call_ptr& call, engine::command command, engine::c
     const auto outcome = reply.outcome.result;
     const bool taken = outcome == engine::command_result::applied || outcome == engine::command_result::duplicate;
     if (reply.state == actors::command_reply::status::recorded && taken) return accepted(reply);
-    auto p = refusal(reply, age);
+    auto p = refusal_of(reply, age);
     p.workflow_id = call->workflow_id;
     p.command_id = call->command_id;
     call->answer->send(p);

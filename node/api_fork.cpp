@@ -33,7 +33,7 @@ void api::state::fork(const call_ptr& call) {
       actors::command_reply refused;
       refused.outcome = found.branch.refusal;
       refused.message = refused.outcome.message;
-      auto p = refusal(refused, std::chrono::milliseconds(0));
+      auto p = refusal_of(refused, std::chrono::milliseconds(0));
       p.workflow_id = call->workflow_id;
       return call->answer->send(p);
     }

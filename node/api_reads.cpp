@@ -58,8 +58,6 @@ std::optional<store::run_row> api::state::find_run(api_call& call, store::view& 
   return row;
 }
 
-void api::state::get_types(const call_ptr& call) { call->answer->send(200, present_types(types)); }
-
 void api::state::get_config(const call_ptr& call) {
   auto rows = json::array();
   for (const auto& s : options.configuration)

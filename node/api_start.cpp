@@ -2,6 +2,7 @@
 #include <mutex>
 
 #include "broker/command_codec.hpp"
+#include "node/answer.hpp"
 #include "node/api_call.hpp"
 #include "node/command_body.hpp"
 #include "node/present.hpp"
@@ -62,6 +63,13 @@ struct started_wait {
 
 }  // namespace
 
+version_chooser api::state::version_chooser_of() const {
+  if (system == nullptr) return {};
+  return [s = system](const std::string& workflow_id, const std::string& type) {
+    return s->choose_version(workflow_id, type);
+  };
+}
+
 void api::state::start_workflow(const call_ptr& call) {
   query_reader query(*call);
   const auto wait = query.wait();
@@ -72,8 +80,34 @@ void api::state::start_workflow(const call_ptr& call) {
   } else {
     auto body = body_of(*call);
     if (!body) return;
-    if (auto wrong = read_start(std::move(*body), types, options.limits, start)) return call->answer->send(*wrong);
+    if (auto wrong = read_start(std::move(*body), types, options.limits, start, version_chooser_of()))
+      return refuse_start(call, std::move(*wrong));
   }
+  begin_start(call, std::move(start), wait);
+}
+
+// One that was applied before is answered as it was then, although its input may not fit the version that new runs get
+// by now.
+void api::state::refuse_start(const call_ptr& call, problem wrong) {
+  const auto command = call->request.headers.find("idempotency-key");
+  auto body = json::parse(call->request.body, nullptr, false);
+  const auto id = text_at(body, "id");
+  if (command == call->request.headers.end() || id.empty() || body.contains("version") || system == nullptr)
+    return call->answer->send(wrong);
+  read(call, [self = shared_from_this(), call, wrong = std::move(wrong), id, command = command->second,
+              body = std::move(body)](store::view& view) {
+    auto row = view.find(id);
+    if (row && row->header.start_command != command) row = actors::started_before(view, id, command, row->header.run);
+    auto as_then = body;
+    if (row) as_then["version"] = row->header.version;
+    start_request start;
+    if (!row || read_start(std::move(as_then), self->types, self->options.limits, start))
+      return call->answer->send(wrong);
+    self->begin_start(call, std::move(start), query_reader(*call).wait());
+  });
+}
+
+void api::state::begin_start(const call_ptr& call, start_request start, std::chrono::milliseconds wait) {
   call->workflow_id = start.workflow_id;
   const auto closed_policy = start.closed_id;
   const auto facts = start.command.facts;  // the answer tells them

@@ -78,7 +78,9 @@ struct dispatcher {
   command_result operator()(const query_args& a) const { return ask_query(c, a); }
   command_result operator()(const status_args&) const { return show_status(c); }
   command_result operator()(const cluster_args& a) const { return show_cluster(c, a); }
-  command_result operator()(const types_args& a) const { return show_types(c, a); }
+  command_result operator()(const types_args& a) const {
+    return a.what == types_args::action::use ? use_version(c, a) : show_types(c, a);
+  }
   command_result operator()(const verify_args&) const { return verify_data(c); }
   command_result operator()(const config_args& a) const { return show_config(c, a); }
   command_result operator()(const topics_args& a) const { return care_for_topics(c, a); }

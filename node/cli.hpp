@@ -67,6 +67,7 @@ command_result replay_histories(const cli_context& c, const replay_args& args);
 command_result show_result(const cli_context& c, const result_args& args);
 command_result show_status(const cli_context& c);
 command_result show_types(const cli_context& c, const types_args& args);
+command_result use_version(const cli_context& c, const types_args& args);
 command_result verify_data(const cli_context& c);
 command_result show_config(const cli_context& c, const config_args& args);
 command_result care_for_topics(const cli_context& c, const topics_args& args);

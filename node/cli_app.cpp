@@ -5,6 +5,7 @@
 #include "config/setting.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 namespace pawl::node {
 namespace {
@@ -38,7 +39,8 @@ void add_start(cli_app& c, const std::string& name, const std::string& about, st
   s->add_option("type", into.type, "The workflow type; `types` lists them")->required()->type_name("");
   s->add_option("--id", into.id, "The workflow's id; without it one is made up and printed")->type_name("ID");
   s->add_option("--input", into.input, "The input: JSON, @FILE, or - for standard input")->type_name("JSON|@FILE|-");
-  s->add_option("--version", into.version, "The version of the type; without it the newest")->type_name("N");
+  s->add_option("--version", into.version, "The version of the type; without it the one for new runs: see `types`")
+      ->type_name("N");
   s->add_option("--delay", delay, "No step begins before this has passed, such as 30s")->type_name("DURATION");
   s->add_option("--deadline", deadline, "The workflow is failed when it is not done by then")->type_name("DURATION");
   s->add_option("--closed-id", into.closed_id,
@@ -159,6 +161,22 @@ void add_readers(cli_app& c) {
   add_stale_ok(result, c.result.stale_ok);
 }
 
+void add_types(cli_app& c) {
+  auto* types = add_command(c, "types", "List workflow types, which version new runs get, their steps and inputs")
+                    ->require_subcommand(0, 1);
+  auto* list = types->add_subcommand("list", "The same, also for a type that is called as a command is")->fallthrough();
+  for (auto* t : {types, list}) t->add_option("type", c.types.type, "Only this one, with all about it")->type_name("");
+  auto* use = types->add_subcommand("use", "Say which version of a type new runs get that name none")->fallthrough();
+  use->add_option("name", c.types.type, "The workflow type; `types` lists them")->required()->type_name("");
+  use->add_option("version", c.types_version,
+                  "The version, or latest: none is marked, and they get the highest that all nodes run")
+      ->type_name("");
+  use->add_flag("--clear", c.types_clear, "Take the mark away, as latest does");
+  use->add_flag("--force", c.types.force, "Mark it although no living node runs it");
+  use->add_option("--command-id", c.types.command_id, "Names this very request: the same again does nothing twice")
+      ->type_name("ID");
+}
+
 void add_housekeeping(cli_app& c) {
   add_command(c, "status", "Show how the node is doing");
   add_command(c, "nodes", "The nodes of the cluster");
@@ -171,8 +189,7 @@ void add_housekeeping(cli_app& c) {
           ->fallthrough();
   resync->add_option("from", c.cluster.from, "The partition whose messages are not taken")->required()->type_name("");
   resync->add_option("to", c.cluster.to, "The partition that does not take them")->required()->type_name("");
-  auto* types = add_command(c, "types", "List workflow types, their steps and inputs");
-  types->add_option("type", c.types.type, "Only this one, with all about it")->type_name("");
+  add_types(c);
   add_command(c, "verify", "Check the database and every history against the laws of the engine, beside a node too");
   auto* config = add_command(c, "config", "Settings")->require_subcommand(1, 1);
   auto* show = config->add_subcommand("show", "Every setting, its value and where that came from")->fallthrough();
@@ -331,6 +348,21 @@ cli_result<command_line> finish_dlq(cli_app& c, const CLI::App& command) {
   return cli_result<command_line>(command_line{c.global, a});
 }
 
+cli_result<command_line> finish_types(cli_app& c, const CLI::App& command) {
+  auto& a = c.types;
+  if (!command.got_subcommand("use")) return cli_result<command_line>(command_line{c.global, a});
+  a.what = types_args::action::use;
+  const auto& version = c.types_version;
+  if (version.empty() != c.types_clear)
+    return usage_error(c.types_clear ? "a version and --clear are both there" : "which version is not said",
+                       "Write a version that `types` lists, or latest");
+  if (version.empty() || version == "latest") return cli_result<command_line>(command_line{c.global, a});
+  const auto read = std::from_chars(version.data(), version.data() + version.size(), a.version);
+  if (read.ec != std::errc{} || read.ptr != version.data() + version.size() || a.version == 0)
+    return usage_error(config::in_quotes(version) + " is no version", "Write a whole number from 1 on, or latest");
+  return cli_result<command_line>(command_line{c.global, a});
+}
+
 cli_result<command_line> finish(cli_app& c) {
   const auto format = to_format(c.output);
   if (!format) return format.error();
@@ -400,7 +432,7 @@ cli_result<command_line> finish(cli_app& c) {
       return usage_error("FROM and TO are the numbers of two partitions", "`partitions` names the pair");
     return as(c.cluster);
   }
-  if (name == "types") return as(c.types);
+  if (name == "types") return finish_types(c, command);
   if (name == "verify") return as(verify_args{});
   if (name == "config") {
     c.config.what = command.got_subcommand("sample") ? config_args::action::sample : config_args::action::show;

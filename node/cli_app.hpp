@@ -34,6 +34,8 @@ struct cli_app {
   std::string update_within;
   query_args query;
   types_args types;
+  std::string types_version;
+  bool types_clear = false;
   config_args config;
   dlq_args dlq;
   journal_args journal;

@@ -66,6 +66,7 @@ FUNCTION() {
         case "$command" in
           "") command="$word" ;;
           config) command="config $word" ;;
+          types) [[ "$word" == use || "$word" == list ]] && command="types $word" ;;
         esac
         ;;
     esac
@@ -86,7 +87,8 @@ CASES  esac
     return
   fi
   case "$command" in
-    start | run | types) words="$("${COMP_WORDS[0]}" "${data[@]}" __names types 2>/dev/null)" ;;
+    start | run | "types use" | "types list") words="$("${COMP_WORDS[0]}" "${data[@]}" __names types 2>/dev/null)" ;;
+    types) words="$words $("${COMP_WORDS[0]}" "${data[@]}" __names types 2>/dev/null)" ;;
     replay) COMPREPLY=($(compgen -f -- "$cur")); return ;;
     show | history | result | cancel | kill | pause | resume | skip | signal | update | query | reset | fork) words="$("${COMP_WORDS[0]}" "${data[@]}" __names ids 2>/dev/null)" ;;
   esac

@@ -59,6 +59,13 @@ json batch_json(const broker::batch& b) {
   out["outbox"] = std::move(messages);
   out["acknowledged"] = std::move(acknowledged);
   out["received"] = std::move(received);
+  json marks = json::array();
+  for (const auto& m : b.changes.marks)
+    marks.push_back({{"type", config::printable(m.type)},
+                     {"version", m.version},
+                     {"revision", m.revision},
+                     {"command_id", config::printable(m.by)}});
+  if (!marks.empty()) out["marks"] = std::move(marks);
   return out;
 }
 
@@ -97,7 +104,8 @@ std::string record_line(const broker::audited_record& r) {
       std::size_t events = 0;
       for (const auto& run : c.runs) events += run.events.size();
       out += " " + counted(c.runs.size(), "run") + counted(events, "event") + counted(c.outcomes.size(), "outcome") +
-             counted(c.heartbeats.size(), "heartbeat") + counted(c.outbox.messages.size(), "message");
+             counted(c.heartbeats.size(), "heartbeat") + counted(c.outbox.messages.size(), "message") +
+             counted(c.marks.size(), "mark");
       if (r.record.batch.position >= 0) out += "  commands below " + std::to_string(r.record.batch.position);
     }
   }

@@ -131,7 +131,11 @@ struct cluster_args {
   std::int32_t to = 0;
 };
 struct types_args {
+  enum class action : std::uint8_t { list, use } what = action::list;
   std::string type{};
+  std::uint32_t version = 0;  ///< use: 0 takes the mark away
+  bool force = false;
+  std::string command_id{};
 };
 struct verify_args {};
 struct config_args {

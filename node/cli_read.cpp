@@ -242,13 +242,21 @@ command_result show_status(const cli_context& c) {
   return exit_code::unavailable;
 }
 
+namespace {
+
+// What this binary has needs neither node nor data; a node that runs is asked, since it may be another binary, and
+// knows what is marked. So does the data where none runs.
+json all_types(const cli_context& c) {
+  auto target = c.target(false);
+  if (!target) return present_types(c.types);
+  const auto answer = target.value()->ask({.path = {"types"}});
+  return answer && answer.value().body.is_object() ? answer.value().body : present_types(c.types);
+}
+
+}  // namespace
+
 command_result show_types(const cli_context& c, const types_args& args) {
-  // What this binary has needs neither node nor data; a node that runs is asked, since it may be another binary.
-  auto client = c.client();
-  const auto remote = client.call({.method = "GET", .path = "/v1/types", .query = {}}, std::chrono::seconds(30));
-  json answer =
-      remote && remote.value().status == 200 ? json::parse(remote.value().body, nullptr, false) : json(nullptr);
-  if (!answer.is_object()) answer = present_types(c.types);
+  const auto answer = all_types(c);
   if (args.type.empty()) {
     if (c.wants_json())
       say_json(answer);

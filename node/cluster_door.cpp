@@ -127,11 +127,16 @@ void cluster_door::state::for_workflow(const std::string& id, api_request reques
   const auto partition = options.places.partition_of(id);
   const bool stale_ok = request.method == "GET" && parameter(request.query, "stale_ok") == "true";
   if (stale_ok) return stale(partition, std::move(request), std::move(respond));
+  for_partition(partition, " of workflow '" + id + "'", std::move(request), std::move(respond));
+}
+
+void cluster_door::state::for_partition(std::int32_t partition, const std::string& of_what, api_request request,
+                                        respond_function respond) {
   const auto place = options.places.place(partition);
   if (place.here) return here(partition, std::move(request), std::move(respond));
   const auto number = std::to_string(partition);
   if (place.node.empty())
-    return respond(to_response(unavailable("no node leads partition " + number + " of workflow '" + id + "' now")));
+    return respond(to_response(unavailable("no node leads partition " + number + of_what + " now")));
   if (request.headers.contains(forwarded_header))
     return respond(to_response(unavailable("this node does not lead partition " + number + "; it takes node " +
                                            place.node + " for its leader")));
@@ -325,14 +330,19 @@ cluster_door::~cluster_door() { stop(); }
 
 bool cluster_door::take(api_request& request, std::function<void(api_response)>& respond) {
   auto& s = *state_;
+  const bool get = request.method == "GET";
+  const auto marked = request.method == "POST" ? type_to_use(request.path) : std::nullopt;
   const bool ours = request.path == "/v1/partitions" || request.path == "/v1/nodes" || request.path == workflows_path ||
+                    (get && request.path == "/v1/types" && request.query.empty()) || marked ||
                     id_in(request.path).has_value();
   if (!ours) return false;
   // What is dropped on the way, as a stop does with what waits for a thread, is answered all the same.
   respond = [owed = std::make_shared<owed_answer>(std::move(respond))](api_response r) { owed->send(std::move(r)); };
-  const bool get = request.method == "GET";
   if (get && request.path == "/v1/partitions") return s.partitions_document(request, std::move(respond)), true;
   if (get && request.path == "/v1/nodes") return respond(s.nodes_document()), true;
+  if (s.stopping && (marked || request.path == "/v1/types")) return respond(to_response(stopping_problem())), true;
+  if (get && request.path == "/v1/types") return s.types_document(std::move(request), std::move(respond)), true;
+  if (marked) return s.use_version(*marked, std::move(request), std::move(respond)), true;
   if (request.path == workflows_path && (get || request.method == "POST")) {
     if (s.stopping) return respond(to_response(stopping_problem())), true;
     if (get) {

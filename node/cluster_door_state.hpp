@@ -1,5 +1,6 @@
 // What the door of a cluster holds, for its files: cluster_door.cpp takes requests and passes them on,
-// cluster_start.cpp begins workflows, cluster_list.cpp puts lists together. Private to them.
+// cluster_start.cpp begins workflows, cluster_list.cpp puts lists together, cluster_types.cpp knows what is marked.
+// Private to them.
 #pragma once
 
 #include <atomic>
@@ -50,6 +51,9 @@ struct list_page {
   std::string refusal{};  ///< the answer to a mistake of the caller, which every partition tells alike
 };
 
+/// The type in "/v1/types/{type}/use"; none: another path.
+std::optional<std::string> type_to_use(std::string_view path);
+
 struct cluster_door::state : std::enable_shared_from_this<cluster_door::state> {
   explicit state(cluster_door_options o)
       : options(std::move(o)),
@@ -66,8 +70,15 @@ struct cluster_door::state : std::enable_shared_from_this<cluster_door::state> {
   };
   std::shared_ptr<api> api_of(std::int32_t partition);
   void for_workflow(const std::string& id, api_request request, respond_function respond);
+  /// `of_what`: " of workflow 'o-17'", for people.
+  void for_partition(std::int32_t partition, const std::string& of_what, api_request request, respond_function respond);
+  void types_document(api_request request, respond_function respond);
+  void tell_types(const engine::type_marks& marks, const respond_function& respond) const;
+  void use_version(const std::string& type, api_request request, respond_function respond);
+  void await_others(const std::string& type, std::int32_t home, json answer, const respond_function& respond);
+  bool tell_heard(const api_request& request, const respond_function& respond);
   void start(api_request request, respond_function respond);
-  std::uint32_t has_type(const std::string& type, std::uint32_t version) const;
+  std::uint32_t has_type(const std::string& id, const std::string& type, std::uint32_t version) const;
   void check_start(json body, const partition_place& place, api_request request, const respond_function& respond);
   void start_checked(api_request request, respond_function respond);
   void start_checked_anywhere(api_request request, respond_function respond);

@@ -88,6 +88,7 @@ void cluster_node::join(actors::node_system& system) {
   m.incarnation = options_.incarnation;
   m.ownership = {.partitions = partitions_, .standbys = s.kafka.standbys, .session = s.kafka.session};
   m.report = [this] { return report(); };
+  m.heard = [this, &system](const broker::ownership_fold& fold) { on_heard(system, fold); };
   m.replaced = options_.on_fatal;
   m.warn = [log = options_.log](const std::string& text) { log.write(log_level::warn, "nodes", {{"text", text}}); };
   members_ = std::make_unique<broker::membership>(std::move(m));
@@ -122,6 +123,17 @@ void cluster_node::join(actors::node_system& system) {
   joined_ = true;
 }
 
+namespace {
+
+std::vector<std::string> runs_of(const registry& types) {
+  std::vector<std::string> out;
+  for (const auto& type : types.types())
+    for (const auto version : types.versions(type)) out.push_back(type + "/" + std::to_string(version));
+  return out;
+}
+
+}  // namespace
+
 broker::heartbeat cluster_node::report() const {
   broker::heartbeat h;
   h.name = options_.settings.node.name;
@@ -129,14 +141,52 @@ broker::heartbeat cluster_node::report() const {
   h.health = leaving_       ? broker::node_health::leaving
              : disk_.sick() ? broker::node_health::sick
                             : broker::node_health::ok;
+  h.runs = runs_of(options_.types);
   for (const auto& type : options_.types.types())
-    for (const auto version : options_.types.versions(type)) h.runs.push_back(type + "/" + std::to_string(version));
+    for (const auto version : options_.types.versions(type)) {
+      const auto d = options_.types.find(type, version);
+      h.definitions.push_back({.digest = d->digest, .code = d->as_code() != nullptr});
+    }
   h.reads = {
       .journal = broker::journal_format, .commands = broker::command_format, .snapshots = store::snapshot_format};
   if (!joined_) return h;
   for (const auto& host : hosts_)
     if (const auto r = host->report()) h.partitions.push_back(*r);
   return h;
+}
+
+namespace {
+
+std::map<std::pair<std::string, std::uint32_t>, engine::child_type> definitions_in(const broker::node_state& n) {
+  std::map<std::pair<std::string, std::uint32_t>, engine::child_type> out;
+  for (std::size_t k = 0; k < std::min(n.runs.size(), n.definitions.size()); ++k)
+    for (const auto& [type, versions] : engine::runnable_from({n.runs[k]}))
+      out[{type, versions.front()}] = {
+          .version = versions.front(), .digest = n.definitions[k].digest, .code = n.definitions[k].code};
+  return out;
+}
+
+}  // namespace
+
+// What new runs get depends on what the nodes run that may come to lead them: one that leaves does not.
+void cluster_node::on_heard(actors::node_system& system, const broker::ownership_fold& fold) {
+  actors::fleet::nodes now;
+  for (const auto& [id, n] : fold.nodes()) {
+    const bool self = id == options_.node_id;
+    if (self || (n.live && n.health != broker::node_health::leaving))
+      now.push_back({.id = id,
+                     .name = n.name,
+                     .self = self,
+                     .types = engine::runnable_from(n.runs),
+                     .definitions = definitions_in(n)});
+  }
+  if (now == told_fleet_) return;
+  told_fleet_ = now;
+  // Of itself a node knows best, whatever its heartbeats still say.
+  const auto own = engine::runnable_from(runs_of(options_.types));
+  std::erase_if(now, [](const auto& n) { return n.self; });
+  now.push_back({.id = options_.node_id, .name = options_.settings.node.name, .self = true, .types = own});
+  system.set_fleet(std::move(now));
 }
 
 void cluster_node::tell_end(const actors::orphan_end& end) {

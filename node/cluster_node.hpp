@@ -66,6 +66,7 @@ class cluster_node final : public cluster {
 
  private:
   broker::heartbeat report() const;
+  void on_heard(actors::node_system& system, const broker::ownership_fold& fold);
   std::function<void(int, std::string_view)> kafka_log() const;
   void ensure_topics();
   void on_disk(bool sick, const std::string& why);
@@ -77,6 +78,7 @@ class cluster_node final : public cluster {
   std::atomic<bool> joined_{false};
   std::unique_ptr<store::snapshot_store> snapshots_;  // null: none
   disk_watch disk_;
+  actors::fleet::nodes told_fleet_;  // of the membership's thread
   std::unique_ptr<broker::membership> members_;
   std::unique_ptr<attempt_courier> courier_;
   std::vector<std::unique_ptr<partition_host>> hosts_;  // after the membership and the courier, which they ask

@@ -32,11 +32,20 @@ void cluster_door::state::start(api_request request, respond_function respond) {
   const auto id = body["id"].get<std::string>();
   const auto place = options.places.place(options.places.partition_of(id));
   const auto type = text_at(body, "type");
-  const auto version = static_cast<std::uint32_t>(number_at(body, "version"));
-  const auto found = has_type(type, version);
+  auto version = static_cast<std::uint32_t>(number_at(body, "version"));
+  const bool asked_to_check = request.headers.contains(check_header);
+  if (version == 0 && !asked_to_check) {
+    // The leader picks the version of a start that names none: it gets it as it came.
+    if (!place.here) return for_workflow(id, std::move(request), std::move(respond));
+    version = options.system.choose_version(id, type).version;
+    if (version != 0 && !options.types.find(type, version)) {
+      body["version"] = version;  // for who checks it
+      request.body = to_text(body);
+    }
+  }
+  const auto found = has_type(id, type, version);
   // While binaries are replaced nodes differ in what they run. A start is checked by one that has the type; the leader
   // records it, and the run waits for a leader with its code.
-  const bool asked_to_check = request.headers.contains(check_header);
   const bool leader_has =
       place.here ? found > 0 : place.node.empty() || options.places.runs(place.node, type, found > 0 ? found : version);
   if (leader_has && !asked_to_check) return for_workflow(id, std::move(request), std::move(respond));
@@ -51,17 +60,20 @@ void cluster_door::state::start(api_request request, respond_function respond) {
 }
 
 /// The version that a start of it would get; 0: this binary does not have it.
-std::uint32_t cluster_door::state::has_type(const std::string& type, std::uint32_t version) const {
-  if (version > 0) return options.types.find(type, version) ? version : 0;
-  const auto latest = options.types.latest(type);
-  return latest ? latest->options.version : 0;
+std::uint32_t cluster_door::state::has_type(const std::string& id, const std::string& type,
+                                            std::uint32_t version) const {
+  if (version == 0) version = options.system.choose_version(id, type).version;
+  return options.types.find(type, version) ? version : 0;
 }
 
 // This node has the type and the leader does not.
 void cluster_door::state::check_start(json body, const partition_place& place, api_request request,
                                       const respond_function& respond) {
   start_request start;
-  if (const auto wrong = read_start(std::move(body), options.types, options.api.limits, start))
+  const auto choose = [this](const std::string& workflow_id, const std::string& of_type) {
+    return options.system.choose_version(workflow_id, of_type);
+  };
+  if (const auto wrong = read_start(std::move(body), options.types, options.api.limits, start, choose))
     return respond(to_response(*wrong));
   if (place.address.empty())
     return respond(to_response(unavailable("node " + place.node + " leads the partition of workflow '" +

@@ -48,6 +48,14 @@ struct start_body {
               (closed_id, closed_id_choice::reject), signal)
 };
 
+struct mark_body {
+  static constexpr std::string_view pawl_name = "a mark";
+  std::optional<std::uint32_t> version;
+  bool clear = false;
+  bool force = false;
+  PAWL_FIELDS(version, (clear, false), (force, false))
+};
+
 struct reason_body {
   static constexpr std::string_view pawl_name = "this command";
   std::string reason;
@@ -108,17 +116,19 @@ problem invalid(const json_error& e) {
   return {.status = 422, .code = "invalid", .detail = e.path + ": " + e.message, .mend = e.mend};
 }
 
-std::optional<problem> find_type(const registry& types, const start_body& b, definition_ptr& out) {
-  out = b.version ? types.find(b.type, *b.version) : types.latest(b.type);
+std::optional<problem> find_type(const registry& types, const start_body& b, const engine::version_choice& chosen,
+                                 definition_ptr& out) {
+  out = types.find(b.type, chosen.version);
   if (out) return std::nullopt;
   if (const auto versions = types.versions(b.type); !versions.empty()) {
     std::string known;
     for (const auto v : versions) known += (known.empty() ? "" : ", ") + std::to_string(v);
-    return problem{
-        .status = 404,
-        .code = "no_such_version",
-        .detail = "this node has no version " + std::to_string(*b.version) + " of workflow type '" + b.type + "'",
-        .mend = "it has " + known};
+    const bool marked = chosen.why == engine::version_reason::marked;
+    return problem{.status = 404,
+                   .code = "no_such_version",
+                   .detail = "this node has no version " + std::to_string(chosen.version) + " of workflow type '" +
+                             b.type + "'" + (marked ? ", which is marked for new runs" : ""),
+                   .mend = "it has " + known + (marked ? "; name one, or mark another with `types use`" : "")};
   }
   const auto known = types.types();
   const auto nearest = config::nearest_name(b.type, known);
@@ -216,7 +226,20 @@ std::optional<problem> check_workflow_id(const std::string& id, std::size_t limi
   return std::nullopt;
 }
 
-std::optional<problem> read_start(json body, const registry& types, const engine::limits& limits, start_request& out) {
+namespace {
+
+engine::version_choice version_of(const start_body& b, const std::string& workflow_id, const registry& types,
+                                  const version_chooser& choose) {
+  if (b.version) return {.version = *b.version};
+  if (choose) return choose(workflow_id, b.type);
+  const auto latest = types.latest(b.type);
+  return engine::choose_version(0, 0, latest ? latest->options.version : 0);
+}
+
+}  // namespace
+
+std::optional<problem> read_start(json body, const registry& types, const engine::limits& limits, start_request& out,
+                                  const version_chooser& choose) {
   if (!body.is_object()) return invalid("the body is not a JSON object");
   json input = nullptr;
   bool has_input = false;
@@ -228,15 +251,16 @@ std::optional<problem> read_start(json body, const registry& types, const engine
   const auto encoded = encode_json(body, &descriptor_of<start_body>(), "body");
   if (!encoded) return invalid(encoded.error().path + ": " + encoded.error().message, encoded.error().mend);
   const auto b = decode<start_body>(encoded.value());
-  definition_ptr definition;
-  if (auto wrong = find_type(types, b, definition)) return wrong;
   out.workflow_id = b.id ? *b.id : "w-" + random_id();
-  if (auto wrong = check_workflow_id(out.workflow_id, limits.id_length)) return wrong;
-  out.closed_id = policy_of(b.closed_id);
+  const auto chosen = version_of(b, out.workflow_id, types, choose);
   auto& facts = out.command.facts;
   facts.workflow_id = out.workflow_id;
   facts.type = b.type;
-  facts.version = definition->options.version;
+  facts.version = chosen.version;
+  definition_ptr definition;
+  if (auto wrong = find_type(types, b, chosen, definition)) return wrong;
+  if (auto wrong = check_workflow_id(out.workflow_id, limits.id_length)) return wrong;
+  out.closed_id = policy_of(b.closed_id);
   facts.digest = definition->digest;
   facts.code = definition->as_code() != nullptr;
   if (auto wrong = read_times(b, facts)) return wrong;
@@ -275,6 +299,18 @@ std::optional<problem> read_update(json body, const engine::limits& limits, engi
 
 std::optional<problem> read_query(json body, const engine::limits& limits, std::string& name, std::string& input) {
   return read_named<query_body>(body, limits, name, input);
+}
+
+std::optional<problem> read_use(const json& body, use_body& out) {
+  const auto encoded = encode_json(body, &descriptor_of<mark_body>(), "body");
+  if (!encoded) return invalid(encoded.error());
+  const auto b = decode<mark_body>(encoded.value());
+  if (b.version.has_value() == b.clear)
+    return invalid(b.clear ? "version and clear are both there" : "neither version nor clear is there",
+                   R"(give {"version": 2}, or {"clear": true} to take the mark away)");
+  if (b.version == 0U) return invalid("a version is at least 1", R"(give {"clear": true} to take the mark away)");
+  out = {.version = b.version, .force = b.force};
+  return std::nullopt;
 }
 
 std::optional<problem> read_reason(const json& body, std::string& reason) {

@@ -2,6 +2,8 @@
 // docs/http.md and docs/commands.md say it for callers.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +14,7 @@
 #include "node/problem.hpp"
 #include "workflow/command.hpp"
 #include "workflow/limits.hpp"
+#include "workflow/version_choice.hpp"
 
 namespace pawl::node {
 
@@ -24,8 +27,20 @@ struct start_request {
 
 // Each returns what is wrong, or nullopt.
 
-/// Of what is not there, `problem::code` is no_such_type or no_such_version.
-std::optional<problem> read_start(json body, const registry& types, const engine::limits& limits, start_request& out);
+/// The version of a start that names none.
+using version_chooser = std::function<engine::version_choice(const std::string& workflow_id, const std::string& type)>;
+
+/// Of what is not there, `problem::code` is no_such_type or no_such_version, and facts.version is the version that it
+/// would have got. Without `choose` a start that names no version gets the highest that is here.
+std::optional<problem> read_start(json body, const registry& types, const engine::limits& limits, start_request& out,
+                                  const version_chooser& choose = {});
+/// A mark: a version, or that none is marked any more.
+struct use_body {
+  std::optional<std::uint32_t> version{};
+  bool force = false;  ///< although no living node runs it
+};
+std::optional<problem> read_use(const json& body, use_body& out);
+
 /// Of cancel, kill and pause.
 std::optional<problem> read_reason(const json& body, std::string& reason);
 /// It has no members.

@@ -75,14 +75,16 @@ mistake take_command_id(const broker::incoming_command& m, std::optional<std::st
   return id ? check_command_id(*id, limit) : std::nullopt;
 }
 
-mistake read_start_of(json body, const registry& types, const command_limits& limits, message_command& out) {
+mistake read_start_of(json body, const registry& types, const command_limits& limits, const version_chooser& choose,
+                      message_command& out) {
   body["id"] = out.workflow_id;
   start_request start;
-  const auto type = text_at(body, "type");
-  const auto version = static_cast<std::uint32_t>(number_at(body, "version"));
-  if (const auto wrong = read_start(std::move(body), types, limits.engine, start)) {
+  if (const auto wrong = read_start(std::move(body), types, limits.engine, start, choose)) {
     auto m = mistake_of(*wrong);
-    if (wrong->code == "no_such_type" || wrong->code == "no_such_version") m.type = type, m.version = version;
+    m.of_start = true;
+    const auto& facts = start.command.facts;
+    if (wrong->code == "no_such_type" || wrong->code == "no_such_version")
+      m.type = facts.type, m.version = facts.version;
     return m;
   }
   out.command.body = std::move(start.command);
@@ -134,7 +136,7 @@ message_mistake no_such_verb(const std::optional<std::string>& verb) {
 namespace {
 
 mistake read_json(const broker::incoming_command& m, const registry& types, const command_limits& limits,
-                  message_command& out) {
+                  const version_chooser& choose, message_command& out) {
   auto parsed = parse_json(m.value);
   if (!parsed) return message_mistake{"bad_json", parsed.error().text()};
   auto body = std::move(parsed).value();
@@ -148,7 +150,7 @@ mistake read_json(const broker::incoming_command& m, const registry& types, cons
     return message_mistake{"invalid", "body.id: it is " + config::in_quotes(*id) + ", and the key is " +
                                           config::in_quotes(*m.key) + "; they are the same, or there is no id"};
   if (auto wrong = take_command_id(m, std::move(command_id), limits.engine.id_length, out)) return wrong;
-  if (*verb == "start") return read_start_of(std::move(body), types, limits, out);
+  if (*verb == "start") return read_start_of(std::move(body), types, limits, choose, out);
   return read_verb(*verb, std::move(body), limits.engine, out);
 }
 
@@ -191,6 +193,10 @@ mistake read_msgpack(const broker::incoming_command& m, const command_limits& li
     out.held = std::move(*held);
     return std::nullopt;
   }
+  if (auto* use = std::get_if<broker::use_version_command>(&read)) {
+    out.mark = std::move(use->mark);
+    return std::nullopt;
+  }
   if (auto bad = check_key(m, limits)) return bad;
   out.workflow_id = *m.key;
   if (auto* attempt = std::get_if<broker::attempt_result>(&read)) {
@@ -204,7 +210,8 @@ mistake read_msgpack(const broker::incoming_command& m, const command_limits& li
 }  // namespace
 
 std::optional<message_mistake> read_message(const broker::incoming_command& m, const registry& types,
-                                            const command_limits& limits, message_command& out) {
+                                            const command_limits& limits, message_command& out,
+                                            const version_chooser& choose) {
   const auto* header = broker::find_header(m.headers, "content-type");
   const auto type = header != nullptr ? media_type(*header) : std::string(broker::json_type);
   if (type == broker::msgpack_type) return read_msgpack(m, limits, out);
@@ -214,7 +221,7 @@ std::optional<message_mistake> read_message(const broker::incoming_command& m, c
                                                    "; this version reads application/json and application/msgpack"};
   if (auto wrong = check_value(m, limits)) return wrong;
   out.workflow_id = *m.key;
-  return read_json(m, types, limits, out);
+  return read_json(m, types, limits, choose, out);
 }
 
 broker::command_verdict verdict_on(const actors::command_reply& r) {
@@ -233,32 +240,51 @@ broker::command_verdict verdict_on(const actors::command_reply& r) {
   return {.what = kind::again};
 }
 
+namespace {
+
+/// Whether this very command has started a run. May throw store::view_error.
+bool was_applied(actors::node_system& system, const message_command& start) {
+  const auto view = system.borrow_view(start.workflow_id);
+  const auto row = view->find(start.workflow_id);
+  return row && (row->header.start_command == start.command.id ||
+                 actors::started_before(*view, start.workflow_id, start.command.id, row->header.run));
+}
+
+}  // namespace
+
 broker::command_handler make_command_handler(const registry& types, actors::node_system& system, command_limits limits,
-                                             attempt_sinks attempts, runs_elsewhere_function runs_elsewhere) {
-  return [&types, &system, limits, attempts = std::move(attempts), elsewhere = std::move(runs_elsewhere)](
-             const broker::incoming_command& m, broker::command_done done) {
+                                             peer_sinks peers, runs_elsewhere_function runs_elsewhere) {
+  version_chooser choose = [&system](const std::string& workflow_id, const std::string& type) {
+    return system.choose_version(workflow_id, type);
+  };
+  return [&types, &system, limits, peers = std::move(peers), elsewhere = std::move(runs_elsewhere),
+          choose = std::move(choose)](const broker::incoming_command& m, broker::command_done done) {
     const auto dead = [&](const message_mistake& wrong) {
       done({.what = kind::dead, .cause = wrong.cause, .detail = config::printable(wrong.detail, 900)});
     };
     message_command read;
     try {
-      if (const auto wrong = read_message(m, types, limits, read)) {
+      if (const auto wrong = read_message(m, types, limits, read, choose)) {
         // Binaries are being replaced: it waits in its key's line until this partition is led by one that has the type.
         if (!wrong->type.empty() && elsewhere && elsewhere(wrong->type, wrong->version))
           return done({.what = kind::again});
+        // One that was applied before may not fit the version that new runs get by now.
+        if (wrong->of_start && was_applied(system, read)) return done({});
         return dead(*wrong);
       }
     } catch (const std::bad_alloc&) {
       throw;  // tried again
+    } catch (const store::view_error&) {
+      return done({.what = kind::again});
     } catch (const std::exception& e) {
       // A defect of ours, which must not stand in the way of what follows.
       return dead({"invalid", std::string("it cannot be read: ") + e.what()});
     }
-    if (read.attempt || read.held) {
-      if (read.attempt && attempts.ended)
-        return attempts.ended(read.workflow_id, std::move(*read.attempt), std::move(done));
-      if (read.held && attempts.held) return attempts.held(std::move(*read.held), std::move(done));
-      return dead({"invalid", "this node takes no attempts of others"});
+    if (read.attempt || read.held || read.mark) {
+      if (read.attempt && peers.ended) return peers.ended(read.workflow_id, std::move(*read.attempt), std::move(done));
+      if (read.held && peers.held) return peers.held(std::move(*read.held), std::move(done));
+      if (read.mark && peers.marked) return peers.marked(std::move(*read.mark), std::move(done));
+      return dead({"invalid", "this node takes nothing of that kind from others"});
     }
     if (read.target) {
       const auto row = system.borrow_view()->find(read.workflow_id);

@@ -32,6 +32,7 @@ struct message_command {
   // Of nodes only; where one is there, there is no command.
   std::optional<broker::attempt_result> attempt{};
   std::optional<broker::held_attempts> held{};
+  std::optional<engine::type_mark> mark{};
 };
 /// Why a message is none.
 struct message_mistake {
@@ -40,19 +41,22 @@ struct message_mistake {
   // Of a start whose type or version this binary does not have.
   std::string type{};
   std::uint32_t version = 0;
+  bool of_start = false;
 };
 
 /// Never throws but for memory, whatever the bytes are.
 std::optional<message_mistake> read_message(const broker::incoming_command& m, const registry& types,
-                                            const command_limits& limits, message_command& out);
+                                            const command_limits& limits, message_command& out,
+                                            const version_chooser& choose = {});
 
 /// What is to become of the message whose command was answered like that.
 broker::command_verdict verdict_on(const actors::command_reply& r);
 
-/// Who takes what nodes tell each other about attempts; where it is empty, such a message is a dead letter.
-struct attempt_sinks {
+/// Who takes what nodes and partitions tell each other; where it is empty, such a message is a dead letter.
+struct peer_sinks {
   std::function<void(const std::string& workflow_id, broker::attempt_result, broker::command_done)> ended{};
   std::function<void(broker::held_attempts, broker::command_done)> held{};
+  std::function<void(engine::type_mark, broker::command_done)> marked{};
 };
 
 /// Whether another living node runs a type that this binary lacks (version 0: any).
@@ -60,6 +64,6 @@ using runs_elsewhere_function = std::function<bool(std::string_view type, std::u
 
 /// Reads, submits, and says what became of it. `types` and `system` must outlive the intake that calls it.
 broker::command_handler make_command_handler(const registry& types, actors::node_system& system, command_limits limits,
-                                             attempt_sinks attempts = {}, runs_elsewhere_function runs_elsewhere = {});
+                                             peer_sinks peers = {}, runs_elsewhere_function runs_elsewhere = {});
 
 }  // namespace pawl::node

@@ -194,6 +194,17 @@ local_post::~local_post() {
   state_->thread.join();
 }
 
+actors::mark_packer make_mark_packer(std::int32_t partition, std::int32_t partitions) {
+  return [partition, partitions](const engine::type_mark& mark) {
+    std::vector<store::outbox_row> out;
+    const auto message =
+        broker::pack_message(broker::make_command({}, broker::encode_command(broker::use_version_command{mark})));
+    for (std::int32_t to = 0; to < partitions; ++to)
+      if (to != partition) out.push_back({.to = to, .message = message});
+    return out;
+  };
+}
+
 actors::message_packer make_message_packer(std::int32_t partitions) {
   return [partitions](const engine::outgoing& o) {
     const auto value = broker::encode_command(

@@ -42,5 +42,7 @@ class local_post {
 
 /// How a message to another workflow is kept, where there are so many partitions.
 actors::message_packer make_message_packer(std::int32_t partitions);
+/// How a mark that `partition` has decided is kept for all others.
+actors::mark_packer make_mark_packer(std::int32_t partition, std::int32_t partitions);
 
 }  // namespace pawl::node

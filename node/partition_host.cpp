@@ -235,14 +235,20 @@ void partition_host::lead() {
     };
   };
   auto* view = view_.get();
-  options_.system.lead({.number = options_.number,
-                        .journal = *journal_,
-                        .may_exist = [view](std::string_view id) { return view->may_exist(id); },
-                        .open_view = [view] { return view->open_view(); },
-                        .living = std::nullopt,
-                        .pack = make_message_packer(options_.partitions),
-                        .on_broken = woken(&partition_host::broken_),
-                        .on_deposed = woken(&partition_host::lost_)});
+  try {
+    options_.system.lead({.number = options_.number,
+                          .journal = *journal_,
+                          .may_exist = [view](std::string_view id) { return view->may_exist(id); },
+                          .open_view = [view] { return view->open_view(); },
+                          .living = std::nullopt,
+                          .pack = make_message_packer(options_.partitions),
+                          .pack_mark = make_mark_packer(options_.number, options_.partitions),
+                          .on_broken = woken(&partition_host::broken_),
+                          .on_deposed = woken(&partition_host::lost_)});
+  } catch (const std::exception& e) {
+    woken (&partition_host::lost_)(e.what());  // the view cannot be read
+    return give_up_leading();
+  }
   {
     const std::lock_guard lock(mutex_);
     engine_ = true;

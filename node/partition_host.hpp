@@ -124,7 +124,7 @@ class partition_host {
   void start_feed();
   void start_commands();
   void start_snapshots();
-  attempt_sinks attempt_messages() const;
+  peer_sinks peer_messages() const;
   std::vector<engine::incarnation> living_nodes() const;
   void watch_nodes();
   broker::journal_end end() const;

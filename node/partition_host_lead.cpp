@@ -48,7 +48,7 @@ void partition_host::start_commands() {
   auto commands =
       std::make_unique<broker::command_intake>(std::move(o), *journal_,
                                                make_command_handler(options_.types, options_.system, options_.commands,
-                                                                    attempt_messages(), options_.runs_elsewhere));
+                                                                    peer_messages(), options_.runs_elsewhere));
   auto outbox =
       std::make_unique<broker::outbox_sender>(broker::outbox_sender_options{.client = options_.client,
                                                                             .topic = options_.name_space + ".commands",
@@ -61,7 +61,7 @@ void partition_host::start_commands() {
   outbox_ = std::move(outbox);
 }
 
-attempt_sinks partition_host::attempt_messages() const {
+peer_sinks partition_host::peer_messages() const {
   auto* system = &options_.system;
   const auto number = options_.number;
   return {.ended =
@@ -84,6 +84,13 @@ attempt_sinks partition_host::attempt_messages() const {
                       {.key = a.key, .uid = a.run, .step = a.step, .undo = a.undo, .attempt = a.attempt});
                 system->take_held(number, std::move(list));
                 done({});
+              },
+          .marked =
+              [system, number](engine::type_mark mark, broker::command_done done) {
+                system->take_mark(number, std::move(mark),
+                                  actors::owed_reply([done = std::move(done)](const actors::command_reply& reply) {
+                                    done(verdict_on(reply));
+                                  }));
               }};
 }
 

@@ -98,8 +98,12 @@ json present_outcome(const std::string& workflow_id, const actors::command_reply
 
 json present_started(const std::string& workflow_id, const engine::start_facts& facts, const actors::command_reply& r,
                      const std::string& command_id, const actors::run_result* result) {
-  json out{
-      {"id", workflow_id}, {"run", r.run}, {"run_uid", r.run_uid}, {"type", facts.type}, {"version", facts.version}};
+  // Of a repeat the version is that of the run which the first one has started.
+  json out{{"id", workflow_id},
+           {"run", r.run},
+           {"run_uid", r.run_uid},
+           {"type", facts.type},
+           {"version", r.version != 0 ? r.version : facts.version}};
   out["outcome"] = to_text(r.outcome.result);
   out["seq"] = r.outcome.seq;
   out["command_id"] = command_id;

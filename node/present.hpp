@@ -45,7 +45,12 @@ json present_started(const std::string& workflow_id, const engine::start_facts& 
 /// The answer to any other command.
 json present_outcome(const std::string& workflow_id, const actors::command_reply& r, const std::string& command_id);
 
-json present_types(const registry& types);
+/// What this binary has and other nodes run, and which version new runs get. `nodes`: the living ones of a cluster.
+json present_types(const registry& types, const engine::type_marks& marks = {}, const actors::fleet::nodes& nodes = {});
+/// The answer to a mark; `version` 0: none is marked any more.
+json present_use(const std::string& type, std::uint32_t version, const actors::command_reply& r,
+                 const std::string& command_id, std::chrono::milliseconds remembered_for,
+                 const actors::fleet::nodes& nodes);
 json present_status(const actors::node_status& s);
 json present_counts(const store::view_counts& c);
 

@@ -1,6 +1,9 @@
 // What this binary can run, as JSON.
 #include "node/present.hpp"
 
+#include <algorithm>
+#include <set>
+
 namespace pawl::node {
 
 namespace {
@@ -65,14 +68,82 @@ json present_version(const pawl::detail::workflow_definition& d) {
 
 }  // namespace
 
-json present_types(const registry& types) {
+namespace {
+
+std::vector<const engine::runnable_types*> each(const actors::fleet::nodes& nodes) {
+  std::vector<const engine::runnable_types*> out;
+  out.reserve(nodes.size());
+  for (const auto& n : nodes) out.push_back(&n.types);
+  return out;
+}
+
+json present_nodes(const actors::fleet::nodes& nodes, const std::string& type) {
   auto out = json::array();
-  for (const auto& type : types.types()) {
-    auto versions = json::array();
-    for (const auto v : types.versions(type)) versions.push_back(present_version(*types.find(type, v)));
-    out.push_back({{"type", type}, {"latest", types.latest(type)->options.version}, {"versions", std::move(versions)}});
+  for (const auto& n : nodes) {
+    const auto it = n.types.find(type);
+    out.push_back({{"id", n.id},
+                   {"name", n.name},
+                   {"self", n.self},
+                   {"versions", it == n.types.end() ? json::array() : json(it->second)}});
+  }
+  return out;
+}
+
+json present_type(const registry& types, const std::string& type, const engine::type_mark* mark,
+                  const actors::fleet::nodes& nodes) {
+  auto versions = json::array();
+  for (const auto v : types.versions(type)) versions.push_back(present_version(*types.find(type, v)));
+  const auto own = types.latest(type);
+  std::uint32_t latest = own ? own->options.version : 0;
+  for (const auto& n : nodes)
+    if (const auto it = n.types.find(type); !own && it != n.types.end()) latest = std::max(latest, it->second.back());
+  const auto marked = mark != nullptr ? mark->version : 0;
+  const auto chosen =
+      engine::choose_version(marked, engine::common_version(each(nodes), type), own ? own->options.version : 0);
+  return {{"type", type},
+          {"latest", latest},
+          {"current", chosen.version != 0 ? json(chosen.version) : json(nullptr)},
+          {"current_by", to_text(chosen.why)},
+          {"marked", marked != 0 ? json(marked) : json(nullptr)},
+          {"marked_at", marked != 0 ? json(time_to_text(engine::from_micros(mark->at))) : json(nullptr)},
+          {"nodes", present_nodes(nodes, type)},
+          {"versions", std::move(versions)}};
+}
+
+}  // namespace
+
+json present_types(const registry& types, const engine::type_marks& marks, const actors::fleet::nodes& nodes) {
+  std::set<std::string> names;
+  for (const auto& type : types.types()) names.insert(type);
+  for (const auto& n : nodes)
+    for (const auto& [type, versions] : n.types) names.insert(type);
+  for (const auto& [type, mark] : marks)
+    if (mark.version != 0) names.insert(type);
+  auto out = json::array();
+  for (const auto& type : names) {
+    const auto mark = marks.find(type);
+    out.push_back(present_type(types, type, mark == marks.end() ? nullptr : &mark->second, nodes));
   }
   return {{"types", std::move(out)}};
+}
+
+json present_use(const std::string& type, std::uint32_t version, const actors::command_reply& r,
+                 const std::string& command_id, std::chrono::milliseconds remembered_for,
+                 const actors::fleet::nodes& nodes) {
+  auto lacking = json::array();
+  for (const auto& n : nodes) {
+    const auto it = n.types.find(type);
+    const bool there = it != n.types.end() && std::binary_search(it->second.begin(), it->second.end(), version);
+    if (version != 0 && !there) lacking.push_back({{"id", n.id}, {"name", n.name}});
+  }
+  return {{"type", type},
+          {"version", version != 0 ? json(version) : json(nullptr)},
+          {"revision", r.outcome.seq},
+          {"outcome", to_text(r.outcome.result)},
+          {"command_id", command_id},
+          {"remembered_for_ms", remembered_for.count()},
+          {"lacking", std::move(lacking)},
+          {"waiting_partitions", json::array()}};
 }
 
 }  // namespace pawl::node

@@ -6,6 +6,7 @@
 #include "node/render_table.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace pawl::node {
 namespace {
@@ -57,12 +58,58 @@ std::string draw_workflows(const canvas& c, const json& answer, std::int64_t now
   return t.draw(whole);
 }
 
+namespace {
+
+/// Every version that is here (with its details), runs on another node, or is marked.
+std::map<std::uint64_t, const json*> versions_of(const json& type) {
+  std::map<std::uint64_t, const json*> out;
+  for (const auto& v : part_at(type, "versions")) out[number_at(v, "version")] = &v;
+  for (const auto& n : part_at(type, "nodes"))
+    for (const auto& v : part_at(n, "versions"))
+      if (v.is_number_unsigned()) out.try_emplace(v.get<std::uint64_t>(), nullptr);
+  if (const auto marked = number_at(type, "marked"); marked > 0) out.try_emplace(marked, nullptr);
+  return out;
+}
+
+/// Why new runs get that version; empty: they do not.
+std::string new_runs_text(const json& type, std::uint64_t version) {
+  if (number_at(type, "current") != version) return {};
+  const auto why = text_at(type, "current_by");
+  if (why == "marked") return "marked";
+  if (why == "common") return "all nodes run it";
+  return part_at(type, "nodes").empty() ? "newest" : "newest of this node";
+}
+
+std::string names_of_lacking(const json& type, std::uint64_t version) {
+  std::string out;
+  for (const auto& n : part_at(type, "nodes")) {
+    const auto& versions = part_at(n, "versions");
+    if (std::find(versions.begin(), versions.end(), json(version)) != versions.end()) continue;
+    const auto name = text_at(n, "name");
+    out += (out.empty() ? "" : " ") + (name.empty() ? text_at(n, "id") : name);
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string draw_types(const canvas& c, const json& answer) {
-  table t({"type", ">version", ">steps", "input", "returns"});
+  bool cluster = false;
+  for (const auto& type : part_at(answer, "types")) cluster = cluster || !part_at(type, "nodes").empty();
+  std::vector<std::string> titles{"type", ">version", "new runs", ">steps", "input", "returns"};
+  if (cluster) titles.insert(titles.begin() + 3, "not on");
+  table t(titles);
   for (const auto& type : part_at(answer, "types"))
-    for (const auto& v : part_at(type, "versions"))
-      t.add({cell(text_at(type, "type")), cell(count(v, "version")), cell(std::to_string(part_at(v, "steps").size())),
-             cell(text_at(v, "input")), cell(text_at(v, "returns"))});
+    for (const auto& [version, details] : versions_of(type)) {
+      std::vector<cell> row{cell(text_at(type, "type")), cell(std::to_string(version)),
+                            cell(new_runs_text(type, version), paint::strong)};
+      if (cluster) row.emplace_back(names_of_lacking(type, version));
+      const bool here = details != nullptr;
+      row.insert(row.end(),
+                 {cell(here ? std::to_string(part_at(*details, "steps").size()) : "-"),
+                  cell(here ? text_at(*details, "input") : "-"), cell(here ? text_at(*details, "returns") : "")});
+      t.add(std::move(row));
+    }
   return t.draw(c);
 }
 
@@ -72,6 +119,10 @@ std::string draw_type(const canvas& c, const json& type, bool wide) {
     if (!out.empty()) out += "\n";
     std::vector<std::pair<std::string, cell>> head{{"type", cell(text_at(type, "type"), paint::strong)},
                                                    {"version", cell(count(v, "version"))}};
+    if (const auto why = new_runs_text(type, number_at(v, "version")); !why.empty())
+      head.emplace_back("new runs", cell("get it: " + why));
+    if (const auto lacking = names_of_lacking(type, number_at(v, "version")); !lacking.empty())
+      head.emplace_back("not on", cell(lacking, paint::warn));
     head.emplace_back("input", cell(text_at(v, "input")));
     if (const auto returns = text_at(v, "returns"); !returns.empty())
       head.emplace_back("returns", cell("the result of " + returns));

@@ -264,7 +264,7 @@ void embedded_journal::state::empty_tables() {
   emptied.fetch_add(1);  // first: who has seen emptied tables sees it
   begin.run();
   for (const char* table :
-       {"runs", "events", "ids", "heartbeats", "outcomes", "outbox", "peers", "received", "log_position"})
+       {"runs", "events", "ids", "heartbeats", "outcomes", "outbox", "peers", "received", "type_marks", "log_position"})
     db.execute(std::string("DELETE FROM ") + table);
   db.execute("UPDATE state SET last_event_at=0, runs=0, ids_below=1");
   commit.run();

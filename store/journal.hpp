@@ -13,6 +13,7 @@
 #include "workflow/command.hpp"
 #include "workflow/event.hpp"
 #include "workflow/instance.hpp"
+#include "workflow/version_choice.hpp"
 
 namespace pawl::store {
 
@@ -168,7 +169,10 @@ struct record {
   std::vector<heartbeat_row> heartbeats;
   std::vector<outcome_row> outcomes;
   outbox_changes outbox{};
-  bool empty() const { return runs.empty() && heartbeats.empty() && outcomes.empty() && outbox.empty(); }
+  std::vector<engine::type_mark> marks{};  ///< which versions new runs get, from now on
+  bool empty() const {
+    return runs.empty() && heartbeats.empty() && outcomes.empty() && outbox.empty() && marks.empty();
+  }
 };
 
 enum class append_status : std::uint8_t {

@@ -36,6 +36,11 @@ record_writer::record_writer(database& db, recent_ids& ids, options o)
                                  "VALUES(?1,?2,?3,?4,?5,?6)")),
       oldest_outcome_(db.prepare("SELECT number, at FROM outcomes ORDER BY number LIMIT 1")),
       delete_outcome_(db.prepare("DELETE FROM outcomes WHERE number=?1")),
+      // As engine::is_newer() has it.
+      put_mark_(db.prepare("INSERT INTO type_marks VALUES(?1,?2,?3,?4,?5) ON CONFLICT(type) DO UPDATE SET "
+                           "version=excluded.version, revision=excluded.revision, at=excluded.at, "
+                           "command=excluded.command WHERE (excluded.revision, excluded.at, excluded.command) > "
+                           "(revision, at, command)")),
       outbox_(db) {
   read_state();
   ids_.expect(static_cast<std::size_t>(runs_));
@@ -90,6 +95,7 @@ void record_writer::write(const record& r, const outbox_changes& outbox) {
   for (const auto& o : r.outcomes) put_outcome(o);
   if (!r.outcomes.empty()) drop_old_outcomes(r.outcomes.size(), r.outcomes.back().at);
   if (!outbox.empty()) outbox_.write(outbox);
+  for (const auto& m : r.marks) put_mark(m);
   move_ids();
   if (staged_.changed)
     update_state_.bind(1, staged_.last_event_at).bind(2, staged_.runs).bind(3, staged_.ids_below).run();
@@ -287,6 +293,10 @@ void record_writer::drop_old_outcomes(std::size_t added, std::int64_t now) {
     delete_outcome_.bind(1, number).run();
     --staged_.outcomes;
   }
+}
+
+void record_writer::put_mark(const engine::type_mark& m) {
+  put_mark_.bind(1, m.type).bind(2, m.version).bind(3, as_signed(m.revision)).bind(4, m.at).bind(5, m.by).run();
 }
 
 std::int64_t record_writer::type_number(const std::string& name) {

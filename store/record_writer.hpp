@@ -70,6 +70,7 @@ class record_writer {
   void put_events(const run_change& c);
   void put_heartbeat(const heartbeat_row& h);
   void put_outcome(const outcome_row& o);
+  void put_mark(const engine::type_mark& m);
   void drop_old_outcomes(std::size_t added, std::int64_t now);
   std::int64_t type_number(const std::string& name);
   void move_ids();
@@ -85,6 +86,7 @@ class record_writer {
   statement put_position_;
   statement insert_heartbeat_, delete_heartbeats_;
   statement insert_outcome_, oldest_outcome_, delete_outcome_;
+  statement put_mark_;
   outbox_tables outbox_;
 
   // As on disk.

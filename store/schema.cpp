@@ -148,17 +148,27 @@ void first_version(database& db) {
   db.execute(views_1);
 }
 
-// What durable code writes.
-void kinds_of_code(database& db) {
+constexpr const char* tables_2 = R"sql(
+CREATE TABLE type_marks(
+  type     TEXT PRIMARY KEY,
+  version  INTEGER NOT NULL,
+  revision INTEGER NOT NULL,
+  at       INTEGER NOT NULL,
+  command  TEXT NOT NULL) WITHOUT ROWID;
+)sql";
+
+// What durable code writes, and which versions new runs get.
+void second_version(database& db) {
   auto kind = db.prepare("INSERT INTO event_kinds VALUES(?1, ?2)");
   for (int n = 24; n <= 41; ++n)
     if (const auto k = static_cast<engine::event_kind>(n); is_known(k)) kind.bind(1, n).bind(2, to_text(k)).run();
   db.prepare("INSERT INTO phases VALUES(?1, ?2)").bind(1, 8).bind(2, to_text(engine::phase::continued)).run();
+  db.execute(tables_2);
 }
 // A new kind of event needs a migration, so that event_kinds (and a reader of an older version) knows of it.
 static_assert(engine::last_event_kind <= 41);
 
-constexpr migration all[] = {{1, first_version}, {2, kinds_of_code}};
+constexpr migration all[] = {{1, first_version}, {2, second_version}};
 
 }  // namespace
 

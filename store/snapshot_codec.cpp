@@ -33,6 +33,7 @@ constexpr std::array<section_shape, sections> shapes{{{"about", "tiiibiiiiiibiii
                                                       {"outbox", "iitb"},
                                                       {"peers", "iiit"},
                                                       {"received", "iiit"},
+                                                      {"marks", "tiiit"},
                                                       {"end", "ii", true}}};
 
 std::uint32_t crc_of(std::string_view bytes, std::uint32_t before = 0) {

@@ -53,9 +53,10 @@ enum class section : std::uint8_t {
   outbox,
   peers,
   received,
+  marks,
   end
 };
-inline constexpr std::size_t sections = 11;
+inline constexpr std::size_t sections = 12;
 
 struct section_shape {
   std::string_view name;

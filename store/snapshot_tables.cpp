@@ -15,6 +15,8 @@ constexpr whole_table all[] = {
      "INSERT INTO peers VALUES(?1,?2,?3,?4)"},
     {section::received, "SELECT peer, first, last, reign FROM received ORDER BY peer, first",
      "INSERT INTO received VALUES(?1,?2,?3,?4)"},
+    {section::marks, "SELECT type, version, revision, at, command FROM type_marks ORDER BY type",
+     "INSERT INTO type_marks VALUES(?1,?2,?3,?4,?5)"},
 };
 
 }  // namespace

@@ -65,6 +65,7 @@ class sqlite_view final : public view {
   std::vector<run_row> list(const list_filter& filter) override;
   std::optional<outcome_row> outcome(std::string_view workflow_id, std::string_view command_id) override;
   view_counts counts() override;
+  engine::type_marks type_marks() override;
 
  private:
   template <class F>
@@ -82,7 +83,7 @@ class sqlite_view final : public view {
   const std::string file_;
   const std::shared_ptr<const recent_ids> ids_;
   database db_;
-  statement by_key_, by_hash_, by_tail_, events_, heartbeats_, due_at_, due_later_, outcome_, counts_;
+  statement by_key_, by_hash_, by_tail_, events_, heartbeats_, due_at_, due_later_, outcome_, counts_, marks_;
 };
 
 sqlite_view::sqlite_view(const std::string& directory, std::shared_ptr<const recent_ids> ids)
@@ -105,6 +106,7 @@ sqlite_view::sqlite_view(const std::string& directory, std::shared_ptr<const rec
         db_.prepare(run_columns + "FROM runs r INDEXED BY runs_open" + joined +
                     "WHERE r.closed_at = 0 AND r.wake_at > ?1 AND r.wake_at < ?2 ORDER BY r.wake_at, r.key LIMIT ?3");
     outcome_ = db_.prepare("SELECT result, seq, message, at FROM outcomes WHERE workflow_id = ?1 AND command_id = ?2");
+    marks_ = db_.prepare("SELECT type, version, revision, at, command FROM type_marks");
     counts_ = db_.prepare(
         "SELECT (SELECT runs FROM state), (SELECT count(*) FROM runs INDEXED BY runs_open WHERE closed_at = 0), "
         "(SELECT count(*) FROM runs INDEXED BY runs_paused WHERE closed_at = 0 AND paused = 1)");
@@ -295,6 +297,19 @@ view_counts sqlite_view::counts() {
     out.open = static_cast<std::uint64_t>(counts_.integer(1));
     out.paused = static_cast<std::uint64_t>(counts_.integer(2));
     out.closed = static_cast<std::uint64_t>(counts_.integer(0)) - out.open;
+    return out;
+  });
+}
+
+engine::type_marks sqlite_view::type_marks() {
+  return guarded([&] {
+    engine::type_marks out;
+    for (reading s(marks_); s.next();)
+      engine::fold(out, {.type = marks_.text(0),
+                         .version = static_cast<std::uint32_t>(marks_.integer(1)),
+                         .revision = static_cast<std::uint64_t>(marks_.integer(2)),
+                         .at = marks_.integer(3),
+                         .by = marks_.text(4)});
     return out;
   });
 }

@@ -71,6 +71,8 @@ class view {
   virtual std::vector<run_row> list(const list_filter& filter) = 0;
   virtual std::optional<outcome_row> outcome(std::string_view workflow_id, std::string_view command_id) = 0;
   virtual view_counts counts() = 0;
+  /// Which versions new runs get, as somebody has marked them; what was taken away has version 0.
+  virtual engine::type_marks type_marks() = 0;
 };
 
 /// Opens `<directory>/pawl.db` for reading, a WAL left by a kill included; works beside a running node and without one.

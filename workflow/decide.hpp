@@ -28,6 +28,7 @@ struct child_type {
   std::uint32_t version = 0;
   std::uint64_t digest = 0;
   bool code = false;
+  bool operator==(const child_type&) const = default;
 };
 
 /// What the partition grants a decision. Slots that are taken for a decision which is then dropped are given back by

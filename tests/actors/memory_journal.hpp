@@ -30,6 +30,7 @@ struct memory_store {
   std::map<engine::run_key, std::vector<store::event_row>> events;
   std::map<engine::run_key, std::vector<store::heartbeat_row>> heartbeats;
   std::map<std::pair<std::string, std::string>, store::outcome_row> outcomes;  ///< by workflow id and command id
+  engine::type_marks marks;
   std::map<std::size_t, planned_failure> failures;  ///< by the number of the append, from 1
   std::function<std::optional<planned_failure>(const store::record&)> fail_if;
   std::size_t failures_fired = 0;
@@ -75,6 +76,7 @@ struct memory_store {
     for (const auto& o : r.outcomes)
       if (!outcomes.emplace(std::pair{o.workflow_id, o.command_id}, o).second)
         violations.push_back("a second outcome of command " + o.command_id + " to " + o.workflow_id);
+    for (const auto& m : r.marks) engine::fold(marks, m);
   }
 
   template <class Change>
@@ -213,6 +215,10 @@ class memory_view final : public store::view {
     return it == store_->outcomes.end() ? std::nullopt : std::optional(it->second);
   }
   store::view_counts counts() override { return {}; }
+  engine::type_marks type_marks() override {
+    const std::lock_guard lock(store_->mutex);
+    return store_->marks;
+  }
 
  private:
   std::shared_ptr<memory_store> store_;

@@ -94,7 +94,9 @@ std::vector<node_command> all() {
                         .incarnation = 5,
                         .list = {{.run = uid, .key = 1, .step = 2, .undo = true, .attempt = 3}, {.attempt = 9}}},
           held_attempts{.epoch = 1, .incarnation = 2},
-          resync_command{7}};
+          resync_command{7},
+          use_version_command{{.type = "order", .version = 2, .revision = 3, .at = 1'700'000'000'000'000, .by = "u"}},
+          use_version_command{{.type = "order", .revision = 1}}};
 }
 
 TEST(command_codec, what_is_written_is_read) {
@@ -192,10 +194,10 @@ asked_command checked_start() {
 }
 
 // What nodes of the version before read too is written as they know it.
-TEST(command_codec, only_a_start_that_was_checked_is_of_format_2) {
+TEST(command_codec, only_a_start_that_was_checked_and_what_partitions_send_is_of_format_2) {
   node_command out;
   std::string wrong;
-  for (const auto& c : all()) EXPECT_EQ(encode_command(c)[1], 1);
+  for (const auto& c : all()) EXPECT_EQ(encode_command(c)[1], std::holds_alternative<use_version_command>(c) ? 2 : 1);
   const auto bytes = encode_command(checked_start());
   EXPECT_EQ(bytes[1], 2);
   ASSERT_EQ(decode_command(bytes, out, wrong), command_readable::yes) << wrong;
@@ -210,6 +212,8 @@ TEST(command_codec, the_bytes_are_these) {
   const asked_command cancel{.command = {.id = "c", .body = engine::cancel_command{"x"}}, .target = std::nullopt};
   EXPECT_EQ(encode_command(cancel), "\x95\x01\x02\xa1\x63\xc0\x91\xa1\x78");
   EXPECT_EQ(encode_command(resync_command{3}), "\x95\x01\x09\xa0\xc0\x91\x03");
+  EXPECT_EQ(encode_command(use_version_command{{.type = "t", .version = 2, .revision = 3, .at = 4, .by = "u"}}),
+            "\x95\x02\x0f\xa1\x75\xc0\x94\xa1\x74\x02\x03\x04");
 }
 
 TEST(command_codec, what_is_newer_is_told_from_what_is_broken) {
@@ -226,6 +230,17 @@ TEST(command_codec, what_is_newer_is_told_from_what_is_broken) {
        {std::string(), std::string("\xc1"), std::string("\x90"), std::string("{\"command\""), bytes + "\x01",
         encode_command(resync_command{3}).substr(0, 4)})
     EXPECT_EQ(decode_command(broken, out, wrong), command_readable::malformed);
+}
+
+TEST(command_codec, a_mark_is_of_a_type_and_has_a_revision) {
+  const engine::type_mark mark{.type = "order", .version = 2, .revision = 3, .at = 4, .by = "u-1"};
+  node_command out;
+  std::string wrong;
+  ASSERT_EQ(decode_command(encode_command(use_version_command{mark}), out, wrong), command_readable::yes) << wrong;
+  EXPECT_EQ(std::get<use_version_command>(out).mark, mark);
+  for (const auto& broken : {engine::type_mark{.type = "", .version = 2, .revision = 3},
+                             engine::type_mark{.type = "order", .version = 2, .revision = 0}})
+    EXPECT_EQ(decode_command(encode_command(use_version_command{broken}), out, wrong), command_readable::malformed);
 }
 
 TEST(command_codec, an_input_is_one_value) {

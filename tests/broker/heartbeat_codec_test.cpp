@@ -19,6 +19,7 @@ heartbeat whole() {
           .address = "127.0.0.1:7300",
           .health = node_health::leaving,
           .runs = {"order/1", "hello/2"},
+          .definitions = {{.digest = 0xfedcba9876543210ULL, .code = true}, {.digest = 7}},
           .reads = {.journal = 3, .commands = 2, .snapshots = 4},
           .partitions = {{.partition = 0, .role = partition_role::leading, .position = 9},
                          {.partition = 7, .role = partition_role::diverged, .position = -1}}};
@@ -47,6 +48,7 @@ TEST(heartbeat_codec, of_a_version_that_says_less_the_first_formats_are_assumed)
   std::string wrong;
   ASSERT_TRUE(decode(before, out, wrong)) << wrong;
   EXPECT_EQ(out.reads, read_formats{});
+  EXPECT_TRUE(out.definitions.empty());
   EXPECT_EQ(out.partitions.size(), 1U);
 }
 
@@ -73,6 +75,7 @@ TEST(heartbeat_codec, whatever_else_comes_is_refused) {
 TEST(heartbeat_codec, a_node_with_very_many_types_still_says_who_it_is) {
   auto h = whole();
   h.runs.assign(100'000, std::string(100, 't'));
+  h.definitions.assign(100'000, {.digest = UINT64_MAX, .code = true});
   const auto bytes = encode(h);
   EXPECT_LT(bytes.size(), largest_heartbeat);
   heartbeat out;

@@ -52,6 +52,7 @@ batch a_batch() {
   o.messages.push_back({.to = 3, .number = 9, .reign = a_stamp().reign, .message = std::string("\x00\xff", 2)});
   o.acknowledged.push_back({.to = 3, .below = 8});
   o.received.push_back({.from = 2, .number = 5, .reign = {1, 2}, .what = store::receive_mark::state::diverged});
+  b.changes.marks.push_back({.type = "order", .version = 2, .revision = 7, .at = 78, .by = "c-3"});
   return b;
 }
 
@@ -71,6 +72,7 @@ TEST(journal_codec, a_batch_comes_back) {
   EXPECT_EQ(out.batch.changes.outbox.messages, in.changes.outbox.messages) << "the reign is the record's";
   EXPECT_EQ(out.batch.changes.outbox.acknowledged, in.changes.outbox.acknowledged);
   EXPECT_EQ(out.batch.changes.outbox.received, in.changes.outbox.received);
+  EXPECT_EQ(out.batch.changes.marks, in.changes.marks);
   ASSERT_EQ(out.batch.changes.runs.size(), 2U);
   const auto& c = out.batch.changes.runs[0];
   const auto& w = in.changes.runs[0];
@@ -100,6 +102,15 @@ TEST(journal_codec, a_batch_comes_back) {
   EXPECT_EQ(out.batch.changes.outcomes[0].outcome.result, engine::command_result::conflict);
   EXPECT_EQ(out.batch.changes.outcomes[0].outcome.message, "no");
   EXPECT_EQ(out.batch.changes.outcomes[0].at, 77);
+}
+
+TEST(journal_codec, a_record_without_marks_is_as_it_was_before_there_were_any) {
+  auto in = a_batch();
+  const auto with = encode(a_stamp(), in);
+  in.changes.marks.clear();
+  const auto without = encode(a_stamp(), in);
+  EXPECT_EQ(with.size() - without.size(), 1U + 1 + 6 + 1 + 1 + 1 + 4) << "nothing but the marks";
+  EXPECT_TRUE(read(without).batch.changes.marks.empty());
 }
 
 TEST(journal_codec, the_other_kinds_come_back) {

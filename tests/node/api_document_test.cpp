@@ -150,6 +150,16 @@ TEST(api_document, every_answer_is_as_documented) {
 
   for (const char* path : {"/v1/status", "/v1/types", "/v1/config"})
     EXPECT_EQ(node.ask_checked(path, std::string("GET ") + path).status, 200);
+  const auto use = [&](const std::string& type, const std::string& body) {
+    return node.ask_checked("/v1/types/{type}/use", "POST /v1/types/" + type + "/use", body);
+  };
+  EXPECT_EQ(use("gated", R"({"version":3})").status, 200);
+  EXPECT_EQ(node.ask_checked("/v1/types", "GET /v1/types").status, 200) << "with a mark";
+  EXPECT_EQ(use("gated", R"({"clear":true})").status, 200);
+  EXPECT_EQ(use("none", R"({"version":3})").status, 404);
+  EXPECT_EQ(use("gated", R"({"version":9})").status, 404);
+  EXPECT_EQ(use("gated", "{}").status, 422);
+  EXPECT_EQ(use("gated", "{").status, 400);
   for (const char* path : {"/v1/nodes", "/v1/partitions"})
     EXPECT_EQ(node.ask_checked(path, std::string("GET ") + path).status, 404);
   EXPECT_EQ(node.ask_checked(all, "GET /v1/workflows?limit=2").status, 200);

@@ -1,3 +1,5 @@
+#include <gmock/gmock.h>
+
 #include "tests/node/api_fixture.hpp"
 
 namespace pawl::node {
@@ -317,6 +319,64 @@ TEST(api_reads, status_types_and_config) {
   EXPECT_EQ(order["steps"][1]["options"]["timeout_ms"], 5000);
   EXPECT_EQ(order["returns"], "say");
   EXPECT_EQ(node.ask("GET /v1/config").body["settings"][0]["value"], "./x");
+}
+
+TEST(api_types, a_version_is_marked_for_new_runs) {
+  api_node node;
+  const auto gated = [&] {
+    const auto types = node.ask("GET /v1/types").body["types"];
+    return *std::find_if(types.begin(), types.end(), [](const json& t) { return t["type"] == "gated"; });
+  };
+  const auto use = [&](const std::string& type, const std::string& body, const std::string& command = "u-1") {
+    return node.ask("POST /v1/types/" + type + "/use", body, {{"idempotency-key", command}});
+  };
+  EXPECT_EQ(gated()["current"], 3);
+  EXPECT_EQ(gated()["current_by"], "local");
+  EXPECT_TRUE(gated()["marked"].is_null());
+
+  auto r = use("gated", R"({"version":4})");
+  EXPECT_EQ(r.status, 404);
+  EXPECT_EQ(r.body["code"], "no_such_version");
+  EXPECT_THAT(r.body["detail"].get<std::string>(),
+              ::testing::HasSubstr("version 4 of workflow type 'gated': this node runs 3"));
+  r = use("gate", R"({"version":4,"force":true})");
+  EXPECT_EQ(r.status, 404);
+  EXPECT_EQ(r.body["code"], "no_such_type");
+  EXPECT_THAT(r.body["mend"].get<std::string>(), ::testing::HasSubstr("gated"));
+  for (const char* wrong :
+       {"{}", R"({"version":3,"clear":true})", R"({"version":0})", R"({"version":"3"})", R"({"versoin":3})"})
+    EXPECT_EQ(use("gated", wrong).status, 422) << wrong;
+
+  r = use("gated", R"({"version":4,"force":true})");
+  EXPECT_EQ(r.status, 200);
+  EXPECT_EQ(r.body["outcome"], "applied") << "what was refused before has used up no command id";
+  EXPECT_EQ(r.body["revision"], 1);
+  EXPECT_EQ(r.body["waiting_partitions"], json::array());
+  EXPECT_EQ(use("gated", R"({"version":4})").body["outcome"], "duplicate") << "a repeat is not looked at anew";
+  EXPECT_EQ(gated()["current"], 4);
+  EXPECT_EQ(gated()["current_by"], "marked");
+  r = node.ask("POST /v1/workflows", R"({"type":"gated","id":"g","input":1})");
+  EXPECT_EQ(r.status, 404);
+  EXPECT_THAT(r.body["detail"].get<std::string>(), ::testing::HasSubstr("marked for new runs"));
+  EXPECT_EQ(node.ask("POST /v1/workflows", R"({"type":"gated","id":"g","input":1,"version":3})").body["version"], 3);
+
+  // One that was applied before is answered as it was then.
+  EXPECT_EQ(use("gated", R"({"clear":true})", "u-2").body["revision"], 2);
+  const std::string early = R"({"type":"gated","id":"e","input":1})";
+  EXPECT_EQ(node.ask("POST /v1/workflows", early, {{"idempotency-key", "c-e"}}).status, 201);
+  EXPECT_EQ(use("gated", R"({"version":4,"force":true})", "u-3").body["revision"], 3);
+  r = node.ask("POST /v1/workflows", early, {{"idempotency-key", "c-e"}});
+  EXPECT_EQ(r.status, 200);
+  EXPECT_EQ(r.body["version"], 3);
+  EXPECT_EQ(r.body["outcome"], "duplicate");
+  EXPECT_EQ(node.ask("POST /v1/workflows", early, {{"idempotency-key", "c-other"}}).status, 404);
+  EXPECT_EQ(use("gated", R"({"clear":true})", "u-4").body["revision"], 4);
+  EXPECT_TRUE(gated()["marked"].is_null());
+  r = node.ask("POST /v1/workflows", R"({"type":"gated","id":"h","input":1})", {{"idempotency-key", "c-1"}});
+  EXPECT_EQ(r.body["version"], 3);
+  EXPECT_EQ(node.ask("GET /v1/types/gated/use").status, 405);
+  EXPECT_EQ(node.ask("POST /v1/types//use", R"({"version":3})").status, 404);
+  node.doors.open();
 }
 
 // That a run has not ended is as of now: who cannot prove that it leads does not say it.

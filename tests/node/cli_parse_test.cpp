@@ -142,6 +142,21 @@ TEST(cli_parse, readers) {
   EXPECT_TRUE(args_of<result_args>({"result", "o-17", "--wait"}).wait);
   EXPECT_EQ(args_of<show_args>({"show", "o-17"}).run, 0U);
   EXPECT_EQ(args_of<types_args>({"types"}).type, "");
+  EXPECT_EQ(args_of<types_args>({"types", "t"}).type, "t");
+  EXPECT_EQ(args_of<types_args>({"types", "list", "use"}).type, "use");
+  EXPECT_EQ(args_of<types_args>({"types", "list"}).what, types_args::action::list);
+}
+
+TEST(cli_parse, a_version_for_new_runs) {
+  const auto use = args_of<types_args>({"types", "use", "t", "3", "--force", "--command-id", "u-1"});
+  EXPECT_EQ(use.what, types_args::action::use);
+  EXPECT_EQ(std::tie(use.type, use.version, use.force, use.command_id), std::make_tuple("t", 3U, true, "u-1"));
+  EXPECT_EQ(args_of<types_args>({"types", "use", "t", "latest"}).version, 0U);
+  EXPECT_EQ(args_of<types_args>({"types", "use", "t", "--clear"}).version, 0U);
+  EXPECT_THAT(refusal({"types", "use", "t"}), HasSubstr("which version is not said"));
+  EXPECT_THAT(refusal({"types", "use", "t", "2", "--clear"}), HasSubstr("a version and --clear"));
+  for (const char* wrong : {"0", "-1", "two", "2x", "99999999999"})
+    EXPECT_THAT(refusal({"types", "use", "t", "--", wrong}), HasSubstr("is no version")) << wrong;
 }
 
 TEST(cli_parse, an_id_may_be_the_name_of_a_command_or_look_like_a_flag) {

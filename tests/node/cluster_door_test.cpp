@@ -14,6 +14,7 @@ namespace pawl::node {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 /// Takes connections and never says a word.
 class silent_listener {
@@ -66,6 +67,57 @@ TEST_F(door, any_node_answers_for_every_workflow) {
   EXPECT_EQ(a.ask("POST /v1/workflows/1-x/cancel").status, 409);
   EXPECT_EQ(a.ask("POST /v1/workflows", R"({"type":"order","input":{"id":"y","total":1}})").status, 201);
   EXPECT_EQ(a.ask("POST /v1/workflows", R"({"type":"order","id":"","input":{"id":"y","total":1}})").status, 422);
+}
+
+// "order" is decided by partition 0, so by `a`; the message that tells partition 1 is the test's.
+TEST_F(door, a_mark_is_answered_when_the_other_partitions_have_it) {
+  const auto mark = [&](std::uint32_t version, std::uint64_t revision) {
+    std::promise<actors::command_reply> taken;
+    b.system->take_mark(1, {.type = "order", .version = version, .revision = revision, .at = 1, .by = "u"},
+                        actors::owed_reply([&](const actors::command_reply& r) { taken.set_value(r); }));
+    EXPECT_EQ(taken.get_future().wait_for(patience), std::future_status::ready);
+  };
+  const auto use = [&](door_node& n, const std::string& body) {
+    return n.send(api_node::request("POST /v1/types/order/use", body));
+  };
+  for (auto* n : {&a, &b}) {
+    const std::uint64_t revision = n == &a ? 1 : 2;
+    auto asked = use(*n, R"({"version":1})");
+    ASSERT_TRUE(eventually([&] { return a.system->marks()["order"].revision == revision; })) << "it is decided";
+    EXPECT_EQ(asked.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout) << "the other has not heard";
+    mark(1, revision);
+    const auto answer = api_node::read(api_node::get(std::move(asked)));
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(answer.body["revision"], revision);
+    EXPECT_EQ(answer.body["waiting_partitions"], json::array());
+    EXPECT_THAT(documented(answer.body, "Used"), IsEmpty());
+  }
+  // One that does not hear is named.
+  const auto late = api_node::read(api_node::get(use(b, R"({"clear":true})")));
+  EXPECT_EQ(late.status, 200);
+  EXPECT_EQ(late.body["waiting_partitions"], json::array({1}));
+  for (auto* n : {&a, &b}) EXPECT_THAT(documented(n->ask("GET /v1/types").body, "Types"), IsEmpty());
+  a.places.reads = 1;
+  EXPECT_EQ(api_node::get(use(a, R"({"version":1})")).status, 503) << "a living node would not read it";
+}
+
+TEST_F(door, the_leader_picks_the_version_of_a_start) {
+  const auto runs = [](std::vector<std::uint32_t> versions) {
+    actors::fleet::nodes nodes(1);
+    nodes.front().id = "x";
+    nodes.front().types["gated"] = std::move(versions);
+    return nodes;
+  };
+  // They run version 3. What `b` knows counts for partition 1, whoever is asked.
+  a.system->set_fleet(runs({2}));
+  b.system->set_fleet(runs({3}));
+  const std::string gated = R"({"type":"gated","id":"1-g","input":4})";
+  EXPECT_EQ(a.ask("POST /v1/workflows", gated).body["version"], 3);
+  // Nobody here has what `a` would pick, and says so.
+  const auto r = b.ask("POST /v1/workflows", R"({"type":"gated","id":"0-g","input":4})");
+  EXPECT_EQ(r.status, 404);
+  EXPECT_EQ(r.body["code"], "no_such_version");
+  EXPECT_THAT(r.body["detail"].get<std::string>(), HasSubstr("version 2"));
 }
 
 TEST_F(door, partitions_are_told_by_their_leaders) {

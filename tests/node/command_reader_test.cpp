@@ -196,6 +196,31 @@ TEST_F(command_messages, nodes_write_msgpack) {
   EXPECT_EQ(out.workflow_id, "o-1");
 }
 
+TEST_F(command_messages, a_mark_of_another_partition) {
+  const engine::type_mark mark{.type = "order", .version = 2, .revision = 3, .at = 4, .by = "u-1"};
+  message_command out;
+  ASSERT_FALSE(read_message(packed(broker::use_version_command{mark}, std::nullopt), types, limits, out));
+  EXPECT_EQ(out.mark, mark);
+}
+
+TEST_F(command_messages, the_version_of_a_start_that_names_none) {
+  std::vector<std::string> asked;
+  const auto choose = [&](const std::string& id, const std::string& type) {
+    asked.push_back(id + " " + type);
+    return engine::version_choice{9, engine::version_reason::marked};
+  };
+  message_command out;
+  const auto wrong =
+      read_message(message("k", R"({"command": "start", "type": "gated", "input": 1})"), types, limits, out, choose);
+  ASSERT_TRUE(wrong);
+  EXPECT_EQ(wrong->version, 9U) << "whoever has that is waited for";
+  EXPECT_THAT(wrong->detail, HasSubstr("version 9 of workflow type 'gated', which is marked for new runs"));
+  EXPECT_EQ(asked, std::vector<std::string>{"k gated"});
+  const std::string named = R"({"command": "start", "type": "gated", "input": 1, "version": 3})";
+  EXPECT_FALSE(read_message(message("k", named), types, limits, out, choose));
+  EXPECT_EQ(asked.size(), 1U) << "one that names its version is not asked about";
+}
+
 TEST_F(command_messages, msgpack_that_is_none) {
   const broker::message_headers msgpack{{"content-type", "application/msgpack"}};
   EXPECT_THAT(mistake(message("k", R"({"command": "cancel"})", msgpack)), HasSubstr("bad_msgpack: "));
@@ -312,6 +337,15 @@ TEST_F(command_handlers, a_start_is_one_run_however_often_it_comes) {
   EXPECT_EQ(tell("o-1", R"({"command": "cancel", "reason": "enough"})").what, kind::dealt_with);
   EXPECT_TRUE(eventually([&] { return show("o-1")["state"] == "cancelled"; }));
   EXPECT_EQ(tell("nobody", R"({"command": "cancel"})").what, kind::dealt_with);
+}
+
+TEST_F(command_handlers, a_start_that_comes_again_is_no_dead_letter_whatever_new_runs_get_by_now) {
+  const std::string start = R"({"command": "start", "type": "gated", "input": 1, "command_id": "c"})";
+  EXPECT_EQ(tell("o-1", start).what, kind::dealt_with);
+  ASSERT_EQ(node.ask("POST /v1/types/gated/use", R"({"version":9,"force":true})").status, 200);
+  EXPECT_EQ(tell("o-1", start).what, kind::dealt_with);
+  EXPECT_EQ(tell("o-2", start).what, kind::dead) << "a new one";
+  node.doors.open();
 }
 
 TEST_F(command_handlers, a_skip_is_read_by_the_type_of_the_step) {

@@ -209,6 +209,12 @@ void append_all_kinds(const Append& append) {
   anew.command_id = "start-11";
   commit(next.add(tick(), {reset}));
   commit(third.add(tick(), {anew}));
+
+  record marks;
+  marks.marks = {{.type = "order", .version = 2, .revision = 2, .at = tick(), .by = "use-2"},
+                 {.type = "order", .version = 1, .revision = 1, .at = now, .by = "use-1"},
+                 {.type = "refund", .revision = 3, .at = now, .by = "use-3"}};
+  append(marks);
 }
 
 }  // namespace pawl::store

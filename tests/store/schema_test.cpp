@@ -65,6 +65,8 @@ std::string dump(const std::string& directory) {
   if (o)
     out << "outcome " << to_text(o->outcome.result) << ' ' << o->outcome.seq << ' ' << o->at << ' '
         << o->outcome.message << '\n';
+  for (const auto& [type, m] : view->type_marks())
+    out << "mark " << type << ' ' << m.version << ' ' << m.revision << ' ' << m.at << ' ' << m.by << '\n';
   const auto c = view->counts();
   out << "open " << c.open << " paused " << c.paused << " closed " << c.closed << '\n';
   return out.str();

@@ -40,6 +40,7 @@ inline std::string dump(const std::string& directory) {
   add("outbox", "SELECT peer, number, reign, hex(message) FROM outbox ORDER BY 1, 2");
   add("peers", "SELECT * FROM peers ORDER BY 1");
   add("received", "SELECT * FROM received ORDER BY 1, 2");
+  add("marks", "SELECT * FROM type_marks ORDER BY 1");
   add("state", "SELECT last_event_at, runs FROM state");
   add("position", "SELECT * FROM log_position ORDER BY what");
   return out;
@@ -146,6 +147,12 @@ class snapshot_test : public store_test {
             {.key = one.key(), .step = open->step, .undo = false, .details = std::string("\0\xff", 2)});
       } else {
         talk(out);
+        if (random_() % 3 == 0)
+          out.marks.push_back({.type = "type" + std::to_string(random_() % 3),
+                               .version = static_cast<std::uint32_t>(random_() % 4),
+                               .revision = 1 + random_() % 50,
+                               .at = offset_,
+                               .by = "u-" + std::to_string(offset_)});
         out.outcomes.push_back({.command_id = "c-" + std::to_string(offset_),
                                 .workflow_id = one.header().workflow_id,
                                 .outcome = {.result = engine::command_result::conflict, .seq = 4, .message = "no"},
