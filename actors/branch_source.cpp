@@ -41,6 +41,14 @@ sourced_branch source_branch(store::view& view, const registry& types, const bra
     return out;
   }
   out.branch = engine::branch_of(history.events, cut, limits, now);
+  if (!out.branch.events.empty()) {
+    auto start = start_of(std::move(out.branch));
+    auto wrong = engine::misfit_of_kept(start, limits, types.find(start.facts.type, start.facts.version), now);
+    if (wrong.empty())
+      out.branch = {.events = std::move(start.kept), .refusal = {}};
+    else
+      out.branch = refuse(engine::command_result::conflict, std::move(wrong));
+  }
   if (out.branch.events.empty())
     out.branch.refusal.message =
         workflow + " run " + std::to_string(out.run) + ": " + std::move(out.branch.refusal.message);

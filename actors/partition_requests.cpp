@@ -35,9 +35,11 @@ std::string partition_state::door_check(const command_request& r) const {
            std::to_string(limit);
   const auto* start = std::get_if<engine::start_command>(&r.command.body);
   if (!start) return {};
-  if (auto wrong = engine::misfit_of_kept(*start, node_.limits); !wrong.empty()) return wrong;
+  const auto definition = node_.types.find(start->facts.type, start->facts.version);
+  if (auto wrong = engine::misfit_of_kept(*start, node_.limits, definition, node_.time.now()); !wrong.empty())
+    return wrong;
   // One that another node has checked against the type waits for its code here.
-  if (start->facts.digest == 0 && !node_.types.find(start->facts.type, start->facts.version))
+  if (start->facts.digest == 0 && !definition)
     return "this node has no workflow type '" + start->facts.type + "' version " + std::to_string(start->facts.version);
   // What decide would refuse: a run whose start is refused would be in memory without being on record.
   if (start->facts.deadline < engine::milliseconds{0} || start->facts.deadline > engine::longest_duration)
@@ -186,6 +188,8 @@ void partition_state::reset_closed(std::shared_ptr<command_request>& r, const st
                              node_.limits, node_.time.now());
   if (found.branch.events.empty()) return answer(r, std::move(found.branch.refusal), &newest);
   r->command.body = start_of(std::move(found.branch));
+  if (auto wrong = door_check(*r); !wrong.empty())
+    return answer(r, {.result = engine::command_result::invalid, .message = std::move(wrong)}, &newest);
   begin_run(r, newest.header.run + 1);
 }
 

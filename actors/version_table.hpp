@@ -59,16 +59,18 @@ class mark_table {
     for (const auto& w : met) w->say(true);
   }
   void await(const std::shared_ptr<mark_waiter>& w) {
+    bool there = false;
     {
       const std::lock_guard lock(mutex_);
       const auto it = marks_.find(w->type());
-      if (it == marks_.end() || !w->is_met_by(it->second)) return waiters_.push_back(w);
+      there = it != marks_.end() && w->is_met_by(it->second);
+      if (!there) std::erase_if(waiters_, [](const auto& other) { return other->is_over(); });
+      if (!there && waiters_.size() < most_waiters) return waiters_.push_back(w);
     }
-    w->say(true);
+    w->say(there);
   }
-  void put(engine::type_marks all) {
-    const std::lock_guard lock(mutex_);
-    for (auto& [type, m] : all) engine::fold(marks_, std::move(m));
+  void put(const engine::type_marks& all) {
+    for (const auto& [type, m] : all) put(m);
   }
   std::optional<engine::type_mark> find(std::string_view type) const {
     const std::lock_guard lock(mutex_);
@@ -87,6 +89,8 @@ class mark_table {
   }
 
  private:
+  /// Beyond it nobody waits: who asks is told that it is not there yet.
+  static constexpr std::size_t most_waiters = 1'000;
   mutable std::mutex mutex_;
   engine::type_marks marks_;
   std::vector<std::shared_ptr<mark_waiter>> waiters_;

@@ -258,14 +258,14 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
     d->lines = std::move(lines);
     d->launches = std::move(launches);
     d->answer = answer_to(carried.outcome);
+    if (instance_->phase == engine::phase::continued && !carried.events.empty()) begin_successor(allowance, c.id, *d);
     if (late) {
       const auto& end = std::get<engine::attempt_ended>(c.body);
       d->ended.push_back({end.step, end.undo, end.attempt});
     } else if (reply) {
-      record_outcome(c, carried.outcome, *d);
+      record_outcome(c, d->answer.outcome, *d);
     }
     if (const auto a = engine::answer_to_caller(c, carried.outcome)) post(*a, *d);
-    if (instance_->phase == engine::phase::continued && !carried.events.empty()) begin_successor(allowance, c.id, *d);
     d->reply = std::move(reply);
     hand_in(std::move(d));
   }

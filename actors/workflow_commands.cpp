@@ -69,24 +69,21 @@ std::optional<command_reply> workflow_state::known_outcome(const command_request
   command_reply answer;
   try {
     auto view = node_.views.borrow();
-    if (auto known = view->outcome(r.workflow_id, id)) {
-      if (known->outcome.result != engine::command_result::applied) return answer_to(known->outcome);
-      answer.outcome = {.result = engine::command_result::duplicate,
-                        .seq = known->outcome.seq,
-                        .message = "the command has been applied to an earlier run"};
-      answer.message = answer.outcome.message;
-      return answer;
-    }
-    if (!begins_run(r.command)) return std::nullopt;
-    const auto run = started_before(*view, r.workflow_id, id, instance_->facts.run);
-    if (!run) return std::nullopt;
+    const auto known = view->outcome(r.workflow_id, id);
+    if (known && known->outcome.result != engine::command_result::applied) return answer_to(known->outcome);
+    std::optional<store::run_row> run;
+    if (begins_run(r.command)) run = started_before(*view, r.workflow_id, id, instance_->facts.run);
+    if (!known && !run) return std::nullopt;
     answer.outcome = {.result = engine::command_result::duplicate,
-                      .seq = 1,
-                      .message = "the command started an earlier run of the workflow"};
+                      .seq = run ? 1 : known->outcome.seq,
+                      .message = run ? "the command started an earlier run of the workflow"
+                                     : "the command has been applied to an earlier run"};
     answer.message = answer.outcome.message;
-    answer.run = run->header.run;
-    answer.run_uid = to_text(run->header.uid);
-    answer.version = run->header.version;
+    if (run) {
+      answer.run = run->header.run;
+      answer.run_uid = to_text(run->header.uid);
+      answer.version = run->header.version;
+    }
   } catch (const store::view_error& e) {
     answer.state = command_reply::status::unavailable;
     answer.message = e.what();
@@ -112,8 +109,9 @@ void workflow_state::wait_for_result_too(command_request& r) {
 void workflow_state::record_outcome(const engine::command& c, const engine::outcome& o, decided& d) {
   const bool applied = o.result == engine::command_result::applied;
   if (applied && std::holds_alternative<engine::call_ended>(c.body)) return;  // the call's number tells a repeat
-  const bool began = applied && (std::holds_alternative<engine::reset_command>(c.body) ||
-                                 (o.seq == 1 && std::holds_alternative<engine::start_command>(c.body)));
+  const auto* start = std::get_if<engine::start_command>(&c.body);
+  // A start that comes late finds a run, and is a conflict; a reset would be done again.
+  const bool began = applied && o.seq == 1 && start && start->kept.empty();
   if (c.id.empty() || o.result == engine::command_result::duplicate || began) return;
   d.outcomes.push_back({.command_id = c.id,
                         .workflow_id = instance_->facts.workflow_id,

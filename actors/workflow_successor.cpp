@@ -36,7 +36,9 @@ void workflow_state::begin_successor(const engine::allowance& a, const std::stri
                                    .version = f.version,
                                    .started_at = engine::to_micros(events.front().at),
                                    .start_command = events.front().command_id};
-  next.summary = store::run_summary{};
+  const auto fold = engine::make_instance(nullptr);
+  for (const auto& e : events) engine::evolve(*fold, e);
+  next.summary = store::run_summary{.phase = fold->phase, .paused = fold->paused};
 }
 
 // What the next run begins with is read from the view, so nothing of this one may be on its way there.

@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include <pawl/registry.hpp>
+
 #include "workflow/event_codec.hpp"
 #include "workflow/packed.hpp"
 
@@ -32,6 +34,8 @@ enum class kind : std::uint8_t {
 };
 constexpr auto last_kind = static_cast<std::uint64_t>(kind::branch);
 constexpr bool is_used(std::uint64_t k) { return k > 0 && k <= last_kind && k != 12; }
+/// More than anybody will mark; what SQLite and every reader count with goes further.
+constexpr std::uint64_t most_revisions = std::uint64_t{1} << 62;
 /// More events than a history may have.
 constexpr std::size_t most_kept_events = 10'000'000;
 
@@ -434,7 +438,10 @@ use_version_command get_use_version(const msgpack::object& whole) {
                          .revision = get_uint(element(o, 2)),
                          .at = get_int(element(o, 3)),
                          .by = get_text(element(whole, 2))}};
-  if (c.mark.type.empty() || c.mark.revision == 0) throw malformed{"a mark has a type, and a revision above 0"};
+  if (c.mark.type.empty() || c.mark.type.size() > max_name_length)
+    throw malformed{"the type of a mark has 1 to " + std::to_string(max_name_length) + " bytes"};
+  if (c.mark.revision == 0 || c.mark.revision > most_revisions)
+    throw malformed{"the revision of a mark is from 1 to " + std::to_string(most_revisions)};
   return c;
 }
 

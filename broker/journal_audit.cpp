@@ -101,7 +101,10 @@ void journal_audit::decide(audited_record& r) {
 
 void journal_audit::check(const audited_record& r) {
   const auto where = "offset " + std::to_string(r.offset) + ": ";
-  if (r.record.stamp.kind == record_kind::announcement) ++counts_.announcements;
+  if (r.record.stamp.kind == record_kind::announcement) {
+    ++counts_.announcements;
+    found_at_ = last_event_at_;
+  }
   if (r.record.stamp.kind != record_kind::batch) return;
   ++counts_.batches;
   const auto& b = r.record.batch;
@@ -136,8 +139,8 @@ void journal_audit::check_run(const std::string& where, const store::run_change&
       add(where + "event " + std::to_string(e.seq) + " of " + of_run(c.key) + " follows event " +
           std::to_string(run.seq));
     if (run.closed) add(where + "event " + std::to_string(e.seq) + " of " + of_run(c.key) + " follows its end");
-    if (e.at < last_event_at_ && !anothers)
-      add(where + "event " + std::to_string(e.seq) + " of " + of_run(c.key) + " is older than one before it");
+    if (e.at < found_at_ && !anothers)
+      add(where + "event " + std::to_string(e.seq) + " of " + of_run(c.key) + " is older than what its leader found");
     last_event_at_ = std::max(last_event_at_, e.at);
     run.seq = e.seq;
     run.closed = run.closed || is_terminal(e.kind);

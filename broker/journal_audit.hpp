@@ -83,6 +83,7 @@ class journal_audit {
   std::int64_t position_ = -1;
   std::int64_t fed_ = -1;
   std::int64_t last_event_at_ = 0;
+  std::int64_t found_at_ = 0;  // the newest event's time when the present leader announced itself: no older one follows
   std::map<std::int32_t, std::uint64_t> given_, acknowledged_;
   std::map<std::int32_t, store::receive_state> received_;
   audit_counts counts_;

@@ -449,6 +449,15 @@ events advance_compensating(const instance& i, allowance& a, time_point now) {
   if (!next) return {end_of(i)};
   const auto* undo = i.find(*next, true);
   if (undo && undo->status == step_status::running) return {};
+  if (!i.program->step(*next).undo_options) {
+    auto e = of_step(event_kind::run_paused, i, *next, true);
+    e.cause = paused_undo_exhausted;
+    e.error =
+        failure{.code = "no_undo",
+                .message = "step #" + std::to_string(*next) +
+                           " is to be undone, and this binary has no undo for it; start one that has, and resume"};
+    return {std::move(e)};
+  }
   if (auto e = trouble(i, true, now)) return {std::move(*e)};
   if (undo && undo->status == step_status::waiting && now < undo->due) return {};
   const auto* step = i.find(*next, false);

@@ -51,13 +51,39 @@ run_origin origin_of(const start_facts& from, const branch_request& asked) {
   return out;
 }
 
-// From its start, or from the time for which that was asked.
-milliseconds longer_deadline(const event& start, time_point now) {
+/// The deadline that was asked for, without what earlier resets have added.
+milliseconds asked_deadline(const start_facts& f) {
+  return f.deadline - (f.origin ? f.origin->longer : milliseconds{0});
+}
+
+// What was asked for counts from its start, or from the time for which that was asked; here, from now.
+milliseconds gone_by(const event& start, time_point now) {
   const auto& f = *start.start;
-  if (f.deadline.count() == 0) return f.deadline;
+  if (f.deadline.count() == 0) return milliseconds{0};
   const auto from = std::max(start.at, f.start_at.value_or(start.at));
-  const auto gone = std::max(std::chrono::duration_cast<milliseconds>(now - from), milliseconds(0));
-  return std::min(f.deadline + gone, longest_duration);
+  const auto gone = std::chrono::duration_cast<milliseconds>(now - from);
+  return std::clamp(gone, milliseconds{0}, longest_duration - asked_deadline(f));
+}
+
+/// Whether event `e` can be of this graph, behind what is folded: its steps have these names, and begin when those
+/// before them are closed.
+std::string misfit_of_graph(const instance& i, const pawl::detail::graph_definition& graph, const event& e) {
+  const auto not_of = [&](const std::string& what) {
+    return event_text(e) + " is not of version " + std::to_string(i.facts.version) + ": " + what;
+  };
+  for (const auto k : e.order)
+    if (k >= graph.steps.size() || !graph.steps[k].undo) return not_of("it has no undo for step #" + std::to_string(k));
+  const bool of_step = e.kind >= event_kind::step_scheduled && e.kind <= event_kind::step_skipped;
+  if (!of_step || e.step == no_step) return {};
+  if (e.step >= graph.steps.size()) return not_of("it has no step #" + std::to_string(e.step));
+  const auto& name = graph.steps[e.step].name;
+  if (name != e.name && !e.name.empty())
+    return not_of("its step #" + std::to_string(e.step) + " is '" + name + "', not '" + e.name + "'");
+  const bool begins = e.kind == event_kind::step_scheduled || e.kind == event_kind::attempt_started;
+  if (e.undo || !begins || !i.program) return {};
+  for (const auto& w : i.program->wants())
+    if (w.kind == want_kind::step && w.step == e.step) return {};
+  return not_of("step '" + name + "' has steps before it that are not done");
 }
 
 void add(std::vector<event>& events, event e) {
@@ -96,11 +122,14 @@ branch branch_of(const std::vector<event>& history, const branch_request& asked,
   }
   auto& start = out.events.front();
   auto& facts = *start.start;
+  const auto deadline = asked_deadline(facts);
+  const auto longer = gone_by(start, now);
   facts.origin = origin_of(facts, asked);
+  facts.origin->longer = longer;
   if (facts.origin->earlier.size() >= most_kept_parts)
     return refuse(command_result::too_large, "its history is pieced together from " + std::to_string(most_kept_parts) +
                                                  " runs already; choose an earlier event");
-  facts.deadline = longer_deadline(start, now);
+  facts.deadline = deadline + longer;
   start.command_id.clear();
   if (asked.type) {
     facts.version = asked.type->version;
@@ -116,6 +145,7 @@ branch branch_of(const std::vector<event>& history, const branch_request& asked,
     e.attempt = s.attempt;
     for (const auto& k : out.events)
       if (k.kind == event_kind::attempt_started && k.step == s.step && k.undo == s.undo) e.name = k.name;
+    bytes += size_of(e);
     add(out.events, std::move(e));
   }
   if (asked.signals && is_code_phase(*fold))
@@ -131,12 +161,21 @@ branch branch_of(const std::vector<event>& history, const branch_request& asked,
   return out;
 }
 
-std::string misfit_of_kept(const start_command& s, const limits& l) {
+std::string misfit_of_kept(const start_command& s, const limits& l,
+                           const std::shared_ptr<const pawl::detail::workflow_definition>& definition, time_point now) {
   if (s.kept.empty()) return {};
   if (s.kept.front().kind != event_kind::run_started) return "the events that are kept do not begin with a start";
-  const auto fold = make_instance(nullptr);
+  if (s.kept.back().at > now + most_kept_ahead)
+    return "the last event that is kept is " +
+           std::to_string(std::chrono::duration_cast<std::chrono::seconds>(s.kept.back().at - now).count()) +
+           " s ahead of this node's clock";
+  const auto* graph = definition && definition->digest == s.facts.digest ? definition->as_graph() : nullptr;
+  const auto fold = make_instance(graph ? definition : nullptr);
   std::size_t bytes = 0;
-  for (const auto& e : s.kept) {
+  for (auto e : s.kept) {
+    if (e.kind == event_kind::run_started) e.start = s.facts;
+    if (graph)
+      if (auto wrong = misfit_of_graph(*fold, *graph, e); !wrong.empty()) return wrong;
     evolve(*fold, e);
     bytes += size_of(e);
   }

@@ -7,8 +7,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include <pawl/definition.hpp>
 
 #include "workflow/command.hpp"
 #include "workflow/decide.hpp"
@@ -34,7 +37,11 @@ struct branch {
 /// `history` is the whole of one run, decoded and in order. Pure; costs a fold of what is kept.
 branch branch_of(const std::vector<event>& history, const branch_request& asked, const limits& l, time_point now);
 
-/// What is wrong with the events that a start brings along; empty: nothing. Costs a fold of them.
-std::string misfit_of_kept(const start_command& s, const limits& l);
+/// What is wrong with the events that a start brings along; empty: nothing. With a graph, whether they can be of it
+/// (code is held against what it asks for when the run goes on). Costs a fold of them.
+std::string misfit_of_kept(const start_command& s, const limits& l,
+                           const std::shared_ptr<const pawl::detail::workflow_definition>& definition, time_point now);
+/// Kept events may be of a node whose clock is ahead of this one's by so much.
+inline constexpr milliseconds most_kept_ahead{60'000};
 
 }  // namespace pawl::engine

@@ -30,6 +30,13 @@ void code_program::on(const event& e) noexcept {
     // It comes whenever it comes, so it does not tell which way the code went: that is for what the code caused.
     const bool comes = e.kind == event_kind::signal_received || e.kind == event_kind::update_received;
     if (comes && changes_.waits()) return held_.push_back(e);
+    // Nor does how an attempt ended that another one follows: the code is not told.
+    const bool untold = e.kind >= event_kind::attempt_failed && e.kind <= event_kind::attempt_not_begun;
+    if (untold && changes_.waits()) {
+      now_ = std::max(now_, e.at);
+      seq_ = std::max(seq_, e.seq);
+      return;
+    }
     answer_changes(e);
     if (broken_) return;
     give(e);

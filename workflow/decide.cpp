@@ -86,7 +86,7 @@ decision decide_update(const instance& i, const update_command& u, const command
   return apply(std::move(e));
 }
 
-decision decide_start(const instance& i, const start_command& s, const command& c, const allowance& a) {
+decision decide_start(const instance& i, const start_command& s, const command& c, const allowance& a, time_point now) {
   const bool runs = i.phase != phase::none && !is_closed(i.phase);
   if (runs && s.signal && s.facts.type == i.facts.type) return decide_signal(i, *s.signal, c, a);
   if (i.phase != phase::none) return refuse(command_result::conflict, in_phase(i));
@@ -104,7 +104,7 @@ decision decide_start(const instance& i, const start_command& s, const command& 
                                                  " bytes, limits.payload is " + std::to_string(a.limits.payload));
   if (s.signal)
     if (auto wrong = misfit_of_signal(s.facts.code, *s.signal, a.limits)) return std::move(*wrong);
-  if (auto wrong = misfit_of_kept(s, a.limits); !wrong.empty())
+  if (auto wrong = misfit_of_kept(s, a.limits, i.definition, now); !wrong.empty())
     return refuse(command_result::invalid, std::move(wrong));
   auto e = of_command(event_kind::run_started, c);
   e.payload = s.input;
@@ -328,7 +328,7 @@ decision decide(const instance& i, const command& c, const allowance& a, time_po
   }
   if (c.id.size() > a.limits.id_length)
     return refuse(command_result::too_large, "the command id is longer than limits.id_length");
-  if (const auto* s = std::get_if<start_command>(&c.body)) return decide_start(i, *s, c, a);
+  if (const auto* s = std::get_if<start_command>(&c.body)) return decide_start(i, *s, c, a, now);
   if (const auto* s = std::get_if<attempt_ended>(&c.body))
     return is_closed(i.phase) ? refuse(command_result::late, in_phase(i)) : decide_attempt_ended(i, *s, a, now);
   if (i.phase == phase::none) return refuse(command_result::not_found, "no such workflow");
@@ -366,6 +366,7 @@ std::vector<event> next_run(const instance& i, const allowance& a, const run_uid
   f.run = i.facts.run + 1;
   f.uid = uid;
   f.start_at.reset();
+  if (f.origin) f.deadline -= f.origin->longer;
   f.origin = run_origin{.kind = origin_kind::continued, .uid = i.facts.uid, .seq = i.last_seq};
   out.push_back(std::move(e));
   for (auto& unread : i.program->unread()) out.push_back(std::move(unread));
@@ -420,10 +421,12 @@ carried carry_out(instance& i, const command& c, allowance& a, time_point now) {
   auto first = decide(i, c, a, now);
   out.outcome = std::move(first.outcome);
   if (!first.events.empty()) out.outcome.seq = i.last_seq + 1;
-  if (keeps)
+  if (keeps) {
     replay_kept(i, first.events, out);
-  else
+    now = std::max(now, i.last_time);  // of another partition, whose clock may be a little ahead
+  } else {
     take(first.events);
+  }
   if (!i.broken.empty() && !first.events.empty())
     out.outcome = {
         .result = command_result::conflict, .seq = 0, .message = "the history cannot be followed: " + i.broken};

@@ -117,6 +117,8 @@ struct run_origin {
   // Of a reset or forked run:
   std::string workflow_id{};  ///< of the other one
   std::uint32_t run = 0;
+  /// By so much the deadline is longer than what was asked for, since it counts from the reset or fork.
+  milliseconds longer{0};
   /// What the other one had itself from earlier ones, the lowest first.
   std::vector<kept_part> earlier{};
   bool operator==(const run_origin&) const = default;

@@ -71,7 +71,7 @@ void put_start(packer& p, const start_facts& s) {
   }
   if (!s.origin) return;
   const bool keeps = s.origin->kind != origin_kind::continued;
-  p.pack_array(keeps ? 6 : 3);
+  p.pack_array(keeps ? 7 : 3);
   p.pack_uint8(static_cast<std::uint8_t>(s.origin->kind));
   put_uid(p, s.origin->uid);
   p.pack_uint64(s.origin->seq);
@@ -86,6 +86,7 @@ void put_start(packer& p, const start_facts& s) {
     put_text(p, part.workflow_id);
     p.pack_uint32(part.run);
   }
+  p.pack_int64(s.origin->longer.count());
 }
 
 void put_child(packer& p, const child_facts& c) {
@@ -182,6 +183,7 @@ start_facts get_start(const msgpack::object& o) {
       s.origin->workflow_id = get_text(element(from, 3));
       s.origin->run = get_u32(element(from, 4));
       s.origin->earlier = get_kept(element(from, 5));
+      s.origin->longer = get_ms(element(from, 6));
     }
   }
   return s;

@@ -121,6 +121,41 @@ TEST_F(resetting, an_open_run_is_ended_with_its_attempts_and_who_waits_waits_for
   EXPECT_TRUE(run("w", 3).empty());
 }
 
+TEST_F(resetting, a_command_that_is_sent_again_after_many_runs_is_not_done_again) {
+  chain();
+  up();
+  node->get(node->start("chain", "w", 1).result);
+  EXPECT_EQ(node->command("w", reset_command{.seq = 1}, "r").outcome.result, command_result::applied);
+  EXPECT_EQ(node->result("w").run, 2U);
+  for (std::uint32_t run = 3; run < 106; ++run)
+    node->get(node->start("chain", "w", 1, "s-" + std::to_string(run), engine::closed_id_policy::allow).result);
+  EXPECT_EQ(node->command("w", reset_command{.seq = 1}, "r").outcome.result, command_result::duplicate);
+  *at_b = [g = gate_](step_context&) { g->pass(); };
+  auto open = node->start("chain", "w", 1, "last", engine::closed_id_policy::allow);
+  ASSERT_TRUE(gate_->holds(1));
+  EXPECT_EQ(node->command("w", reset_command{.seq = 1}, "r").outcome.result, command_result::duplicate);
+  gate_->open();
+  EXPECT_EQ(node->get(std::move(open.result)).run, 106U);
+}
+
+TEST_F(resetting, a_run_that_was_paused_at_the_event_is_paused_again_and_shown_so) {
+  *at_b = [g = gate_](step_context&) { g->pass(); };
+  chain();
+  auto s = up().start("chain", "w", 1);
+  ASSERT_TRUE(gate_->holds(1));
+  node->command("w", engine::pause_command{"look"});
+  const auto paused = seq_of("w", event_kind::run_paused);
+  EXPECT_EQ(node->command("w", reset_command{.seq = paused}).run, 2U);
+  ASSERT_TRUE(eventually([&] {
+    memory_view v(node->store);
+    const auto row = v.find("w");
+    return row && row->header.run == 2 && row->summary.paused;
+  }));
+  gate_->open();
+  EXPECT_EQ(node->command("w", engine::resume_command{}).outcome.result, command_result::applied);
+  EXPECT_EQ(node->get(std::move(s.result)).run, 2U);
+}
+
 TEST_F(resetting, an_earlier_run_is_taken_up_while_a_later_one_is_open) {
   chain();
   up();

@@ -197,7 +197,14 @@ asked_command checked_start() {
 TEST(command_codec, only_a_start_that_was_checked_and_what_partitions_send_is_of_format_2) {
   node_command out;
   std::string wrong;
-  for (const auto& c : all()) EXPECT_EQ(encode_command(c)[1], std::holds_alternative<use_version_command>(c) ? 2 : 1);
+  const auto is_new = [](const node_command& c) {
+    if (std::holds_alternative<use_version_command>(c)) return true;
+    const auto* asked = std::get_if<asked_command>(&c);
+    if (asked == nullptr) return false;
+    const auto* start = std::get_if<engine::start_command>(&asked->command.body);
+    return (start && !start->kept.empty()) || std::holds_alternative<engine::reset_command>(asked->command.body);
+  };
+  for (const auto& c : all()) EXPECT_EQ(encode_command(c)[1], is_new(c) ? 2 : 1);
   const auto bytes = encode_command(checked_start());
   EXPECT_EQ(bytes[1], 2);
   ASSERT_EQ(decode_command(bytes, out, wrong), command_readable::yes) << wrong;

@@ -147,6 +147,27 @@ TEST(code_branch, a_changed_place_in_what_was_kept_keeps_its_way_and_one_behind_
   EXPECT_EQ(fresh.news(), "run_started, signal_received a, change_noted no-sleep");
 }
 
+task<int> changed_beside_a_step(workflow_context& wf) {
+  auto [a, b] = co_await pawl::all(wf.step("slow", twice, 1), changed_code(wf));
+  co_return a + b;
+}
+task<int> unchanged_beside_a_step(workflow_context& wf) {
+  auto [a, b] = co_await pawl::all(wf.step("slow", twice, 1), before_the_change(wf));
+  co_return a + b;
+}
+
+TEST(code_branch, a_changed_place_takes_the_new_way_whatever_else_was_under_way) {
+  code_rig r(unchanged_beside_a_step);
+  r.begin();
+  r.signal("a", 1);
+  code_rig next(changed_beside_a_step);
+  next.now = r.now;
+  next.say({.id = "f", .body = branch_start(r, r.newest(event_kind::signal_received).seq)});
+  EXPECT_EQ(next.news(),
+            "run_started, attempt_started slow, signal_received a, attempt_not_begun slow, "
+            "change_noted no-sleep, attempt_started slow");
+}
+
 task<int> kid(workflow_context&) { co_return 1; }
 task<int> family(workflow_context& wf) {
   auto [a, b] = co_await pawl::all(wf.child("code", kid), wf.sleep(1s));

@@ -171,7 +171,7 @@ class Versions(unittest.TestCase):
                 return all(snapshots) and self.trimmed(c) == set(range(PARTITIONS))
             eventually(kept, "the journal of every partition is trimmed", within=240)
             self.lose_all(c)
-            self.assertIn("the view starts from the snapshot", "".join(n.log_text() for n in c.nodes.values()))
+            eventually(lambda: "the view starts from the snapshot" in "".join(n.log_text() for n in c.nodes.values()), "a snapshot is taken up")
             self.assertEqual({self.current(n) for n in c.nodes.values()}, {(1, "marked")})
             self.assertEqual(self.everywhere(c), {1}, "from a snapshot")
             again = self.use(c, 1, "u-1")

@@ -116,6 +116,91 @@ TEST(branch, the_deadline_counts_from_now) {
   EXPECT_EQ(next.newest(event_kind::deadline_passed).kind, event_kind::deadline_passed);
 }
 
+TEST(branch, the_deadline_does_not_grow_with_every_reset) {
+  rig r(chain({"a", "b"}));
+  r.facts.deadline = 10min;
+  r.start();
+  r.completes(0);
+  rig next(r.definition);
+  next.now = r.now + 1h;
+  begin(next, branch_of(r.history, {.seq = 3}, r.limits, next.now), second);
+  rig last(r.definition);
+  last.now = next.now + 2h;
+  begin(last, branch_of(next.history, {.seq = 3}, r.limits, last.now), third);
+  EXPECT_EQ(last.state->facts.deadline, 10min + 3h);
+  EXPECT_EQ(last.state->facts.origin->longer, 3h);
+}
+
+TEST(branch, a_graph_that_the_events_are_not_of_is_refused) {
+  rig r(chain({"a", "b", "c"}));
+  r.start();
+  r.completes(0);
+  r.completes(1);
+  const auto refused = [&](const definition_ptr& other, std::uint64_t seq) {
+    branch_request asked{.seq = seq};
+    asked.type = child_type{.version = 2, .digest = other->digest, .code = false};
+    auto b = branch_of(r.history, asked, r.limits, r.now);
+    start_command s;
+    s.facts = *b.events.front().start;
+    s.kept = std::move(b.events);
+    const auto why = misfit_of_kept(s, r.limits, other, r.now);
+    rig next(other);
+    s.facts.uid = second;
+    EXPECT_EQ(next.say({.id = "s", .body = s}).result == command_result::applied, why.empty());
+    return why;
+  };
+  EXPECT_EQ(refused(chain({"a", "b", "d"}), 5), "");
+  EXPECT_NE(refused(chain({"a", "x", "c"}), 5).find("is 'x', not 'b'"), std::string::npos);
+  EXPECT_EQ(refused(chain({"a", "x", "c"}), 3), "");
+  EXPECT_NE(refused(chain({"a"}), 5).find("no step #1"), std::string::npos);
+  hand_built_graph g;  // "b" waits for a step that was not there
+  g.step("a", {}, {});
+  g.step("b", {}, {0, 2});
+  g.step("new", {}, {});
+  g.returns(1);
+  EXPECT_NE(refused(g.build(), 5).find("steps before it that are not done"), std::string::npos);
+}
+
+TEST(branch, an_undo_that_is_not_there_any_more_pauses_the_run) {
+  rig r(chain({"a", "b"}));
+  r.start();
+  r.completes(0);
+  r.fails_for_good(1);
+  ASSERT_EQ(r.newest(event_kind::compensation_started).order, (std::vector<std::uint32_t>{0}));
+  hand_built_graph g;
+  g.step("a", {}, {});
+  g.step("b", {}, {0});
+  g.returns(1);
+  const auto without = g.build();
+  auto same = r.history;
+  same.front().start->digest = without->digest;  // a binary that changed it under the same version
+  rig next(without);
+  next.history = {same.begin(),
+                  same.begin() + static_cast<std::ptrdiff_t>(r.newest(event_kind::compensation_started).seq)};
+  next.now = r.now;
+  next.reload(without);
+  next.seen = next.history.size();
+  next.wake();
+  EXPECT_EQ(next.news(), "run_paused ~a(undo_exhausted)");
+  EXPECT_EQ(next.last().error->code, "no_undo");
+  next.wake();
+  EXPECT_EQ(next.news(), "");
+}
+
+TEST(branch, what_is_kept_may_be_a_little_ahead_of_the_clock_and_no_more) {
+  rig r(chain({"a", "b"}));
+  r.start();
+  r.completes(0);
+  rig next(r.definition);
+  next.now = r.now - 5s;
+  EXPECT_EQ(begin(next, cut(r, 3), second).result, command_result::applied);
+  EXPECT_EQ(next.last().kind, event_kind::attempt_started);
+  EXPECT_EQ(next.last().at, r.now);
+  rig far(r.definition);
+  far.now = r.now - 2min;
+  EXPECT_EQ(begin(far, cut(r, 3), second).result, command_result::invalid);
+}
+
 TEST(branch, what_is_kept_remembers_whose_it_was_over_many_resets) {
   rig r(chain({"a", "b", "c", "d"}));
   r.start();
