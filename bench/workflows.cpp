@@ -126,7 +126,8 @@ int main(int argc, char** argv) {
   };
   std::printf(
       "{\"seconds\":%.2f,\"workflows\":%zu,\"workflows_per_s\":%.0f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"failures\":%ld,"
-      "\"callers\":%d,\"steps\":%d,\"code\":%s,\"verified\":%s,\"cpu_us\":%.1f,\"commits\":%llu,\"decisions_per_commit\":%.1f,"
+      "\"callers\":%d,\"steps\":%d,\"code\":%s,\"verified\":%s,\"cpu_us\":%.1f,\"commits\":%llu,\"decisions_per_"
+      "commit\":%.1f,"
       "\"commit_ms\":%.3f,"
       "\"checkpoint_s\":%.2f}\n",
       f.seconds, f.ms.size(), static_cast<double>(f.ms.size()) / f.seconds, quantile(f.ms, 0.5), quantile(f.ms, 0.99),

@@ -192,8 +192,9 @@ void command_intake::state::tell_diverged(const incoming_command& m) {
   const auto from = std::to_string(place->from);
   const auto to = std::to_string(options.partition);
   options.alarm("outbox_diverged: nothing of partition " + from + " is taken by partition " + to +
-                " any more, since message " + std::to_string(place->number) + " came under another reign: the journal of " +
-                from + " has lost its tail. Look at `dlq list` and `journal check --partition " + from +
+                " any more, since message " + std::to_string(place->number) +
+                " came under another reign: the journal of " + from +
+                " has lost its tail. Look at `dlq list` and `journal check --partition " + from +
                 "`, then `partitions resync " + from + " " + to + "`");
 }
 

@@ -76,7 +76,6 @@ class code_program final : public program, private pawl::detail::code_port, priv
   /// Whether the run has that event from another one.
   bool is_kept(std::uint64_t seq) const { return names_.size() > 1 && seq <= names_[names_.size() - 2].below; }
 
-
   // events
   void give(const event& e);
   void give_held();

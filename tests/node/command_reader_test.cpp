@@ -291,7 +291,8 @@ TEST_F(command_messages, are_what_the_schema_says) {
       EXPECT_THAT(mistake(to_text(value)), HasSubstr("invalid: body")) << to_text(value);
     }
   }
-  EXPECT_EQ(verbs, (std::set<std::string>{"start", "cancel", "kill", "pause", "resume", "skip", "signal", "update", "reset"}));
+  EXPECT_EQ(verbs,
+            (std::set<std::string>{"start", "cancel", "kill", "pause", "resume", "skip", "signal", "update", "reset"}));
 }
 
 TEST(command_verdicts, follow_from_the_replies) {

@@ -157,7 +157,8 @@ TEST(draw_event, updates_and_changes_by_their_names) {
   const auto answered = json::parse(R"({"seq": 8, "at": "2026-05-09T07:29:33Z", "kind": "update_answered",
                                          "update": "change-plan", "answers": 7, "answer": {"plan": "gold"}})");
   EXPECT_THAT(draw_event(c, answered, false), AllOf(HasSubstr("change-plan"), HasSubstr(R"(answer={"plan":"gold"})")));
-  const auto noted = json::parse(R"({"seq": 9, "at": "2026-05-09T07:29:33Z", "kind": "change_noted", "change": "twice"})");
+  const auto noted =
+      json::parse(R"({"seq": 9, "at": "2026-05-09T07:29:33Z", "kind": "change_noted", "change": "twice"})");
   EXPECT_THAT(draw_event(c, noted, false), HasSubstr("change_noted         twice"));
 }
 

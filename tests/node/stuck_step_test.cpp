@@ -55,8 +55,8 @@ TEST(stuck_step, is_the_one_that_has_been_open_the_longest) {
 
 // Code goes on after a step that has failed, or that it does not wait for any more.
 TEST(stuck_step, what_code_has_done_with_is_not_open) {
-  using store::scripted_run;
   using engine::event_kind;
+  using store::scripted_run;
   const temporary_directory directory;
   store::embedded_options o;
   o.directory = directory.path();
@@ -65,11 +65,11 @@ TEST(stuck_step, what_code_has_done_with_is_not_open) {
   auto started = run.started();
   started.start->code = true;
   store::record r;
-  r.runs.push_back(run.add(1'700'000'000'000'000,
-                           {started, scripted_run::of_step(event_kind::attempt_started, 0, 1),
-                            scripted_run::failed(0, 1, {}), scripted_run::of_step(event_kind::step_failed, 0, 1),
-                            scripted_run::of_step(event_kind::step_scheduled, 1),
-                            scripted_run::of_step(event_kind::step_abandoned, 1)}));
+  r.runs.push_back(run.add(
+      1'700'000'000'000'000,
+      {started, scripted_run::of_step(event_kind::attempt_started, 0, 1), scripted_run::failed(0, 1, {}),
+       scripted_run::of_step(event_kind::step_failed, 0, 1), scripted_run::of_step(event_kind::step_scheduled, 1),
+       scripted_run::of_step(event_kind::step_abandoned, 1)}));
   ASSERT_EQ(journal->append(r).status, store::append_status::committed);
   const auto oldest = [&] {
     return find_oldest_step(*journal->open_view(), store::oldest_open(directory.path(), 10), registry()).oldest;
