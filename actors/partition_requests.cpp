@@ -35,11 +35,13 @@ std::string partition_state::door_check(const command_request& r) const {
            std::to_string(limit);
   const auto* start = std::get_if<engine::start_command>(&r.command.body);
   if (!start) return {};
-  const auto definition = node_.types.find(start->facts.type, start->facts.version);
-  if (auto wrong = engine::misfit_of_kept(*start, node_.limits, definition, node_.time.now()); !wrong.empty())
-    return wrong;
+  if (!start->kept.empty()) {
+    const auto definition = node_.types.find(start->facts.type, start->facts.version);
+    if (auto wrong = engine::misfit_of_kept(*start, node_.limits, definition, node_.time.now()); !wrong.empty())
+      return wrong;
+  }
   // One that another node has checked against the type waits for its code here.
-  if (start->facts.digest == 0 && !definition)
+  if (start->facts.digest == 0 && !node_.types.find(start->facts.type, start->facts.version))
     return "this node has no workflow type '" + start->facts.type + "' version " + std::to_string(start->facts.version);
   // What decide would refuse: a run whose start is refused would be in memory without being on record.
   if (start->facts.deadline < engine::milliseconds{0} || start->facts.deadline > engine::longest_duration)

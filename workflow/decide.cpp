@@ -1,10 +1,10 @@
 #include "workflow/decide.hpp"
 
-#include "workflow/branch.hpp"
-
 #include <algorithm>
 
 #include <pawl/registry.hpp>
+
+#include "workflow/branch.hpp"
 
 namespace pawl::engine {
 
