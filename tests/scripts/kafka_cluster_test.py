@@ -60,7 +60,7 @@ class ThreeNodes(unittest.TestCase):
             self.produce(c, None, *right)
             self.produce(c, 3, *wrong)  # most of them belong elsewhere
             for w in [*right, *wrong]:
-                eventually(lambda w=w: c.any().show(w)[0] == 200, f"{w} is there")
+                eventually(lambda w=w: c.shown(w)[0] == 200, f"{w} is there")
                 c.completes(w)
                 self.assertEqual(c.kinds(w).count("run_started"), 1)
             code, out, err = c.any().cli("-o", "json", "dlq", "list")

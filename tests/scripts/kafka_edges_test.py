@@ -39,6 +39,11 @@ def raw(value):
     return base64.b64encode(value if isinstance(value, bytes) else value.encode()).decode()
 
 
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
 def pack(value):
     """As much of msgpack as a heartbeat needs."""
     if isinstance(value, str):
@@ -168,16 +173,21 @@ class Edges(unittest.TestCase):
             workflow = ids_of(2, 1)[0]
             c.begin(workflow, ms=4000)
             other = next(n for name, n in c.nodes.items() if name != leaders[2])
-            following = subprocess.Popen([binary("bad_steps"), "--data", other.data, *other.flags, "-o", "json", "history", workflow, "--follow"],
-                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            told, complaints = os.path.join(c.folder, "told"), os.path.join(c.folder, "complaints")
+            with open(told, "w") as out, open(complaints, "w") as err:
+                following = subprocess.Popen([binary("bad_steps"), "--data", other.data, *other.flags, "-o", "json", "history", workflow, "--follow"],
+                                             stdout=out, stderr=err)
             try:
-                self.assertEqual(json.loads(following.stdout.readline())["kind"], "run_started")
+                eventually(lambda: "\n" in read(told), "it has told an event")
                 c.nodes[leaders[2]].kill()
-                out, err = following.communicate(timeout=DEADLINE)
+                following.wait(DEADLINE)
             finally:
                 following.kill()
+                following.wait()
+            out, err = read(told), read(complaints)
             events = [json.loads(line) for line in out.splitlines()]
-            self.assertEqual([e["seq"] for e in events], list(range(2, len(events) + 2)), out)
+            self.assertEqual([e["seq"] for e in events], list(range(1, len(events) + 1)), out)
+            self.assertEqual(events[0]["kind"], "run_started")
             self.assertEqual((events[-1]["kind"], following.returncode), ("run_completed", 0), err)
             self.assertIn("following on with the next leader", err)
 
@@ -211,7 +221,7 @@ class Edges(unittest.TestCase):
             # Nothing else is held up.
             c.begin(fourth)
             c.completes(fourth)
-            self.assertEqual(c.any().show(second)[0], 404)
+            self.assertEqual(c.shown(second)[0], 404)
             code, out, err = c.any().cli("-o", "json", "partitions", "resync", "0", "1")
             self.assertEqual((code, json.loads(out)["to"]), (0, 1), err)
             for n in c.nodes.values():
@@ -314,7 +324,7 @@ class Edges(unittest.TestCase):
             self.assertEqual(n3.begin("nothing", by_itself + "y", {})[0], 404)
             for w in (workflow, by_itself):
                 self.assertEqual(c.kinds(w), ["run_started", "waiting_for_code"])
-                self.assertEqual(c.any().show(w)[1]["code"], "missing")
+                self.assertEqual(c.shown(w)[1]["code"], "missing")
             oldest = c.partitions(c.nodes["n1"])[mine[0]]["oldest_step"]
             self.assertEqual((oldest["workflow_id"], oldest["status"]), (workflow, "waiting_for_code"))
             # From Kafka nobody has checked it: it waits for a leader that has the type, and is no dead letter.

@@ -32,11 +32,7 @@ class HandOver(unittest.TestCase):
 
     def incarnations(self, c, workflow):
         """Of the processes that ran its attempts."""
-        def read():
-            status, body = c.any().history(workflow)
-            return body["events"] if status == 200 else None
-        events = eventually(read, f"the history of {workflow} is read")
-        return [e["incarnation"] for e in events if e["kind"] == "attempt_started"]
+        return [e["incarnation"] for e in c.events(workflow) if e["kind"] == "attempt_started"]
 
     def test_join(self):
         with self.cluster(nodes=2) as c:

@@ -140,7 +140,7 @@ class Schemas(unittest.TestCase):
             self.assertEqual(wrong("command.schema.json", [*asked.values(), *then.values()]), [None] * 5)
             self.produce(c, asked)
             for workflow in ("yes", "cancelled"):
-                eventually(lambda w=workflow: c.any().show(w)[1].get("status", {}).get("text") == "waits for a decision", f"{workflow} waits")
+                eventually(lambda w=workflow: c.shown(w)[1].get("status", {}).get("text") == "waits for a decision", f"{workflow} waits")
             self.produce(c, then)
             for workflow, state in [("yes", "completed"), ("both", "completed"), ("cancelled", "cancelled")]:
                 self.assertEqual(c.ends(workflow)["state"], state)

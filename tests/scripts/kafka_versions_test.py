@@ -119,7 +119,7 @@ class Versions(unittest.TestCase):
             parent, version = self.start(c, of_n1, kind="asks")
             self.assertEqual(version, 1)
             eventually(lambda: "child_asked" in c.kinds(parent), "the child is asked for")
-            asked = next(e for e in c.any().history(parent)[1]["events"] if e["kind"] == "child_asked")
+            asked = next(e for e in c.events(parent) if e["kind"] == "child_asked")
             self.assertEqual(asked["child"]["version"], 2, asked)
             status, refused = n1.ask("POST", "/v1/types/picks/use", {"version": 3})
             self.assertEqual((status, refused["code"]), (404, "no_such_version"))

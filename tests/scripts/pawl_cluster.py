@@ -151,12 +151,28 @@ class Cluster:
             return answer if status == 200 else None
         return eventually(done, f"{workflow} ends", within)
 
+    # ---- what it knows of its workflows, asked for again while a leader changes (503)
+
+    def told(self, ask, what):
+        """(status, body) of ask(node), which may not be unavailable for long."""
+        def answered():
+            try:
+                status, body = ask(self.any())
+            except (OSError, http.client.HTTPException):
+                return None  # the node was killed or stopped on the way
+            return (status, body) if status != 503 else None
+        return eventually(answered, f"{what} is told")
+
+    def shown(self, workflow):
+        return self.told(lambda n: n.show(workflow), f"what is known of {workflow}")
+
+    def events(self, workflow):
+        status, body = self.told(lambda n: n.history(workflow), f"the history of {workflow}")
+        assert status == 200, body
+        return body["events"]
+
     def kinds(self, workflow):
-        def read():
-            status, body = self.any().history(workflow)
-            assert status in (200, 503), body  # the leader is changing
-            return [e["kind"] for e in body["events"]] if status == 200 else None
-        return eventually(read, f"the history of {workflow} is read")
+        return [e["kind"] for e in self.events(workflow)]
 
     def drain(self):
         for n in self.alive().values():

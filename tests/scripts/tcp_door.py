@@ -33,13 +33,14 @@ class Way:
 
 
 class Door:
-    """Listens on `port` and passes on to `to`. `swallow`: what the broker says is dropped, and what is said to it arrives. `holds`: a
-    request for which it is true is kept back, and those behind it on its connection; once it is None they arrive."""
+    """Listens on `port` and passes on to `to`. `swallow`: what the broker says is dropped, and what is said to it arrives. `hushed`: what
+    the broker says waits until it is false again. `holds`: a request for which it is true is kept back, and those behind it on its
+    connection; once it is None they arrive."""
 
     def __init__(self, port, to):
-        self.to, self.swallow, self.holds = to, False, None
+        self.to, self.swallow, self.hushed, self.holds = to, False, False, None
         self.passed = self.swallowed = 0  # bytes from the broker
-        self.held = 0  # requests, until now
+        self.held = 0  # requests that `holds` has named, until now
         self.listener = socket.create_server(("127.0.0.1", port))
         self.ways, self.mutex, self.ended = [], threading.Lock(), False
         threading.Thread(target=self.listen, daemon=True).start()
@@ -63,7 +64,11 @@ class Door:
     def carry(self, way):
         try:
             while True:
-                for ready in select.select([way.client, way.broker], [], [], LOOK if way.held else None)[0]:
+                hushed = self.hushed
+                heard = [way.client] if hushed else [way.client, way.broker]
+                for ready in select.select(heard, [], [], LOOK if hushed or way.held else None)[0]:
+                    if ready is way.broker and self.hushed:
+                        continue  # since it was looked at
                     data = ready.recv(CHUNK)
                     if not data:
                         return
@@ -87,9 +92,10 @@ class Door:
     def to_broker(self, way, data):
         for request in way.requests(data):
             holds = self.holds
-            if way.held or (holds and holds(request)):
+            named = bool(holds and holds(request))
+            if named or way.held:
                 way.held.append(request)
-                self.held += 1
+                self.held += named
             else:
                 way.broker.sendall(request)
 
