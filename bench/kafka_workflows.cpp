@@ -15,6 +15,7 @@
 #include "actors/node_system.hpp"
 #include "bench/closed_loop.hpp"
 #include "broker/command_intake.hpp"
+#include "broker/command_sender.hpp"
 #include "broker/feed_publisher.hpp"
 #include "broker/kafka_journal.hpp"
 #include "broker/partitioner.hpp"
@@ -63,53 +64,6 @@ class waiting_callers {
   std::unordered_map<std::string, pawl::actors::command_request> waiting_;
 };
 
-/// Sends starts from any thread, on one of its own.
-class starter {
- public:
-  starter(const pawl::broker::kafka_options& client, std::string topic, waiting_callers& waiting)
-      : topic_(std::move(topic)),
-        waiting_(waiting),
-        producer_(client, {}),
-        thread_([this](const std::stop_token& stop) { run(stop); }) {}
-
-  void start(pawl::actors::command_request r) {
-    {
-      const std::lock_guard lock(mutex_);
-      queue_.push_back(std::move(r));
-    }
-    woken_.notify_one();
-  }
-
- private:
-  void run(const std::stop_token& stop) {
-    std::vector<pawl::actors::command_request> batch;
-    while (!stop.stop_requested()) {
-      {
-        std::unique_lock lock(mutex_);
-        woken_.wait_for(lock, 1ms, [this] { return !queue_.empty(); });
-        batch.swap(queue_);
-      }
-      for (auto& r : batch) send(std::move(r));
-      batch.clear();
-      producer_.poll(0ms);
-    }
-  }
-  void send(pawl::actors::command_request r) {
-    const auto id = r.workflow_id;
-    const auto body = R"({"command":"start","command_id":")" + r.command.id + R"(","type":"chain","input":""})";
-    waiting_.put(std::move(r));
-    producer_.send(topic_, -1, id, body, {});
-  }
-
-  const std::string topic_;
-  waiting_callers& waiting_;
-  pawl::broker::kafka_producer producer_;
-  std::mutex mutex_;
-  std::condition_variable woken_;
-  std::vector<pawl::actors::command_request> queue_;
-  std::jthread thread_;
-};
-
 /// A partition as a node leads it.
 struct partition {
   std::string directory;
@@ -129,9 +83,16 @@ class node {
     pawl::broker::create_topics(client_,
                                 {.name_space = name_space_, .partitions = o.partitions, .single_broker = true});
     for (int p = 0; p < o.partitions; ++p) open(o.directory + "/p" + std::to_string(p), p);
-    starter_.emplace(client_, name_space_ + ".commands", waiting_);
+    starts_.emplace(pawl::broker::command_sender_options{
+        .client = client_, .topic = name_space_ + ".commands", .partitions = o.partitions});
   }
-  void submit(pawl::actors::command_request r) { starter_->start(std::move(r)); }
+  void submit(pawl::actors::command_request r) {
+    const auto id = r.workflow_id;
+    auto body = R"({"command":"start","command_id":")" + r.command.id + R"(","type":"chain","input":""})";
+    waiting_.put(std::move(r));
+    if (!starts_->send({.key = id, .value = std::move(body), .headers = {}}, {}))
+      throw std::runtime_error("too many starts at once");
+  }
   void stop() {
     for (auto& p : partitions_) p.commands->stop();
     system_.drain(5s);
@@ -212,7 +173,7 @@ class node {
   pawl::actors::node_system system_;
   waiting_callers waiting_;
   std::vector<partition> partitions_;
-  std::optional<starter> starter_;
+  std::optional<pawl::broker::command_sender> starts_;
   std::uint64_t published_ = 0;
 };
 

@@ -17,6 +17,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto busy_wait = 1ms;
+/// What gathers while commands are on their way waits for them, at most so long, and goes out together.
+constexpr auto together_wait = 5ms;
 
 sent_command outcome_of(const kafka_producer::delivery& d) {
   sent_command s{.partition = d.partition, .offset = d.offset, .unknown = d.unknown, .error = d.message};
@@ -64,7 +66,11 @@ void command_sender::state::run() {
   while (take(batch)) {
     for (auto& e : batch) write(std::make_shared<entry>(std::move(e)));
     batch.clear();
-    if (producer) producer->poll(busy_wait);
+    const auto until = std::chrono::steady_clock::now() + together_wait;
+    while (producer && producer->waiting() > 0) {
+      producer->poll(busy_wait);
+      if (std::chrono::steady_clock::now() >= until) break;
+    }
   }
   // Its end calls back, with `unknown`, what it has not delivered.
   producer.reset();
