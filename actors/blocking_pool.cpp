@@ -64,14 +64,26 @@ submit_result pool_core::submit(std::shared_ptr<pool_task> task) {
     if (queue_.size() >= options_.max_queued) return submit_result::full;
     queue_.push_back({std::move(task), now});
     queued_.store(queue_.size(), std::memory_order_relaxed);
+    if (turn::leave(shared_from_this())) return submit_result::accepted;
     next = serve_queue();
   }
   act(next);
   return submit_result::accepted;
 }
 
+void pool_core::at_end_of_turn() noexcept {
+  follow_up next;
+  {
+    std::lock_guard lock(mutex_);
+    if (queue_.empty() || stopping_) return;  // who was awake has taken it
+    next = serve_queue();
+  }
+  act(next);
+}
+
 // Under mutex_, after every change of the queue or of who serves it. What it keeps true: while the queue is not empty,
-// somebody is searching, or every thread is busy and the clock watches.
+// somebody is searching, or every thread is busy and the clock watches, or an actor's thread will see to it at the end
+// of its turn.
 pool_core::follow_up pool_core::serve_queue() {
   if (searching_ >= std::min(queue_.size(), options_.min_threads)) return {};
   if (!idle_.empty()) {

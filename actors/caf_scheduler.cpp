@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "actors/turn.hpp"
+
 namespace pawl::actors {
 
 namespace {
@@ -116,6 +118,7 @@ void caf_scheduler::worker::run() {
     auto* job = jobs_.front();
     jobs_.pop_front();
     resume(job);
+    turn::ran_one(jobs_.empty());
   }
 }
 
@@ -124,6 +127,7 @@ void caf_scheduler::start() {
   for (auto& w : workers_)
     w->thread_ = std::thread([&w = *w] {
       pthread_setname_np(pthread_self(), "pawl-actors");
+      turn::begin_thread();
       w.system().thread_started();
       w.run();
       w.system().thread_terminates();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "actors/blocking_pool.hpp"
+#include "actors/turn.hpp"
 
 namespace pawl::actors {
 
@@ -22,7 +23,7 @@ namespace pawl::actors {
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
 /// Locks, outermost first: mutex_, then a worker's slot. The clock is called with neither held.
-class pool_core : public tick_source, public std::enable_shared_from_this<pool_core> {
+class pool_core : public tick_source, public turn_work, public std::enable_shared_from_this<pool_core> {
  public:
   pool_core(clock& time, const pool_options& options);
 
@@ -33,6 +34,8 @@ class pool_core : public tick_source, public std::enable_shared_from_this<pool_c
 
   /// The watchdog of running tasks and of the queue.
   std::chrono::steady_clock::time_point tick(std::chrono::steady_clock::time_point now) noexcept override;
+  /// Wakes a thread for what an actor's thread has submitted in its turn.
+  void at_end_of_turn() noexcept override;
 
  private:
   struct alignas(64) worker {

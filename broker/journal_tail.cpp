@@ -33,7 +33,7 @@ void journal_tail::stop() {
 
 void journal_tail::run(const std::stop_token& stop, std::int64_t from) {
   try {
-    kafka_reader back(client_, topic_, partition_);
+    kafka_reader back(client_, topic_, partition_, kafka_reader::answers::in_bulk);
     back.seek(from);
     auto next = from;
     while (!stop.stop_requested()) {

@@ -188,7 +188,7 @@ std::vector<property_mistake> check_properties(const std::map<std::string, std::
 
 void kafka_reader::message_deleter::operator()(rd_kafka_message_s* m) const { rd_kafka_message_destroy(m); }
 
-kafka_reader::kafka_reader(const kafka_options& o, std::string topic, std::int32_t partition)
+kafka_reader::kafka_reader(const kafka_options& o, std::string topic, std::int32_t partition, answers a)
     : topic_(std::move(topic)),
       partition_(partition),
       name_(topic_ + "/" + std::to_string(partition)),
@@ -199,6 +199,7 @@ kafka_reader::kafka_reader(const kafka_options& o, std::string topic, std::int32
                          {"enable.auto.offset.store", "false"},
                          {"auto.offset.reset", "error"},
                          {"fetch.wait.max.ms", "100"},
+                         {"fetch.min.bytes", a == answers::in_bulk ? "1048576" : "1"},
                          {"fetch.error.backoff.ms", "50"},
                          {"fetch.message.max.bytes", largest_message},
                          {"queued.max.messages.kbytes", "16384"},

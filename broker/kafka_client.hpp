@@ -78,7 +78,11 @@ struct kafka_message {
 /// Reads one partition from an offset on, in order. One thread at a time.
 class kafka_reader {
  public:
-  kafka_reader(const kafka_options& o, std::string topic, std::int32_t partition);
+  /// When the broker answers: as soon as there is a message, or when much has gathered, 100 ms after it was asked at the
+  /// latest, which costs it and us a fraction where messages come all the time.
+  enum class answers : std::uint8_t { at_once, in_bulk };
+
+  kafka_reader(const kafka_options& o, std::string topic, std::int32_t partition, answers a = answers::at_once);
   ~kafka_reader();
   kafka_reader(const kafka_reader&) = delete;
   kafka_reader& operator=(const kafka_reader&) = delete;
