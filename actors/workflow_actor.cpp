@@ -241,7 +241,7 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
   }
   actor_allowance allowance(node_, key_, granted_);
   const bool code = instance_->definition && instance_->definition->as_code();
-  const auto began = code ? thread_time::now() : thread_time{};
+  const auto began = code ? thread_time::begin() : thread_time{};
   auto carried = engine::carry_out(*instance_, c, allowance, node_.time.now());
   if (!instance_->broken.empty()) throw std::logic_error("decided what cannot follow: " + instance_->broken);
   std::vector<launch> launches;
@@ -276,20 +276,37 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
   if (in_flight_ == 0) settle_down();
 }
 
-thread_time thread_time::now() {
+std::chrono::nanoseconds thread_time::ask() {
   timespec t{};
   ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return {std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec), std::chrono::steady_clock::now()};
+  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+thread_time thread_time::begin() {
+  thread_local thread_time answer;
+  thread_time now = answer;
+  now.at_ = std::chrono::steady_clock::now();
+  if (now.at_ - answer.at_ > oldest_answer) {
+    now.busy_ = ask();
+    answer = now;
+  }
+  return now;
+}
+
+std::chrono::milliseconds thread_time::passed() const {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - at_);
+}
+std::chrono::milliseconds thread_time::computed() const {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(ask() - busy_);
 }
 
 // Code that computes for long holds up everybody whose actors want this thread. What it waited for a processor is not
 // its fault, so a run is paused for what it computed; code that blocks instead is only told of.
 void workflow_state::watch_code(const thread_time& began) {
-  const auto now = thread_time::now();
   const auto limit = node_.partition.advance;
-  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(now.at - began.at);
-  const auto busy = std::chrono::duration_cast<std::chrono::milliseconds>(now.busy - began.busy);
+  const auto took = began.passed();
   if (took <= limit || instance_->paused || is_closed(instance_->phase)) return;
+  const auto busy = began.computed();
   const auto& f = instance_->facts;
   node_.log(log_level::warn, "workflow code is too slow workflow_id=" + f.workflow_id +
                                  " run=" + std::to_string(f.run) + " took_ms=" + std::to_string(took.count()) +
