@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <sstream>
 #include <thread>
+#include <utility>
 
 #include "config/nearest_name.hpp"
 
@@ -19,6 +20,8 @@ struct kafka_log_sink {
 
 namespace {
 
+/// For a reader that has been sent somewhere to begin there; what is local to librdkafka takes milliseconds.
+constexpr std::chrono::milliseconds begin_wait{2'000};
 constexpr const char* largest_message = "8388608";  // the topics' max.message.bytes
 
 kafka_advice advice_for(rd_kafka_resp_err_t code) {
@@ -187,6 +190,9 @@ std::vector<property_mistake> check_properties(const std::map<std::string, std::
 // ---- reader
 
 void kafka_reader::message_deleter::operator()(rd_kafka_message_s* m) const { rd_kafka_message_destroy(m); }
+void kafka_reader::list_deleter::operator()(rd_kafka_topic_partition_list_s* l) const {
+  rd_kafka_topic_partition_list_destroy(l);
+}
 
 kafka_reader::kafka_reader(const kafka_options& o, std::string topic, std::int32_t partition, answers a)
     : topic_(std::move(topic)),
@@ -213,26 +219,49 @@ kafka_reader::~kafka_reader() {
   rd_kafka_destroy(client_);
 }
 
-void kafka_reader::assign(std::int64_t offset) {
-  std::unique_ptr<rd_kafka_topic_partition_list_t, decltype(&rd_kafka_topic_partition_list_destroy)> list(
-      rd_kafka_topic_partition_list_new(1), &rd_kafka_topic_partition_list_destroy);
+kafka_reader::partition_list kafka_reader::here(std::int64_t offset) const {
+  partition_list list(rd_kafka_topic_partition_list_new(1));
   rd_kafka_topic_partition_list_add(list.get(), topic_.c_str(), partition_)->offset = offset;
-  if (const auto code = rd_kafka_assign(client_, list.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
-    throw make_kafka_error("reading " + name_, code);
+  return list;
 }
 
 void kafka_reader::seek(std::int64_t offset) {
   if (offset == next_) return;
   held_.reset();
-  assign(offset);
+  next_ = -1;
+  if (!assigned_ || !move(offset)) assign(offset);
+  if (std::exchange(resting_, false)) rd_kafka_resume_partitions(client_, here(offset).get());
   next_ = offset;
+}
+
+void kafka_reader::assign(std::int64_t offset) {
+  if (const auto code = rd_kafka_assign(client_, here(offset).get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    throw make_kafka_error("reading " + name_, code);
+  assigned_ = true;
+}
+
+// To assign the partition anew instead, while it is still being stopped for the time before, ends librdkafka 2.0: it
+// asserts that what it stops has been started (rd_kafka_assignment_partition_stopped). False: it is not being read.
+bool kafka_reader::move(std::int64_t offset) {
+  for (const auto deadline = std::chrono::steady_clock::now() + begin_wait;;) {
+    const auto to = here(offset);
+    const std::unique_ptr<rd_kafka_error_t, decltype(&rd_kafka_error_destroy)> wrong(
+        rd_kafka_seek_partitions(client_, to.get(), as_ms(begin_wait)), &rd_kafka_error_destroy);
+    const auto code = wrong ? rd_kafka_error_code(wrong.get()) : to->elems[0].err;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+    const bool begins = code == RD_KAFKA_RESP_ERR__STATE || code == RD_KAFKA_RESP_ERR__PREV_IN_PROGRESS;
+    if (!begins || std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
 }
 
 void kafka_reader::rest() {
   if (next_ < 0) return;
   held_.reset();
   next_ = -1;
-  if (const auto code = rd_kafka_assign(client_, nullptr); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+  resting_ = true;
+  const auto list = here(RD_KAFKA_OFFSET_INVALID);
+  if (const auto code = rd_kafka_pause_partitions(client_, list.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
     throw make_kafka_error("resting from " + name_, code);
 }
 
@@ -243,6 +272,8 @@ const kafka_message* kafka_reader::next(std::chrono::milliseconds wait) {
     const auto code = held_->err;
     const std::string why = held_->payload ? rd_kafka_message_errstr(held_.get()) : "";
     held_.reset();
+    // It may have stopped by itself, as behind an offset that is not there.
+    assigned_ = assigned_ && advice_for(code) == kafka_advice::again;
     // What a client reports and mends by itself is no answer to this question.
     if (advice_for(code) == kafka_advice::again) return nullptr;
     throw make_kafka_error("reading " + name_ + " from offset " + std::to_string(next_), code, why);

@@ -20,6 +20,7 @@
 
 struct rd_kafka_s;
 struct rd_kafka_message_s;
+struct rd_kafka_topic_partition_list_s;
 
 namespace pawl::broker {
 
@@ -78,8 +79,8 @@ struct kafka_message {
 /// Reads one partition from an offset on, in order. One thread at a time.
 class kafka_reader {
  public:
-  /// When the broker answers: as soon as there is a message, or when much has gathered, 100 ms after it was asked at the
-  /// latest, which costs it and us a fraction where messages come all the time.
+  /// When the broker answers: as soon as there is a message, or when much has gathered, 100 ms after it was asked at
+  /// the latest, which costs it and us a fraction where messages come all the time.
   enum class answers : std::uint8_t { at_once, in_bulk };
 
   kafka_reader(const kafka_options& o, std::string topic, std::int32_t partition, answers a = answers::at_once);
@@ -106,10 +107,17 @@ class kafka_reader {
   const std::string& name() const { return name_; }  ///< "shop.journal/0"
 
  private:
-  void assign(std::int64_t offset);
   struct message_deleter {
     void operator()(rd_kafka_message_s* m) const;
   };
+  struct list_deleter {
+    void operator()(rd_kafka_topic_partition_list_s* l) const;
+  };
+  using partition_list = std::unique_ptr<rd_kafka_topic_partition_list_s, list_deleter>;
+  void assign(std::int64_t offset);
+  bool move(std::int64_t offset);
+  /// This partition alone.
+  partition_list here(std::int64_t offset) const;
   const std::string topic_;
   const std::int32_t partition_;
   const std::string name_;
@@ -118,6 +126,8 @@ class kafka_reader {
   std::unique_ptr<rd_kafka_message_s, message_deleter> held_;
   kafka_message message_;
   std::int64_t next_ = -1;
+  bool assigned_ = false;  // and nothing has ended the reading since
+  bool resting_ = false;
 };
 
 /// Idempotent, acks=all. One thread at a time.

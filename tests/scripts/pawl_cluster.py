@@ -237,7 +237,10 @@ class Cluster:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failed, *_):
+        if failed:
+            ended = {name: n.process.poll() for name, n in self.nodes.items() if n.process}
+            print(f"{self.name_space}: exit codes so far {ended}\n{self.tail()}", flush=True)
         if self.reader and self.reader.poll() is None:
             self.reader.kill()
             self.reader.communicate()

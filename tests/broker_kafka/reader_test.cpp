@@ -1,0 +1,75 @@
+// A reader on a real Kafka that is sent here and there, and rests in between.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "broker/topics.hpp"
+#include "tests/broker_kafka/kafka_fixture.hpp"
+
+namespace pawl::broker {
+namespace {
+
+using namespace std::chrono_literals;
+
+class reader : public on_kafka {
+ protected:
+  static constexpr std::int64_t messages = 100;
+  void SetUp() override {
+    on_kafka::SetUp();
+    create_topics(client(), {.name_space = name_space, .partitions = 1, .single_broker = true});
+    kafka_producer p(client(), {});
+    for (std::int64_t k = 0; k < messages; ++k) p.send(topic(), 0, std::nullopt, std::to_string(k), {});
+    ASSERT_TRUE(p.flush(20s));
+  }
+  std::string topic() const { return name_space + ".commands"; }
+  /// The next message, if one comes in time.
+  static const kafka_message* next(kafka_reader& r) {
+    const kafka_message* m = nullptr;
+    eventually([&] { return (m = r.next(100ms)) != nullptr; });
+    return m;
+  }
+};
+
+TEST_F(reader, rests_and_goes_on_elsewhere) {
+  kafka_reader r(client(), topic(), 0);
+  r.seek(5);
+  ASSERT_NE(next(r), nullptr);
+  r.rest();
+  EXPECT_EQ(r.next(300ms), nullptr) << "nothing while it rests";
+  r.rest();
+  for (const auto to : {6, 3, 99}) {
+    r.seek(to);
+    const auto* m = next(r);
+    ASSERT_NE(m, nullptr) << to;
+    EXPECT_EQ(m->offset, to);
+    EXPECT_EQ(m->value, std::to_string(to));
+    r.rest();
+  }
+}
+
+// A leader that steps down and leads again does so, in no time; it ended the process once.
+TEST_F(reader, seeks_and_rests_as_fast_as_it_can) {
+  const auto seed = std::random_device()();
+  RecordProperty("seed", std::to_string(seed));
+  std::printf("seed %u\n", seed);
+  std::mt19937 random(seed);
+  int read = 0;
+  for (int round = 0; round < 20; ++round) {
+    kafka_reader r(client(), topic(), 0);
+    for (int k = 0; k < 30; ++k) {
+      r.seek(static_cast<std::int64_t>(random() % messages));
+      if (random() % 4 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
+      if (random() % 8 == 0) read += next(r) != nullptr ? 1 : 0;
+      if (random() % 2 == 0) r.rest();
+    }
+    const auto last = static_cast<std::int64_t>(random() % messages);
+    r.seek(last);
+    const auto* m = next(r);
+    ASSERT_NE(m, nullptr);
+    EXPECT_EQ(m->offset, last);
+  }
+  EXPECT_GT(read, 0);
+}
+
+}  // namespace
+}  // namespace pawl::broker
