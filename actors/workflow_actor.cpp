@@ -1,7 +1,5 @@
 #include "actors/workflow_actor.hpp"
 
-#include <time.h>
-
 #include <algorithm>
 #include <exception>
 #include <span>
@@ -274,30 +272,6 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
   if (carried.more) caf::anon_send(caf::actor_cast<caf::actor>(self_), function_returned{});
   if (code) watch_code(began);
   if (in_flight_ == 0) settle_down();
-}
-
-std::chrono::nanoseconds thread_time::ask() {
-  timespec t{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
-}
-
-thread_time thread_time::begin() {
-  thread_local thread_time answer;
-  thread_time now = answer;
-  now.at_ = std::chrono::steady_clock::now();
-  if (now.at_ - answer.at_ > oldest_answer) {
-    now.busy_ = ask();
-    answer = now;
-  }
-  return now;
-}
-
-std::chrono::milliseconds thread_time::passed() const {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - at_);
-}
-std::chrono::milliseconds thread_time::computed() const {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(ask() - busy_);
 }
 
 // Code that computes for long holds up everybody whose actors want this thread. What it waited for a processor is not
