@@ -81,6 +81,16 @@ void pool_core::at_end_of_turn() noexcept {
   act(next);
 }
 
+void pool_core::while_turn_lasts() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    if (queue_.empty() || stopping_ || queue_watched_) return;
+    queue_watched_ = true;
+    quiet_checks_ = 0;
+  }
+  wake_clock(pool_task::now() + spawn_after_);
+}
+
 // Under mutex_, after every change of the queue or of who serves it. What it keeps true: while the queue is not empty,
 // somebody is searching, or every thread is busy and the clock watches, or an actor's thread will see to it at the end
 // of its turn.

@@ -36,6 +36,8 @@ class pool_core : public tick_source, public turn_work, public std::enable_share
   std::chrono::steady_clock::time_point tick(std::chrono::steady_clock::time_point now) noexcept override;
   /// Wakes a thread for what an actor's thread has submitted in its turn.
   void at_end_of_turn() noexcept override;
+  /// The clock looks at the queue from now on.
+  void while_turn_lasts() noexcept override;
 
  private:
   struct alignas(64) worker {

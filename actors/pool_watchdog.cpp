@@ -105,10 +105,14 @@ std::int64_t pool_core::check_queue(std::int64_t now) {
 }
 
 std::int64_t pool_core::relieve_queue(std::unique_lock<std::mutex>& lock, std::int64_t now) {
-  if (threads_ >= options_.max_threads) return now + stalled_checks * spawn_after_;
-  if (!idle_.empty() || searching_ > 0) return now + spawn_after_;  // somebody is on the way
+  if (idle_.empty() && threads_ >= options_.max_threads) return now + stalled_checks * spawn_after_;
+  if (searching_ > 0) return now + spawn_after_;  // somebody is on the way
   const std::int64_t due = queue_.front().since + spawn_after_;
   if (now < due) return due;
+  if (!idle_.empty()) {  // an actor's thread has left it for the end of a turn that lasts
+    act(serve_queue());
+    return now + spawn_after_;
+  }
   const bool stalled = now - progress_at_ >= stalled_checks * spawn_after_;
   const std::size_t running = running_threads(lock, now);
   if (queue_.empty() || !idle_.empty() || searching_ > 0 || stopping_) return now + spawn_after_;

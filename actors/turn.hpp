@@ -13,6 +13,8 @@ class turn_work {
  public:
   virtual ~turn_work() = default;
   virtual void at_end_of_turn() noexcept = 0;
+  /// The turn may take long from here on: see to it that what was left is done in time anyway.
+  virtual void while_turn_lasts() noexcept = 0;
 };
 
 /// The turn of the calling thread. One thread's alone.
@@ -26,6 +28,10 @@ class turn {
   /// `w` is done at the end of the turn, once however often it is asked for. False: this thread has no turns, or leaves
   /// something else; do it now.
   static bool leave(const std::shared_ptr<turn_work>& w);
+  /// Before a user's code runs in an actor, which may compute for as long as it likes.
+  static void may_last() {
+    if (const auto& left = here().left_) left->while_turn_lasts();
+  }
   /// After every actor. `last`: the thread has no other to run.
   static void ran_one(bool last) {
     auto& t = here();

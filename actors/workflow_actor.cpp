@@ -5,6 +5,8 @@
 #include <span>
 #include <stdexcept>
 
+#include "actors/turn.hpp"
+
 namespace pawl::actors {
 
 slot_ask ask_for(const engine::slot_request& r) {
@@ -175,6 +177,7 @@ void workflow_state::load() {
   auto history = node_.views.borrow()->history(key_);
   const auto* first = history.events.empty() ? nullptr : &history.events.front();
   auto definition = first && first->start ? node_.types.find(first->start->type, first->start->version) : nullptr;
+  if (definition && definition->as_code()) turn::may_last();
   instance_ = engine::make_instance(std::move(definition));
   for (const auto& e : history.events) engine::evolve(*instance_, e);
   if (!history.error.empty()) instance_->broken = history.error;
@@ -240,6 +243,7 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
   actor_allowance allowance(node_, key_, granted_);
   const bool code = instance_->definition && instance_->definition->as_code();
   const auto began = code ? thread_time::begin() : thread_time{};
+  if (code) turn::may_last();
   auto carried = engine::carry_out(*instance_, c, allowance, node_.time.now());
   if (!instance_->broken.empty()) throw std::logic_error("decided what cannot follow: " + instance_->broken);
   std::vector<launch> launches;

@@ -2,6 +2,7 @@
 // is in flight nothing new is decided, so that a busy run is asked too.
 #include "actors/workflow_actor.hpp"
 
+#include "actors/turn.hpp"
 #include "workflow/queries.hpp"
 
 namespace pawl::actors {
@@ -43,6 +44,7 @@ void workflow_state::reply_to(std::shared_ptr<query_request> asked) {
   query_reply out{.run = i.facts.run, .run_uid = to_text(i.facts.uid), .seq = i.last_seq};
   if (i.paused) out.pause_cause = i.pause_cause;
   const auto began = std::chrono::steady_clock::now();
+  turn::may_last();
   auto answer = engine::ask(i, r.name, r.input, node_.limits);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
   if (took > node_.partition.advance)

@@ -41,6 +41,9 @@ struct heard_everywhere {
   }
 };
 
+/// A follower's view tells what is so if it has been at the end of the journal within this time.
+constexpr std::chrono::milliseconds close_behind{1000};
+
 }  // namespace
 
 std::optional<std::string> type_to_use(std::string_view path) {
@@ -56,7 +59,7 @@ std::optional<std::string> type_to_use(std::string_view path) {
   return type;
 }
 
-// As the partitions know it that this node leads, or those that it follows; a node without any asks one that leads.
+// As the partitions know it that this node leads, or those that it follows closely; another node asks one that leads.
 void cluster_door::state::types_document(api_request request, respond_function respond) {
   if (tell_heard(request, respond)) return;
   for (std::int32_t p = 0; p < options.places.partitions(); ++p)
@@ -65,14 +68,13 @@ void cluster_door::state::types_document(api_request request, respond_function r
     engine::type_marks marks;
     bool held = false;
     for (std::int32_t p = 0; p < self->options.places.partitions(); ++p)
-      if (const auto view = self->options.places.open_view(p)) {
-        held = true;
-        for (auto& [type, mark] : view->type_marks()) engine::fold(marks, mark);
-      }
-    const auto place = self->options.places.place(0);
-    if (held || place.here || place.address.empty() || request.headers.contains(forwarded_header))
-      return self->tell_types(marks, respond);
-    self->forward(place, std::move(request), std::move(respond));
+      if (const auto age = self->options.places.staleness(p); age && *age <= close_behind)
+        if (const auto view = self->options.places.open_view(p)) {
+          held = true;
+          for (auto& [type, mark] : view->type_marks()) engine::fold(marks, mark);
+        }
+    if (held) return self->tell_types(marks, respond);
+    self->for_partition(0, "", std::move(request), std::move(respond));
   };
   post(respond, std::move(task));
 }

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "actors/turn.hpp"
 #include "tests/actors_threads/waiting.hpp"
 
 namespace pawl::actors {
@@ -276,6 +277,50 @@ TEST(blocking_pool, a_thread_written_off_is_replaced_and_rejoins) {
   auto third = submitted(pool, [](auto&) {});
   ASSERT_TRUE(eventually([&] { return third->ended.load() && pool.stats().idle == 1; }));
   EXPECT_EQ(pool.stats().threads, 1U);
+}
+
+// A thread of actors wakes the pool once for all that it submits in a turn.
+TEST(blocking_pool, what_a_turn_has_submitted_begins_at_its_end) {
+  rig r;
+  std::thread([&] {
+    turn::begin_thread();
+    std::vector<std::shared_ptr<test_task>> tasks;
+    for (int k = 0; k < 3; ++k) {
+      tasks.push_back(std::make_shared<test_task>([](test_task&) {}));
+      ASSERT_EQ(r.pool.submit(tasks.back()), submit_result::accepted);
+    }
+    EXPECT_EQ(r.pool.stats().queued, 3U);
+    EXPECT_EQ(r.pool.stats().threads, 0U) << "nobody was asked to serve them";
+    turn::ran_one(false);
+    EXPECT_EQ(r.pool.stats().queued, 3U);
+    turn::ran_one(true);
+    for (const auto& t : tasks) EXPECT_TRUE(eventually([&] { return t->ended.load(); }));
+    // A long one ends by itself.
+    tasks.push_back(std::make_shared<test_task>([](test_task&) {}));
+    ASSERT_EQ(r.pool.submit(tasks.back()), submit_result::accepted);
+    for (unsigned k = 0; k < turn::longest; ++k) turn::ran_one(false);
+    EXPECT_TRUE(eventually([&] { return tasks.back()->ended.load(); }));
+  }).join();
+}
+
+// Code that computes for ever holds up nobody's attempt.
+TEST(blocking_pool, what_a_turn_that_does_not_end_has_submitted_begins_all_the_same) {
+  rig r;
+  std::thread([&] {
+    turn::begin_thread();
+    for (int round = 0; round < 3; ++round) {  // without a thread, and with idle ones
+      std::vector<std::shared_ptr<test_task>> tasks;
+      for (int k = 0; k < 3; ++k) {
+        tasks.push_back(std::make_shared<test_task>([](test_task&) {}));
+        ASSERT_EQ(r.pool.submit(tasks.back()), submit_result::accepted);
+      }
+      turn::may_last();
+      for (const auto& t : tasks) EXPECT_TRUE(eventually([&] { return t->ended.load(); })) << round;
+      const auto idle = [&] { return r.pool.stats().busy == 0; };
+      EXPECT_TRUE(eventually(idle));
+    }
+    turn::ran_one(true);
+  }).join();
 }
 
 TEST(blocking_pool, a_full_queue_refuses) {

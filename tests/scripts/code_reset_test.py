@@ -142,7 +142,7 @@ class CodeReset(unittest.TestCase):
 
     def test_what_cannot_be_kept_is_refused_and_changes_nothing(self):
         self.begin("n", ["a"], asks=True)
-        eventually(lambda: len(self.written()) == 1, "its step is done")
+        eventually(lambda: "attempt_completed" in [e["kind"] for e in self.events("n")], "its step is done, on record")
         before = self.node.show("n")[1]["events"]
         self.assertIn("has no event 99; it has 1 to", self.cli("reset", "n", "--to", "99", "--command-id", "r-99", code=2))
         self.assertIn("has no event 99; it has 1 to", self.cli("reset", "n", "--to", "99", "--command-id", "r-99", code=2))

@@ -34,7 +34,7 @@ class Family(unittest.TestCase):
         return shown["state"] if status == 200 else None
 
     def test_children(self):
-        n = 160
+        n = 320  # forty at a time, each for 300 ms: behind the 70th there is time for a kill
         with self.cluster() as c:
             c.start()
             c.settled()
