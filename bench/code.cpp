@@ -4,12 +4,14 @@
 //
 //     replay    a history of 10,000 events is given to new frames
 //     memory    what a live coroutine with three locals that waits on a timer keeps, frames and instance together
-//     timers    N workflows whose timers are due within one second: how fast they begin, how fast they are drained, and
-//     how
-//               long a workflow of one step takes meanwhile, beside how long it takes before
+//     timers    N workflows whose timers are due within one second: how fast they begin, how fast they are drained,
+//     what
+//               each of them costs of a processor in both, and how long a workflow of one step takes meanwhile, beside
+//               how long it takes before
 //     children  a parent that waits for N children, on a node without a broker
 //
 // D must not exist or be empty. Exit code 1: something that was to end did not, or with another result.
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,6 +43,11 @@ using bench::steady;
 namespace engine = pawl::engine;
 namespace actors = pawl::actors;
 
+double processor_seconds() {
+  timespec t{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
 double seconds_since(steady::time_point t) { return std::chrono::duration<double>(steady::now() - t).count(); }
 
 // ---- the code
@@ -287,6 +294,7 @@ bool timers(const std::string& directory, int many) {
   // Due when all have begun: as long again as that may take.
   const auto due = now_ms() + 20'000 + many / 2;
   const auto from = steady::now();
+  const auto idle = processor_seconds();
   for (int k = 0; k < many; ++k) {
     while (under_way >= 1'000) std::this_thread::sleep_for(100us);
     ++under_way;
@@ -296,6 +304,7 @@ bool timers(const std::string& directory, int many) {
   }
   while (begun < many) std::this_thread::sleep_for(1ms);
   const auto starting = seconds_since(from);
+  const auto start_cpu = processor_seconds() - idle;
   if (now_ms() > due) {
     std::fprintf(stderr, "the starts took longer than the timers\n");
     return false;
@@ -311,18 +320,22 @@ bool timers(const std::string& directory, int many) {
   const auto closed_before = it.closed();
   probe p(it);
   const auto drain_from = steady::now();
+  const auto before = processor_seconds();
   // Probes are closed runs too.
   const auto ended = [&] { return static_cast<int>(it.closed() - closed_before) - p.count(); };
   while (ended() < many && seconds_since(drain_from) < 120) std::this_thread::sleep_for(10ms);
   const auto draining = seconds_since(drain_from);
+  const auto drain_cpu = processor_seconds() - before;
   p.stop();
   const auto drained = ended();
   const double start_rate = many / starting;
   const double drain_rate = drained / draining;
   std::printf(
       "{\"part\":\"timers\",\"timers\":%d,\"starts_per_s\":%.0f,\"drained_per_s\":%.0f,\"of_start_rate\":%.2f,"
-      "\"probe_worst_ms\":%.1f,\"probe_worst_ms_before\":%.1f,\"probes\":%d,\"probes_refused\":%d}\n",
-      many, start_rate, drain_rate, drain_rate / start_rate, p.worst_ms(), quiet, p.count(), p.refused());
+      "\"start_cpu_us\":%.1f,\"drain_cpu_us\":%.1f,\"probe_worst_ms\":%.1f,\"probe_worst_ms_before\":%.1f,\"probes\":%"
+      "d,\"probes_refused\":%d}\n",
+      many, start_rate, drain_rate, drain_rate / start_rate, 1e6 * start_cpu / many, 1e6 * drain_cpu / drained,
+      p.worst_ms(), quiet, p.count(), p.refused());
   return drained >= many && p.refused() == 0;
 }
 
