@@ -52,7 +52,7 @@ struct partition_limits {
   std::size_t live = 20'000;  ///< runs in memory; idle ones above it are evicted, and starts refused when none is idle
   std::size_t waiters = 100'000;  ///< callers that wait for a result
   std::size_t queued = 100'000;  ///< requests in the partition's mailbox
-  std::size_t load_page = 1'000;  ///< runs read from disk at a time
+  std::size_t load_page = 4'096;  ///< of what is due soon, keys read from disk at a time
   int restarts = 3;  ///< of one run's actor within `restart_window`, then the run is paused
   std::chrono::seconds restart_window{60};
   bool evict = true;

@@ -2,16 +2,10 @@
 
 #include <algorithm>
 
-#include "actors/workflow_actor.hpp"
-
 namespace pawl::actors {
 
 namespace {
 
-// How long nothing is read from disk after the view could not be read.
-constexpr auto ailing_pause = std::chrono::milliseconds(500);
-// Of what is due so much is at work at once: whoever asks for something meanwhile waits behind no more than that.
-constexpr std::size_t most_fetched = 500;
 constexpr auto first_death_pause = std::chrono::milliseconds(50);
 
 std::string cause_of(const caf::error& reason) {
@@ -67,25 +61,24 @@ void partition_state::guard(Handler handler) {
 
 // ---- lives of runs
 
-partition_state::live_run& partition_state::spawn(engine::run_key key, std::string workflow_id, bool load,
-                                                  std::string broken) {
+partition_state::live_run& partition_state::spawn(workflow_origin origin, std::string workflow_id) {
   if (live_.size() >= node_.partition.live) evict();
-  by_id_[workflow_id] = key;
-  auto& run = live_[key];
+  by_id_[workflow_id] = origin.key;
+  auto& run = live_[origin.key];
   run.workflow_id = std::move(workflow_id);
-  run.life = ++lives_;
-  run.actor = spawn_workflow(
-      self_, node_,
-      {.key = key, .generation = generation_, .life = run.life, .load = load, .broken = std::move(broken)});
+  run.life = origin.life = ++lives_;
+  origin.generation = generation_;
+  run.actor = spawn_workflow(self_, node_, std::move(origin));
   return run;
 }
 
-// Brings a run into memory; what is already there is left alone.
-partition_state::live_run* partition_state::load(engine::run_key key, std::string workflow_id) {
+// Brings a run into memory; what is already there is left alone. A history that comes along has been read just now,
+// and nothing of the run is under way: it is all of it.
+partition_state::live_run* partition_state::load(engine::run_key key, std::string workflow_id,
+                                                 std::unique_ptr<store::stored_history> history) {
   if (const auto it = live_.find(key); it != live_.end()) return &it->second;
   if (to_reload_.contains(key)) return nullptr;
-  if (!backlog_.empty()) touched_.insert(key);
-  auto& run = spawn(key, std::move(workflow_id), true);
+  auto& run = spawn({.key = key, .load = true, .history = std::move(history)}, std::move(workflow_id));
   ++counts_.loaded;
   tick_run(key, run);
   return &run;
@@ -95,14 +88,6 @@ void partition_state::tick_run(engine::run_key, live_run& run) {
   wake(run);
   ++run.sent;
   self_->send(run.actor, tick{});
-}
-
-void partition_state::mark_fetched(live_run& run) {
-  if (!std::exchange(run.fetched, true)) ++fetched_;
-}
-
-void partition_state::settled(live_run& run) {
-  if (std::exchange(run.fetched, false)) --fetched_;
 }
 
 void partition_state::wake(live_run& run) {
@@ -129,7 +114,7 @@ void partition_state::on_resting(const resting& m) {
     run.place = resting_.insert(resting_.end(), m.key);
     if (live_.size() > node_.partition.live) evict();
   }
-  if (!backlog_.empty()) return pump();  // who has done what was due makes room
+  if (has_room()) return pump();  // who has done what was due makes it
   arm();
 }
 
@@ -157,7 +142,7 @@ void partition_state::on_closed(const closed& m) {
   } else {
     resolve(m.key, *m.result);
   }
-  if (!backlog_.empty() || more_to_scan_) pump();
+  if (backlog_.empty() ? more_to_scan_ : has_room()) pump();
 }
 
 void partition_state::resolve(engine::run_key key, const run_result& result) {
@@ -279,111 +264,8 @@ void partition_state::on_reload(const reload& m) {
              std::to_string(node_.partition.restart_window.count()) + " s: " + deaths.cause;
     deaths_.erase(m.key);
   }
-  auto& run = spawn(m.key, std::move(id), true, std::move(broken));
+  auto& run = spawn({.key = m.key, .load = true, .broken = std::move(broken)}, std::move(id));
   tick_run(m.key, run);
-}
-
-// ---- time
-
-// Wakes what is due and loads what has waited for room.
-void partition_state::pump() {
-  if (away_ || node_.draining) return;
-  const auto now = engine::to_micros(node_.time.now());
-  while (!timers_.empty() && timers_.begin()->first <= now) {
-    store::run_row due;
-    due.key = timers_.begin()->second;
-    backlog_.push_back(std::move(due));
-    timers_.erase(timers_.begin());
-  }
-  if (marks_unread_) read_marks();
-  const auto steady_now = std::chrono::steady_clock::now();
-  if (steady_now >= next_scan_) more_to_scan_ = true;
-  if (steady_now >= ailing_until_) {
-    try {
-      load_due();
-    } catch (const store::view_error& e) {
-      // Nothing is skipped: it goes on where it failed.
-      ailing_until_ = steady_now + ailing_pause;
-      node_.log(log_level::error, std::string("cannot read what is due: ") + e.what());
-    }
-  }
-  arm();
-}
-
-void partition_state::load_due() {
-  const auto room_for_timers = [this] { return timers_.size() < live_.size() + 4 * node_.partition.load_page; };
-  if (more_to_scan_ && backlog_.size() < node_.partition.load_page && room_for_timers()) scan();
-  evict();
-  while (!backlog_.empty() && fetched_ < most_fetched && live_.size() - resting_.size() < node_.partition.live) {
-    auto& row = backlog_.front();
-    if (const auto it = live_.find(row.key); it != live_.end()) {
-      backlog_.pop_front();
-      it->second.wake_at = store::wake_never;
-      tick_run(it->first, it->second);
-      mark_fetched(it->second);
-      continue;
-    }
-    // It was in memory since it was read, or only its key is known.
-    if (row.header.workflow_id.empty() || touched_.contains(row.key)) {
-      auto found = node_.views.borrow()->get(row.key);
-      if (!found || found->summary.closed_at != 0) {
-        backlog_.pop_front();
-        continue;
-      }
-      row = std::move(*found);
-    }
-    const auto next = std::move(row);
-    backlog_.pop_front();
-    if (auto* run = load(next.key, next.header.workflow_id)) mark_fetched(*run);
-  }
-  if (!backlog_.empty()) return;
-  touched_.clear();
-  if (more_to_scan_ && room_for_timers()) caf::anon_send(caf::actor_cast<caf::actor>(self_), timer_due{});
-}
-
-// Reads the next page of open runs that are due before the horizon.
-void partition_state::scan() {
-  const auto now = node_.time.now();
-  const auto until = engine::to_micros(now + node_.partition.horizon);
-  auto page = node_.views.borrow()->due(until, scanned_, node_.partition.load_page);
-  more_to_scan_ = page.size() == node_.partition.load_page;
-  for (auto& row : page) {
-    scanned_ = {row.summary.wake_at, row.key};
-    if (live_.contains(row.key) || to_reload_.contains(row.key)) continue;
-    if (row.summary.wake_at <= engine::to_micros(now))
-      backlog_.push_back(std::move(row));
-    else
-      timers_.insert({row.summary.wake_at, row.key});
-  }
-  if (more_to_scan_) return;
-  scanned_ = std::max(scanned_, store::view::due_cursor{until, 0}, [](const auto& a, const auto& b) {
-    return std::pair{a.wake_at, a.key} < std::pair{b.wake_at, b.key};
-  });
-  next_scan_ = std::chrono::steady_clock::now() + node_.partition.horizon / 2;
-}
-
-// One timer of the clock stands for the earliest of ours.
-void partition_state::arm() {
-  const auto now = engine::to_micros(node_.time.now());
-  const auto in = [now, steady_now = std::chrono::steady_clock::now()](std::chrono::steady_clock::time_point t) {
-    return now +
-           std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(t - steady_now).count(), 0);
-  };
-  auto at = store::wake_never;
-  // A scan under way goes on when there is room, which a timer or the end of a run makes.
-  if (!more_to_scan_) at = in(next_scan_);
-  if (more_to_scan_ || !backlog_.empty())
-    at = std::min(at, in(std::max(ailing_until_, std::chrono::steady_clock::now() + ailing_pause)));
-  if (!timers_.empty()) at = std::min(at, timers_.begin()->first);
-  if (!resting_.empty() && node_.partition.evict)
-    at = std::min(at, now + 1000 * std::max<std::int64_t>(node_.partition.idle.count(), 10));
-  if (at == store::wake_never || (armed_ && at >= armed_for_)) return;
-  if (armed_) node_.clock.cancel(armed_);
-  armed_for_ = at;
-  // A little late rather than early: an early one would find nothing due.
-  const auto delay = std::chrono::microseconds(std::max<std::int64_t>(at - now, 0) + 200);
-  armed_ = node_.clock.at(std::chrono::steady_clock::now() + delay,
-                          [self = caf::actor_cast<caf::actor>(self_)] { caf::anon_send(self, timer_due{}); });
 }
 
 void partition_state::leave_all() {
@@ -407,7 +289,6 @@ void partition_state::on_generation_over(const generation_over& m) {
   timers_.clear();
   backlog_.clear();
   to_reload_.clear();
-  touched_.clear();
   marking_.clear();
   fetched_ = 0;
   if (!m.broken) return;

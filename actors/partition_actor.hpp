@@ -10,11 +10,12 @@
 #include <set>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
+#include "actors/due_backlog.hpp"
 #include "actors/messages.hpp"
 #include "actors/node_context.hpp"
+#include "actors/workflow_actor.hpp"
 #include "store/journal.hpp"
 
 namespace pawl::actors {
@@ -79,8 +80,8 @@ class partition_state {
   void look_for_answers();
 
   // lives of runs
-  live_run& spawn(engine::run_key key, std::string workflow_id, bool load, std::string broken = {});
-  live_run* load(engine::run_key key, std::string workflow_id);
+  live_run& spawn(workflow_origin origin, std::string workflow_id);
+  live_run* load(engine::run_key key, std::string workflow_id, std::unique_ptr<store::stored_history> history = {});
   void mark_fetched(live_run& run);
   void settled(live_run& run);
   void tick_run(engine::run_key key, live_run& run);
@@ -99,6 +100,8 @@ class partition_state {
   // time
   void pump();
   void load_due();
+  bool has_room() const;
+  void load_some();
   void scan();
   void arm();
 
@@ -108,6 +111,9 @@ class partition_state {
   partition_status status() const;
   template <class Handler>
   void guard(Handler handler);
+
+  // How long nothing is read from disk after the view could not be read.
+  static constexpr std::chrono::milliseconds ailing_pause{500};
 
   caf::event_based_actor* self_;
   node_context& node_;
@@ -124,9 +130,8 @@ class partition_state {
   std::map<std::string, std::uint64_t> marking_;  // by type: the newest revision that was given
   bool marks_unread_ = false;  // the view could not be read
   std::set<std::pair<std::int64_t, engine::run_key>> timers_;
-  std::deque<store::run_row> backlog_;  // what is due, first what was due first; of some only the key is known
+  due_backlog backlog_;
   std::size_t fetched_ = 0;
-  std::unordered_set<engine::run_key> touched_;  // loaded while there is a backlog, which may name them too
   // Open runs up to here, in the order of their wake times, are in memory, in timers_ or in backlog_.
   store::view::due_cursor scanned_;
   bool more_to_scan_ = true;

@@ -119,7 +119,7 @@ void partition_state::begin_run(std::shared_ptr<command_request>& r, std::uint32
     waiters_[key].push_back(std::exchange(r->on_result, nullptr));
     ++waiting_;
   }
-  auto& live = spawn(key, r->workflow_id, false);
+  auto& live = spawn({.key = key}, r->workflow_id);
   ++counts_.started;
   ++live.sent;
   self_->send(live.actor, deliver{std::move(r)});

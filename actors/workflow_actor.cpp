@@ -100,6 +100,7 @@ workflow_state::workflow_state(caf::event_based_actor* self, node_context& node,
       generation_(origin.generation),
       life_(origin.life),
       unloaded_(origin.load),
+      read_(std::move(origin.history)),
       cannot_restore_(std::move(origin.broken)),
       listener_(std::make_shared<listener>(self, origin.generation)) {}
 
@@ -174,7 +175,7 @@ void workflow_state::load() {
     instance_->broken = cannot_restore_;
     return quarantine();
   }
-  auto history = node_.views.borrow()->history(key_);
+  const auto history = read_ ? std::move(*std::exchange(read_, nullptr)) : node_.views.borrow()->history(key_);
   const auto* first = history.events.empty() ? nullptr : &history.events.front();
   auto definition = first && first->start ? node_.types.find(first->start->type, first->start->version) : nullptr;
   if (definition && definition->as_code()) turn::may_last();

@@ -33,7 +33,8 @@ struct workflow_origin {
   std::uint64_t generation = 0;
   std::uint64_t life = 0;  ///< tells the partition's messages of this actor from those of others of the same run
   bool load = false;   ///< from disk, on the first tick; else a fresh run, whose first message is its start
-  std::string broken;  ///< not empty: it cannot be restored, this is why; it is paused on record and left alone
+  std::unique_ptr<store::stored_history> history{};  ///< what it is loaded from, where that has been read
+  std::string broken{};  ///< not empty: it cannot be restored, this is why; it is paused on record and left alone
 };
 
 class workflow_state {
@@ -103,6 +104,7 @@ class workflow_state {
   const std::uint64_t generation_;
   const std::uint64_t life_;
   bool unloaded_;                   // the first tick loads it
+  std::unique_ptr<store::stored_history> read_;  // from this
   std::string cannot_restore_;
   std::unique_ptr<engine::instance> instance_;
   std::shared_ptr<attempt_listener> listener_;

@@ -61,7 +61,8 @@ class sqlite_view final : public view {
   std::optional<run_row> get(engine::run_key key) override;
   std::vector<event_row> stored(engine::run_key key, std::uint64_t from_seq, std::size_t limit) override;
   stored_history history(engine::run_key key, std::uint64_t from_seq, std::size_t limit) override;
-  std::vector<run_row> due(std::int64_t until, due_cursor after, std::size_t limit) override;
+  std::vector<opened_run> opened(std::span<const engine::run_key> keys, const together& limits) override;
+  std::vector<due_cursor> due(std::int64_t until, due_cursor after, std::size_t limit) override;
   std::vector<run_row> list(const list_filter& filter) override;
   std::optional<outcome_row> outcome(std::string_view workflow_id, std::string_view command_id) override;
   view_counts counts() override;
@@ -78,12 +79,14 @@ class sqlite_view final : public view {
   }
   std::optional<run_row> find_run(std::string_view workflow_id, std::uint32_t run);
   void consider(statement& s, std::uint32_t run, std::optional<run_row>& best);
-  void read_events(engine::run_key key, std::uint64_t from_seq, std::size_t limit, stored_history& out);
+  std::size_t read_events(engine::run_key key, std::uint64_t from_seq, std::size_t limit, stored_history& out,
+                          std::size_t most_bytes = SIZE_MAX);
+  void read_heartbeats(engine::run_key key, stored_history& out);
 
   const std::string file_;
   const std::shared_ptr<const recent_ids> ids_;
   database db_;
-  statement by_key_, by_hash_, by_tail_, events_, heartbeats_, due_at_, due_later_, outcome_, counts_, marks_;
+  statement by_key_, open_, by_hash_, by_tail_, events_, heartbeats_, due_at_, due_later_, outcome_, counts_, marks_;
 };
 
 sqlite_view::sqlite_view(const std::string& directory, std::shared_ptr<const recent_ids> ids)
@@ -92,6 +95,7 @@ sqlite_view::sqlite_view(const std::string& directory, std::shared_ptr<const rec
       db_(open_for_reading(directory)) {
   guarded([&] {
     by_key_ = db_.prepare(run_columns + "FROM runs r" + joined + "WHERE r.key = ?1");
+    open_ = db_.prepare("SELECT id FROM runs WHERE key = ?1 AND closed_at = 0");
     by_hash_ = db_.prepare(run_columns + "FROM ids i CROSS JOIN runs r ON r.key = i.key" + joined +
                            "WHERE i.hash = ?1 AND r.id = ?2");
     by_tail_ = db_.prepare(run_columns + "FROM runs r" + joined +
@@ -100,11 +104,12 @@ sqlite_view::sqlite_view(const std::string& directory, std::shared_ptr<const rec
         "SELECT key, at, heads, bodies FROM events WHERE key BETWEEN "
         "coalesce((SELECT max(key) FROM events WHERE key BETWEEN ?1 AND ?2), ?2) AND ?3 ORDER BY key");
     heartbeats_ = db_.prepare("SELECT step, undo, details FROM heartbeats WHERE run_key = ?1 ORDER BY step, undo");
-    due_at_ = db_.prepare(run_columns + "FROM runs r INDEXED BY runs_open" + joined +
-                          "WHERE r.closed_at = 0 AND r.wake_at = ?1 AND r.key > ?2 ORDER BY r.key LIMIT ?3");
-    due_later_ =
-        db_.prepare(run_columns + "FROM runs r INDEXED BY runs_open" + joined +
-                    "WHERE r.closed_at = 0 AND r.wake_at > ?1 AND r.wake_at < ?2 ORDER BY r.wake_at, r.key LIMIT ?3");
+    due_at_ = db_.prepare(
+        "SELECT wake_at, key FROM runs INDEXED BY runs_open WHERE closed_at = 0 AND wake_at = ?1 AND key > ?2 "
+        "ORDER BY key LIMIT ?3");
+    due_later_ = db_.prepare(
+        "SELECT wake_at, key FROM runs INDEXED BY runs_open WHERE closed_at = 0 AND wake_at > ?1 AND wake_at < ?2 "
+        "ORDER BY wake_at, key LIMIT ?3");
     outcome_ = db_.prepare("SELECT result, seq, message, at FROM outcomes WHERE workflow_id = ?1 AND command_id = ?2");
     marks_ = db_.prepare("SELECT type, version, revision, at, command FROM type_marks");
     counts_ = db_.prepare(
@@ -150,16 +155,21 @@ std::optional<run_row> sqlite_view::get(engine::run_key key) {
   });
 }
 
-void sqlite_view::read_events(engine::run_key key, std::uint64_t from_seq, std::size_t limit, stored_history& out) {
+// Returns how many bytes were read, which is above `most_bytes` where it stopped for that.
+std::size_t sqlite_view::read_events(engine::run_key key, std::uint64_t from_seq, std::size_t limit,
+                                     stored_history& out, std::size_t most_bytes) {
+  std::size_t bytes = 0;
   std::vector<chunk_entry> entries;
   const auto from = std::min(std::max<std::uint64_t>(from_seq, 1), last_possible_seq);
   reading s(
       events_.bind(1, event_key(key, 1)).bind(2, event_key(key, from)).bind(3, event_key(key, last_possible_seq)));
   while (out.events.size() < limit && s.next()) {
     auto seq = seq_of(events_.integer(0));
+    bytes += events_.bytes(2).size() + events_.bytes(3).size();
+    if (bytes > most_bytes) return bytes;
     if (auto wrong = read_chunk(events_.bytes(2), events_.bytes(3), entries); !wrong.empty()) {
       out.error = "the row of event " + std::to_string(seq) + ": " + wrong;
-      return;
+      return bytes;
     }
     for (auto& entry : entries) {
       const auto n = seq++;
@@ -175,9 +185,18 @@ void sqlite_view::read_events(engine::run_key key, std::uint64_t from_seq, std::
       if (wrong.empty()) continue;
       out.events.pop_back();
       out.error = "event " + std::to_string(n) + ": " + wrong;
-      return;
+      return bytes;
     }
   }
+  return bytes;
+}
+
+void sqlite_view::read_heartbeats(engine::run_key key, stored_history& out) {
+  for (reading s(heartbeats_.bind(1, key)); s.next();)
+    out.heartbeats.push_back({.key = key,
+                              .step = static_cast<std::uint32_t>(heartbeats_.integer(0)),
+                              .undo = heartbeats_.integer(1) != 0,
+                              .details = heartbeats_.text(2)});
 }
 
 std::vector<event_row> sqlite_view::stored(engine::run_key key, std::uint64_t from_seq, std::size_t limit) {
@@ -212,27 +231,53 @@ stored_history sqlite_view::history(engine::run_key key, std::uint64_t from_seq,
     stored_history out;
     const snapshot same(db_);
     read_events(key, from_seq, limit, out);
-    for (reading s(heartbeats_.bind(1, key)); s.next();)
-      out.heartbeats.push_back({.key = key,
-                                .step = static_cast<std::uint32_t>(heartbeats_.integer(0)),
-                                .undo = heartbeats_.integer(1) != 0,
-                                .details = heartbeats_.text(2)});
+    read_heartbeats(key, out);
     return out;
   });
 }
 
-std::vector<run_row> sqlite_view::due(std::int64_t until, due_cursor after, std::size_t limit) {
+// A snapshot costs more than a short history: it is parsed, locked, and finds the pages that it had kept to be stale.
+std::vector<opened_run> sqlite_view::opened(std::span<const engine::run_key> keys, const together& limits) {
   return guarded([&] {
-    std::vector<run_row> out;
+    std::vector<opened_run> out;
+    out.reserve(keys.size());
+    const snapshot same(db_);
+    auto left = limits.all_bytes;
+    for (const auto key : keys) {
+      reading s(open_.bind(1, key));
+      if (!s.next()) continue;
+      auto& run = out.emplace_back();
+      run.key = key;
+      run.workflow_id = open_.text(0);
+      if (left == 0) continue;
+      try {
+        stored_history history;
+        const auto most = std::min(limits.bytes, left);
+        const auto bytes = read_events(key, 1, limits.events + 1, history, most);
+        left -= std::min(bytes, left);
+        if (bytes > most || history.events.size() > limits.events) continue;
+        read_heartbeats(key, history);
+        run.history = std::move(history);
+      } catch (const sqlite_error&) {
+        // Of this run alone: the others do not wait for it.
+      }
+    }
+    return out;
+  });
+}
+
+std::vector<view::due_cursor> sqlite_view::due(std::int64_t until, due_cursor after, std::size_t limit) {
+  return guarded([&] {
+    std::vector<due_cursor> out;
     const snapshot same(db_);
     const auto most = static_cast<std::int64_t>(std::min<std::size_t>(limit, INT64_MAX));
     if (after.wake_at < until)
       for (reading s(due_at_.bind(1, after.wake_at).bind(2, after.key).bind(3, most)); s.next();)
-        out.push_back(read_run(due_at_));
+        out.push_back({due_at_.integer(0), due_at_.integer(1)});
     const auto left = most - static_cast<std::int64_t>(out.size());
     if (left > 0)
       for (reading s(due_later_.bind(1, after.wake_at).bind(2, until).bind(3, left)); s.next();)
-        out.push_back(read_run(due_later_));
+        out.push_back({due_later_.integer(0), due_later_.integer(1)});
     return out;
   });
 }

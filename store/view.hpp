@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,21 @@ struct stored_history {
   std::string error;  ///< not empty: an event's bytes do not decode; says which
 };
 
+/// How much of the histories of several runs is read together: what is longer is for whoever reads it alone.
+struct together {
+  std::size_t events = 64;                        ///< of a run
+  std::size_t bytes = std::size_t{64} << 10;      ///< of a run, as they are stored
+  std::size_t all_bytes = std::size_t{1} << 20;   ///< of all the runs
+};
+
+/// What an open run is brought to memory with.
+struct opened_run {
+  engine::run_key key = 0;
+  std::string workflow_id;
+  /// None: it is longer than was asked for, or could not be read; who reads it alone is told why.
+  std::optional<stored_history> history;
+};
+
 struct view_counts {
   std::uint64_t open = 0;
   std::uint64_t paused = 0;
@@ -62,12 +78,14 @@ class view {
   /// The same events as they are stored, unread: for who takes them elsewhere.
   virtual std::vector<event_row> stored(engine::run_key key, std::uint64_t from_seq, std::size_t limit) = 0;
   /// Open runs that have to be in memory before `until` (microseconds), earliest first: pages by (wake_at, key) above
-  /// `after`.
+  /// `after`. Only an index is read.
   struct due_cursor {
     std::int64_t wake_at = -1;
     engine::run_key key = 0;
   };
-  virtual std::vector<run_row> due(std::int64_t until, due_cursor after, std::size_t limit) = 0;
+  virtual std::vector<due_cursor> due(std::int64_t until, due_cursor after, std::size_t limit) = 0;
+  /// Those of the keys that are of open runs, in their order, all from one snapshot. Cheapest in ascending order.
+  virtual std::vector<opened_run> opened(std::span<const engine::run_key> keys, const together& limits) = 0;
   virtual std::vector<run_row> list(const list_filter& filter) = 0;
   virtual std::optional<outcome_row> outcome(std::string_view workflow_id, std::string_view command_id) = 0;
   virtual view_counts counts() = 0;

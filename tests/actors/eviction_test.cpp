@@ -88,6 +88,84 @@ TEST_F(evicting, thousands_that_are_due_at_once_do_not_hold_up_who_asks_meanwhil
   EXPECT_TRUE(eventually([&] { return closed() == runs + 1; }));
 }
 
+// Lets so many runs into the journal as it is told, at least, and counts them.
+class gate {
+ public:
+  void open_for(std::size_t runs) {
+    const std::lock_guard lock(mutex_);
+    until_ = runs;
+    moved_.notify_all();
+  }
+  void pass(std::size_t runs) {
+    std::unique_lock lock(mutex_);
+    moved_.wait(lock, [&] { return passed_ < until_; });
+    passed_ += runs;
+  }
+  std::size_t passed() {
+    const std::lock_guard lock(mutex_);
+    return passed_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable moved_;
+  std::size_t until_ = SIZE_MAX;
+  std::size_t passed_ = 0;
+};
+
+TEST_F(evicting, what_is_due_comes_many_at_a_time_before_all_of_those_are_done_and_lets_who_asks_in_between) {
+  options.partition.live = 100'000;
+  options.partition.load_page = 4'096;
+  constexpr std::size_t runs = 1'500;
+  constexpr std::size_t window = 512;
+  constexpr std::size_t together = 128;
+  auto store = std::make_shared<memory_store>();
+  up(store);
+  const auto at = in(4s);
+  std::vector<test_node::started> begun;
+  for (std::size_t i = 0; i < runs; ++i)
+    begun.push_back(node->begin("w", "w" + std::to_string(i), 1, {}, engine::closed_id_policy::reject, at));
+  for (auto& b : begun) ASSERT_EQ(node->get(std::move(b.replied)).state, reply_status::recorded);
+  node.reset();
+  ASSERT_LT(in(0ms), at) << "the starts took too long for this test";
+  ASSERT_TRUE(eventually([&] { return in(0ms) > at; }));
+  gate g;
+  std::atomic<std::size_t> read{0}, calls{0}, most{0}, before_asked{0};
+  store->change([&](memory_store& s) {
+    s.on_opened = [&](std::span<const engine::run_key> keys) {
+      ++calls;
+      most = std::max(most.load(), keys.size());
+      read += keys.size();
+    };
+    s.on_append = [&](const store::record& r) {
+      g.pass(r.runs.size());
+      for (const auto& c : r.runs)
+        if (c.created && c.created->workflow_id == "asks") before_asked = g.passed();
+    };
+  });
+  options.batch_bytes = 6'000;
+  g.open_for(0);
+  up(store);
+  ASSERT_TRUE(eventually([&] { return node->status().commits.waiting > window - 200; }));
+  EXPECT_EQ(read, window) << "no more than that are at work";
+  EXPECT_EQ(node->status().partition.backlog, runs - window);
+  auto asks = node->begin("w", "asks", 1);
+  ASSERT_TRUE(eventually([&] { return node->status().partition.live == window + 1; }));
+  g.open_for(together);
+  EXPECT_TRUE(eventually([&] { return read > window; })) << "the next ones wait for all of those";
+  EXPECT_LT(g.passed(), window);
+  g.open_for(SIZE_MAX);
+  EXPECT_EQ(node->get(std::move(asks.replied)).state, reply_status::recorded);
+  EXPECT_EQ(node->get(std::move(asks.result)).phase, phase::completed);
+  EXPECT_GT(before_asked, 0U);
+  EXPECT_LE(before_asked, window + 2 * together) << "who asks waits for those before it only";
+  for (std::size_t i = 0; i < runs; ++i) EXPECT_EQ(node->result("w" + std::to_string(i)).phase, phase::completed);
+  EXPECT_EQ(most, together);
+  EXPECT_LE(calls, runs / together + 8) << "they are read one by one";
+  node->system->drain(0s);
+  store->change([](memory_store& s) { s.on_opened = nullptr, s.on_append = nullptr; });
+}
+
 TEST_F(evicting, a_new_node_finds_thousands_that_sleep_page_by_page) {
   auto store = std::make_shared<memory_store>();
   up(store);

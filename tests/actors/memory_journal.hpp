@@ -44,6 +44,9 @@ struct memory_store {
   /// Called, without the lock, before a history or what is due is read; may throw.
   std::function<void(engine::run_key)> on_history;
   std::function<void()> on_due;
+  /// Called, without the lock, before runs are read together, and before a record is appended; may block.
+  std::function<void(std::span<const engine::run_key>)> on_opened;
+  std::function<void(const store::record&)> on_append;
 
   // No two stores of a test name a run alike.
   static std::uint64_t fresh_reign() {
@@ -96,6 +99,7 @@ class memory_journal final : public store::journal {
     store_->shut = false;
   }
   store::append_result append(const store::record& r) override {
+    if (store_->on_append) store_->on_append(r);
     if (store_->append_takes.count() > 0) std::this_thread::sleep_for(store_->append_takes);
     const std::lock_guard lock(store_->mutex);
     ++store_->appends;
@@ -194,17 +198,30 @@ class memory_view final : public store::view {
       if (row.seq >= from && out.size() < limit) out.push_back(row);
     return out;
   }
-  std::vector<store::run_row> due(std::int64_t until, due_cursor after, std::size_t limit) override {
+  // A history whose reading a test wants to see, or to fail, is left to who reads it alone.
+  std::vector<store::opened_run> opened(std::span<const engine::run_key> keys, const store::together&) override {
+    if (store_->on_opened) store_->on_opened(keys);
+    std::vector<store::opened_run> out;
+    for (const auto key : keys) {
+      const auto row = get(key);
+      if (!row || row->summary.closed_at != 0) continue;
+      auto& run = out.emplace_back();
+      run.key = key;
+      run.workflow_id = row->header.workflow_id;
+      if (!store_->on_history) run.history = history(key);
+    }
+    return out;
+  }
+  std::vector<due_cursor> due(std::int64_t until, due_cursor after, std::size_t limit) override {
     if (const auto hook = store_->on_due) hook();
     const std::lock_guard lock(store_->mutex);
-    std::vector<store::run_row> out;
+    std::vector<due_cursor> out;
     for (const auto& [key, row] : store_->runs)
       if (row.summary.closed_at == 0 && row.summary.wake_at < until &&
           std::pair{row.summary.wake_at, key} > std::pair{after.wake_at, after.key})
-        out.push_back(row);
-    std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
-      return std::pair{a.summary.wake_at, a.key} < std::pair{b.summary.wake_at, b.key};
-    });
+        out.push_back({row.summary.wake_at, key});
+    std::sort(out.begin(), out.end(),
+              [](const auto& a, const auto& b) { return std::pair{a.wake_at, a.key} < std::pair{b.wake_at, b.key}; });
     if (out.size() > limit) out.resize(limit);
     return out;
   }

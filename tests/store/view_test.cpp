@@ -120,11 +120,11 @@ TEST_F(view_test, pages_through_what_is_due_in_the_order_of_waking) {
     for (;;) {
       const auto page = view->due(first_time + 2'000'000, after, limit);
       ASSERT_LE(page.size(), limit);
-      for (const auto& row : page) {
+      for (const auto& at : page) {
         ASSERT_NE(want, expected.end());
-        EXPECT_EQ(row.header.workflow_id, want->second);
-        EXPECT_EQ(row.summary.wake_at, want->first.first);
-        after = {row.summary.wake_at, row.key};
+        EXPECT_EQ(view->get(at.key)->header.workflow_id, want->second);
+        EXPECT_EQ(at.wake_at, want->first.first);
+        after = at;
         ++want;
       }
       if (page.size() < limit) break;
@@ -133,6 +133,80 @@ TEST_F(view_test, pages_through_what_is_due_in_the_order_of_waking) {
   }
   EXPECT_EQ(view->due(0, {}, 10).size(), 0U);
   EXPECT_EQ(view->due(1, {}, 100).size(), 20U);
+}
+
+TEST_F(view_test, opens_runs_together_as_one_by_one) {
+  open();
+  auto first = make_run("o-1");
+  commit(first.start(tick()));
+  const auto closed = whole_run("o-2");
+  auto beats = make_run("o-3");
+  commit(beats.start(tick()));
+  record r;
+  r.heartbeats.push_back({.key = beats.key(), .step = 0, .undo = false, .details = "half"});
+  commit(r);
+  auto view = journal_->open_view();
+  const std::vector<engine::run_key> keys{beats.key(), 99, closed.key(), first.key()};
+  const auto found = view->opened(keys, {});
+  ASSERT_EQ(found.size(), 2U) << "what is closed or unknown is left out";
+  EXPECT_EQ(found[0].key, beats.key());
+  EXPECT_EQ(found[0].workflow_id, "o-3");
+  ASSERT_TRUE(found[0].history);
+  EXPECT_EQ(found[0].history->events, beats.events());
+  ASSERT_EQ(found[0].history->heartbeats.size(), 1U);
+  EXPECT_EQ(found[0].history->heartbeats[0].details, "half");
+  EXPECT_EQ(found[1].workflow_id, "o-1");
+  ASSERT_TRUE(found[1].history);
+  EXPECT_EQ(found[1].history->events, first.events());
+  EXPECT_TRUE(found[1].history->heartbeats.empty());
+  EXPECT_TRUE(view->opened({}, {}).empty());
+}
+
+TEST_F(view_test, leaves_what_is_long_to_who_opens_it_alone) {
+  open();
+  auto small = make_run("o-1");
+  commit(small.start(tick()));
+  auto many = make_run("o-2");
+  commit(many.start(tick()));
+  for (std::uint32_t k = 1; k < 10; ++k) commit(many.next(tick(), k));
+  auto large = make_run("o-3");
+  commit(large.add(tick(), {large.started(std::string(5'000, 'x'))}));
+  auto last = make_run("o-4");
+  commit(last.start(tick()));
+  auto view = journal_->open_view();
+  const std::vector<engine::run_key> keys{small.key(), many.key(), large.key(), last.key()};
+  const auto read = [&](together limits) {
+    std::string out;
+    for (const auto& run : view->opened(keys, limits)) {
+      out += run.history ? 'y' : 'n';
+      if (run.history) EXPECT_EQ(run.history->events, view->history(run.key).events);
+    }
+    return out;
+  };
+  EXPECT_EQ(read({}), "yyyy");
+  EXPECT_EQ(read({.events = many.events().size()}), "yyyy");
+  EXPECT_EQ(read({.events = many.events().size() - 1}), "ynyy");
+  EXPECT_EQ(read({.bytes = 4'000}), "yyny");
+  EXPECT_EQ(read({.all_bytes = 5'500}), "yynn");
+  EXPECT_EQ(read({.all_bytes = 0}), "nnnn");
+}
+
+TEST_F(view_test, opens_the_others_beside_one_that_does_not_decode) {
+  open();
+  auto one = make_run("o-1");
+  commit(one.start(tick()));
+  auto two = make_run("o-2");
+  commit(two.start(tick()));
+  sql("UPDATE events SET heads = '[[1,1' WHERE key >> 20 = " + std::to_string(one.key()));
+  auto view = journal_->open_view();
+  const std::vector<engine::run_key> keys{one.key(), two.key()};
+  const auto found = view->opened(keys, {});
+  ASSERT_EQ(found.size(), 2U);
+  ASSERT_TRUE(found[0].history);
+  EXPECT_EQ(found[0].history->error, view->history(one.key()).error);
+  EXPECT_FALSE(found[0].history->error.empty());
+  ASSERT_TRUE(found[1].history);
+  EXPECT_EQ(found[1].history->events, two.events());
 }
 
 TEST_F(view_test, says_that_there_is_no_store) {
