@@ -19,7 +19,7 @@ namespace pawl::engine {
 /// A command to another workflow.
 struct outgoing {
   std::string workflow_id;
-  command command;
+  engine::command command;
 };
 
 /// What these events of a run, which have just been folded into it, send.

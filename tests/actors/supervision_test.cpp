@@ -89,9 +89,13 @@ TEST_F(supervision, who_dies_too_often_is_paused_and_its_neighbours_go_on) {
     EXPECT_EQ(decode<int>(node->get(std::move(s.result)).payload), i + 1);
   }
   EXPECT_TRUE(eventually([&] { return paused("x"); }));
-  EXPECT_EQ(node->status().partition.restarts, 4U);
-  const auto r = node->command("x", engine::resume_command{});
-  EXPECT_EQ(r.state, reply_status::invalid);
+  EXPECT_GE(node->status().partition.restarts, 4U);
+  // Where it has left memory since, it is loaded again, and dies as often once more before it is paused.
+  actors::command_reply r;
+  EXPECT_TRUE(eventually([&] {
+    r = node->command("x", engine::resume_command{});
+    return r.state == reply_status::invalid;
+  })) << r.message;
   EXPECT_NE(r.message.find("poison"), std::string::npos) << r.message;
   times = 0;
   EXPECT_TRUE(eventually([&] { return node->status().partition.live == 0; }));
