@@ -20,8 +20,7 @@ struct kafka_log_sink {
 
 namespace {
 
-/// For a reader that has been sent somewhere to begin there; what is local to librdkafka takes milliseconds.
-constexpr std::chrono::milliseconds begin_wait{2'000};
+constexpr std::chrono::milliseconds between_assignments{50};
 constexpr const char* largest_message = "8388608";  // the topics' max.message.bytes
 
 kafka_advice advice_for(rd_kafka_resp_err_t code) {
@@ -229,30 +228,14 @@ void kafka_reader::seek(std::int64_t offset) {
   if (offset == next_) return;
   held_.reset();
   next_ = -1;
-  if (!assigned_ || !move(offset)) assign(offset);
-  if (std::exchange(resting_, false)) rd_kafka_resume_partitions(client_, here(offset).get());
-  next_ = offset;
-}
-
-void kafka_reader::assign(std::int64_t offset) {
+  // To assign a partition while it is still being stopped for the time before ends librdkafka 2.0: it asserts that what
+  // it stops has been started (rd_kafka_assignment_partition_stopped). To stop one takes it far less than this.
+  std::this_thread::sleep_until(assigned_at_ + between_assignments);
   if (const auto code = rd_kafka_assign(client_, here(offset).get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
     throw make_kafka_error("reading " + name_, code);
-  assigned_ = true;
-}
-
-// To assign the partition anew instead, while it is still being stopped for the time before, ends librdkafka 2.0: it
-// asserts that what it stops has been started (rd_kafka_assignment_partition_stopped). False: it is not being read.
-bool kafka_reader::move(std::int64_t offset) {
-  for (const auto deadline = std::chrono::steady_clock::now() + begin_wait;;) {
-    const auto to = here(offset);
-    const std::unique_ptr<rd_kafka_error_t, decltype(&rd_kafka_error_destroy)> wrong(
-        rd_kafka_seek_partitions(client_, to.get(), as_ms(begin_wait)), &rd_kafka_error_destroy);
-    const auto code = wrong ? rd_kafka_error_code(wrong.get()) : to->elems[0].err;
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
-    const bool begins = code == RD_KAFKA_RESP_ERR__STATE || code == RD_KAFKA_RESP_ERR__PREV_IN_PROGRESS;
-    if (!begins || std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
+  assigned_at_ = std::chrono::steady_clock::now();
+  if (std::exchange(resting_, false)) rd_kafka_resume_partitions(client_, here(offset).get());
+  next_ = offset;
 }
 
 void kafka_reader::rest() {
@@ -272,8 +255,6 @@ const kafka_message* kafka_reader::next(std::chrono::milliseconds wait) {
     const auto code = held_->err;
     const std::string why = held_->payload ? rd_kafka_message_errstr(held_.get()) : "";
     held_.reset();
-    // It may have stopped by itself, as behind an offset that is not there.
-    assigned_ = assigned_ && advice_for(code) == kafka_advice::again;
     // What a client reports and mends by itself is no answer to this question.
     if (advice_for(code) == kafka_advice::again) return nullptr;
     throw make_kafka_error("reading " + name_ + " from offset " + std::to_string(next_), code, why);

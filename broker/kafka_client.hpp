@@ -114,8 +114,6 @@ class kafka_reader {
     void operator()(rd_kafka_topic_partition_list_s* l) const;
   };
   using partition_list = std::unique_ptr<rd_kafka_topic_partition_list_s, list_deleter>;
-  void assign(std::int64_t offset);
-  bool move(std::int64_t offset);
   /// This partition alone.
   partition_list here(std::int64_t offset) const;
   const std::string topic_;
@@ -126,7 +124,7 @@ class kafka_reader {
   std::unique_ptr<rd_kafka_message_s, message_deleter> held_;
   kafka_message message_;
   std::int64_t next_ = -1;
-  bool assigned_ = false;  // and nothing has ended the reading since
+  std::chrono::steady_clock::time_point assigned_at_{};
   bool resting_ = false;
 };
 

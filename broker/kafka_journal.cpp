@@ -57,7 +57,6 @@ bool kafka_journal::state::announce() {
 void kafka_journal::state::begin_to_lead() {
   recent.clear();
   tail.start(fence.next_offset(), fence.folded().epoch);
-  reader.rest();  // or it would fetch what nobody asks for
   outbox.begin(view.outbox(), fence.own());
   const std::lock_guard lock(mutex);
   present = fence.own();
@@ -239,7 +238,6 @@ bool kafka_journal::state::read_gap(std::int64_t below) {
     if (std::chrono::steady_clock::now() > deadline) throw store::store_error("no answer within 30 s");
   }
   hand_to_view();
-  reader.rest();
   return fence.now() == fence::standing::leading;
 }
 
