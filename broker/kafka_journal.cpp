@@ -3,7 +3,6 @@
 #include <sys/random.h>
 
 #include <stdexcept>
-#include <utility>
 
 #include "broker/kafka_journal_state.hpp"
 
@@ -34,7 +33,7 @@ bool kafka_journal::state::announce() {
     producer = std::make_unique<kafka_producer>(options.client,
                                                 kafka_producer::options{.give_up_after = options.append_timeout});
   const auto s = fence.announce(draw_reign());
-  const auto d = await(send(encode(s, options.who, format())));
+  const auto d = deliver(encode(s, options.who, format()));
   if (d.code != 0 && !d.unknown) {
     fence.lost();
     throw make_kafka_error("announcing on " + name, d.code);
@@ -88,19 +87,15 @@ append_result kafka_journal::state::reopen() {
   return {append_status::deposed, name + ": " + (other.empty() ? "another node announced itself" : other)};
 }
 
-kafka_journal::state::answer kafka_journal::state::send(const std::string& bytes) {
+// Blocks until the message is in the log, or has failed, or nobody knows.
+kafka_producer::delivery kafka_journal::state::deliver(const std::string& bytes) {
   auto answer = std::make_shared<std::optional<kafka_producer::delivery>>();
   try {
     producer->send(options.topic, options.partition, std::nullopt, bytes,
                    [answer](const kafka_producer::delivery& d) { *answer = d; });
   } catch (const kafka_error& e) {
-    *answer = {.offset = -1, .code = e.code(), .unknown = false, .message = e.what()};
+    return {.offset = -1, .code = e.code(), .unknown = false, .message = e.what()};
   }
-  return answer;
-}
-
-// Blocks until the message is in the log, or has failed, or nobody knows.
-kafka_producer::delivery kafka_journal::state::await(const answer& answer) {
   while (!*answer) {
     producer->poll(100ms);
     if (*answer) break;
@@ -112,7 +107,6 @@ kafka_producer::delivery kafka_journal::state::await(const answer& answer) {
 }
 
 append_result kafka_journal::state::step_down(std::string why) {
-  static_cast<void>(show());  // nobody is to wait for it until the log can be read again
   fence.lost();
   outbox.end();
   recent.clear();
@@ -142,13 +136,7 @@ append_result kafka_journal::state::write(const store::record& r) {
     return {append_status::refused,
             name + ": a record of " + std::to_string(bytes.size()) + " bytes; lower limits.batch"};
   }
-  const auto sent = send(bytes);
-  // While it is on its way; what it is decided on is in the journal.
-  if (auto shown = show(); shown.status != append_status::committed) {
-    step_down(shown.message);
-    return shown;
-  }
-  const auto d = await(sent);
+  const auto d = deliver(bytes);
   if (d.code != 0) return step_down("an append failed, and may be in the log or not: " + d.message);
   auto ack = fence.acknowledged(d.offset, s);
   if (ack == fence::ack::gap) {
@@ -168,7 +156,7 @@ append_result kafka_journal::state::write(const store::record& r) {
   {
     const std::lock_guard lock(mutex);
     counts.end = d.offset + 1;
-    if (barrier) counts.position = counts.end;
+    counts.position = counts.end;
     ++counts.appended;
     counts.appended_bytes += bytes.size();
   }
@@ -178,31 +166,9 @@ append_result kafka_journal::state::write(const store::record& r) {
   recent.put(position.at, barrier ? nullptr : changes, bytes.size());
   // A barrier changes nothing: a view that lacks it reads it again.
   if (barrier) return {};
-  outbox.committed(changes->outbox);
-  lag.behind(*changes);
-  unshown = changes;
-  unshown_at = position;
-  return {};
-}
-
-// The view takes what was appended last. Once it could not, it takes nothing more before it is read anew.
-append_result kafka_journal::state::show() {
-  if (not_shown) return *not_shown;
-  if (!unshown) return {};
-  const auto changes = std::exchange(unshown, nullptr);
-  auto r = of_view(view.append(*changes, unshown_at));
-  if (r.status == append_status::refused) r.status = append_status::unknown;  // the log has it: the view is read anew
-  if (r.status != append_status::committed) {
-    lag.failed(r.message);
-    not_shown = r;
-    return r;
-  }
-  {
-    const std::lock_guard lock(mutex);
-    counts.position = unshown_at.at.offset + 1;
-  }
-  lag.even();
-  return r;
+  auto done = view.append(*changes, position);
+  if (done.status == append_status::committed) outbox.committed(changes->outbox);
+  return of_view(std::move(done));
 }
 
 // The record is in the log, where every reader counts it; only this node cannot go on with it.
@@ -247,7 +213,6 @@ kafka_journal::kafka_journal(std::unique_ptr<state> s) : state_(std::move(s)) {}
 kafka_journal::~kafka_journal() = default;
 
 append_result kafka_journal::append(const store::record& r) {
-  state_->appender = std::this_thread::get_id();
   try {
     return state_->write(r);
   } catch (const std::exception& e) {
@@ -262,19 +227,6 @@ append_result kafka_journal::reopen() {
     return {append_status::unknown, e.what()};
   }
 }
-
-append_result kafka_journal::settle() {
-  if (state_->fence.now() != fence::standing::leading) return {};
-  auto r = state_->show();
-  if (r.status != append_status::committed) state_->step_down(r.message);
-  return r;
-}
-// Who appends tells callers of its commits, who may look at a view at once: there is nobody else to wait for then.
-void kafka_journal::await_views() {
-  if (state_->appender == std::this_thread::get_id()) static_cast<void>(state_->show());
-  state_->lag.wait();
-}
-bool kafka_journal::may_begin(std::string_view workflow_id) const { return state_->lag.may_begin(workflow_id); }
 
 bool kafka_journal::follow(std::chrono::milliseconds wait) { return state_->follow(wait); }
 
@@ -335,9 +287,7 @@ bool kafka_journal::release() {
   static_cast<void>(append({}));
   if (s.fence.now() != fence::standing::leading) return false;
   const auto stamp = s.fence.next(record_kind::release);
-  const auto sent = s.send(encode(stamp, nullptr, s.format()));
-  static_cast<void>(s.show());
-  const auto d = s.await(sent);
+  const auto d = s.deliver(encode(stamp, nullptr, s.format()));
   const bool done = d.code == 0 && s.fence.acknowledged(d.offset, stamp) == fence::ack::in_place;
   s.fence.lost();
   s.outbox.end();

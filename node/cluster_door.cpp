@@ -89,7 +89,6 @@ std::shared_ptr<api> cluster_door::state::api_of(std::int32_t partition) {
   };
   auto of_partition = options.api;
   of_partition.leads = [places = &options.places, partition] { return places->place(partition).here; };
-  of_partition.views_ready = [system = &options.system, partition] { system->await_views(partition); };
   of_partition.prove = [system = &options.system, partition](std::function<void(bool)> done) {
     system->barrier(partition, std::move(done));
   };
