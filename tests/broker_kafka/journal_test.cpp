@@ -38,7 +38,6 @@ class member {
   }
   /// A whole run: three records.
   bool run(const std::string& id) {
-    journal->await_views();
     const auto key = journal->next_run_key();
     store::scripted_run s(key, id, {journal->reign(), static_cast<std::uint64_t>(key)});
     return append(s.start(10)).status == append_status::committed &&
@@ -47,7 +46,7 @@ class member {
   }
   /// What a reader sees, as text.
   std::string seen() const {
-    auto v = shown();
+    auto v = view->open_view();
     std::string out;
     for (const auto& row : v->list({.limit = 1000})) {
       out += row.header.workflow_id + " " + to_text(row.header.uid) + " " + std::string(to_text(row.summary.phase));
@@ -57,11 +56,7 @@ class member {
     }
     return out;
   }
-  bool has(const std::string& id) const { return shown()->find(id).has_value(); }
-  std::unique_ptr<store::view> shown() const {
-    if (journal) journal->await_views();
-    return view->open_view();
-  }
+  bool has(const std::string& id) const { return view->open_view()->find(id).has_value(); }
 
   store::temporary_directory directory;
   std::unique_ptr<store::embedded_journal> view;

@@ -56,7 +56,6 @@ class snapshots : public on_kafka {
             return false;
           }
         }
-        journal->await_views();
       }
       return true;
     }
