@@ -25,8 +25,8 @@ constexpr std::size_t most_bytes = std::size_t{32} * 1024 * 1024;
 /// The topics' max.message.bytes, and room for the key, the headers and what Kafka puts around them.
 constexpr std::size_t largest_value = std::size_t{8} * 1024 * 1024 - 64 * 1024;
 constexpr std::size_t most_runs = 10'000;
-/// What is published waits so long for company: measured here, a message costs a third of what it costs at 5 ms, in this
-/// process and in the broker.
+/// What is published waits so long for company: measured here, a message costs a third of what it costs at 5 ms, in
+/// this process and in the broker.
 constexpr auto linger = 25ms;
 constexpr auto first_pause = 100ms;
 constexpr auto longest_pause = 5'000ms;
