@@ -92,7 +92,10 @@ rd_kafka_t* make_client(rd_kafka_type_t type, const kafka_options& o, kafka_log_
   set(conf.get(), "reconnect.backoff.max.ms", "1000");
   // A broker that hangs keeps its connections and answers nothing. What is under way to it is given up after this, and
   // goes to who leads instead; librdkafka's own minute would be a minute without a leader.
-  set(conf.get(), "socket.timeout.ms", "10000");
+  set(conf.get(), "socket.timeout.ms", type == RD_KAFKA_CONSUMER ? "5000" : "10000");
+  // One that hangs takes new connections too, for the kernel does; nothing is asked of another until that is given up.
+  set(conf.get(), "socket.connection.setup.timeout.ms", "5000");
+  set(conf.get(), "api.version.request.timeout.ms", "5000");
   set(conf.get(), "allow.auto.create.topics", "false");
   // Of five minutes, as it is by default, the new leader of a partition would be heard of too late.
   set(conf.get(), "topic.metadata.refresh.interval.ms", "5000");
@@ -281,22 +284,36 @@ std::vector<std::pair<std::string_view, std::string_view>> kafka_reader::headers
   return out;
 }
 
-kafka_reader::range kafka_reader::offsets(std::chrono::milliseconds wait) {
+// Not rd_kafka_query_watermark_offsets: of a partition whose broker is gone or hangs, librdkafka 2.0 asks that broker
+// again and again, whatever time it was given, and whoever leads by then.
+std::int64_t kafka_reader::ask(std::int64_t which, std::chrono::milliseconds wait) {
   const auto deadline = std::chrono::steady_clock::now() + wait;
   for (;;) {
-    range r;
-    const auto code =
-        rd_kafka_query_watermark_offsets(client_, topic_.c_str(), partition_, &r.first, &r.end, as_ms(wait));
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return r;
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto list = here(which);
+    auto code = rd_kafka_offsets_for_times(client_, list.get(), std::max(1, as_ms(left)));
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = list->elems[0].err;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && list->elems[0].offset >= 0) return list->elems[0].offset;
     // Of a topic that was made a moment ago, or a partition that is moving, not every broker has heard, nor has this
     // client.
     const bool unheard = code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
                          code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     const bool passing = unheard || advice_for(code) == kafka_advice::again;
-    if (!passing || std::chrono::steady_clock::now() > deadline)
-      throw make_kafka_error("asking for the offsets of " + name_, code);
+    if (!passing || std::chrono::steady_clock::now() >= deadline)
+      throw make_kafka_error("asking for the offsets of " + name_,
+                             code == RD_KAFKA_RESP_ERR_NO_ERROR ? RD_KAFKA_RESP_ERR__FAIL : code);
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+}
+
+kafka_reader::range kafka_reader::offsets(std::chrono::milliseconds wait) {
+  const auto deadline = std::chrono::steady_clock::now() + wait;
+  range r;
+  r.first = ask(RD_KAFKA_OFFSET_BEGINNING, wait);
+  r.end = ask(RD_KAFKA_OFFSET_END, std::chrono::duration_cast<std::chrono::milliseconds>(
+                                       deadline - std::chrono::steady_clock::now()));
+  return r;
 }
 
 std::int64_t kafka_reader::known_end() const {

@@ -101,6 +101,7 @@ class kafka_reader {
     std::int64_t first = 0;  ///< the oldest that is kept
     std::int64_t end = 0;  ///< behind the newest
   };
+  /// Asks the leader of the partition. Throws kafka_error if there is no answer by then.
   range offsets(std::chrono::milliseconds wait);
   /// Behind the newest message, as the newest answer to a fetch said; -1: none came yet. Asks nobody.
   std::int64_t known_end() const;
@@ -116,6 +117,7 @@ class kafka_reader {
   using partition_list = std::unique_ptr<rd_kafka_topic_partition_list_s, list_deleter>;
   /// This partition alone.
   partition_list here(std::int64_t offset) const;
+  std::int64_t ask(std::int64_t which, std::chrono::milliseconds wait);
   const std::string topic_;
   const std::int32_t partition_;
   const std::string name_;

@@ -71,5 +71,19 @@ TEST_F(reader, seeks_and_rests_as_fast_as_it_can) {
   EXPECT_GT(read, 0);
 }
 
+// librdkafka's own question has no end as long as the leader of the partition hangs, whatever time it is given.
+TEST_F(reader, gives_up_asking_a_broker_that_hangs) {
+  kafka_reader r(client(), topic(), 0);
+  EXPECT_EQ(r.offsets(20s).end, messages);
+  broker().tell("pause 1");
+  for (int k = 0; k < 3; ++k) {
+    const auto began = std::chrono::steady_clock::now();
+    EXPECT_THROW(r.offsets(2s), kafka_error);
+    EXPECT_LT(std::chrono::steady_clock::now() - began, 4s) << k;
+  }
+  broker().tell("resume 1");
+  EXPECT_EQ(r.offsets(20s).end, messages);
+}
+
 }  // namespace
 }  // namespace pawl::broker
