@@ -25,6 +25,10 @@ class ThreeBrokers(unittest.TestCase):
         cls.kafka = Kafka(os.path.join(cls.folder.name, "kafka"), 3)
         cls.addClassCleanup(cls.kafka.close)
 
+    def setUp(self):
+        # Whatever fails, the next one gets brokers that answer.
+        self.addCleanup(lambda: [self.kafka.resume(n) for n in list(self.kafka.paused)])
+
     def cluster(self):
         name = self.id().rsplit(".", 1)[1].replace("test_", "")
         return Cluster(self.kafka, os.path.join(self.folder.name, name), name, **{"kafka.durability": "replicated", "kafka.append_timeout": "5s"})
