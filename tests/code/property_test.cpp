@@ -288,7 +288,7 @@ void check(const setting& s, tally& t) {
     }
 }
 
-TEST(code_property, replay_is_the_same_history_and_crashes_come_to_an_end) {
+TEST(full_code_property, replay_is_the_same_history_and_crashes_come_to_an_end) {
   const auto number = [](const char* name, std::uint64_t otherwise) {
     const char* text = std::getenv(name);
     return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;

@@ -278,7 +278,7 @@ class Edges(unittest.TestCase):
                 eventually(lambda: led() == {"n2", "n3"}, "others lead everything")
                 before = len(acknowledged)
                 eventually(lambda: len(acknowledged) > before + 20, "starts go on")
-                self.assertIn("no space", c.nodes["n1"].ask("GET", "/v1/status?scope=node")[1]["node"]["trouble"])
+                self.assertIn("no space", c.nodes["n1"].ask("GET", "/v1/status?scope=node")[1]["node"]["trouble"].lower())
                 os.unlink(os.path.join(disk, "filler"))
                 eventually(lambda: health() == "ok" and "n1" in led(), "it is well and leads again")
             finally:
