@@ -78,7 +78,7 @@ class Commits(Partition):
     def __init__(self, number):
         super().__init__(number)
         self.commits = []  # (ms, epoch)
-        self.announced, self.released_at = {}, {}  # epoch: ms
+        self.announced_at, self.released_at = {}, {}  # epoch: ms
 
     def read(self, m):
         before = self.counted
@@ -89,13 +89,13 @@ class Commits(Partition):
         if kind == BATCH and msgpack.unpackb(body, strict_map_key=False)[2]:
             self.commits.append((m.timestamp, epoch))
         if kind in (ANNOUNCEMENT, RELEASE):
-            (self.announced if kind == ANNOUNCEMENT else self.released_at)[epoch] = m.timestamp
+            (self.announced_at if kind == ANNOUNCEMENT else self.released_at)[epoch] = m.timestamp
 
     def way(self, gone, under):
         """What happened when, in ms since the leader of that epoch was to go."""
-        after = [e for e in self.announced if e > under]
+        after = [e for e in self.announced_at if e > under]
         then = min(after) if after else None
-        times = {"last": max(t for t, e in self.commits if e == under), "released": self.released_at.get(under), "announced": self.announced.get(then),
+        times = {"last": max(t for t, e in self.commits if e == under), "released": self.released_at.get(under), "announced": self.announced_at.get(then),
                  "first": next((t for t, e in self.commits if e > under), None)}
         return {name: t and round(t - gone) for name, t in times.items()}
 
