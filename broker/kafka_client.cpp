@@ -311,8 +311,8 @@ kafka_reader::range kafka_reader::offsets(std::chrono::milliseconds wait) {
   const auto deadline = std::chrono::steady_clock::now() + wait;
   range r;
   r.first = ask(RD_KAFKA_OFFSET_BEGINNING, wait);
-  r.end = ask(RD_KAFKA_OFFSET_END, std::chrono::duration_cast<std::chrono::milliseconds>(
-                                       deadline - std::chrono::steady_clock::now()));
+  r.end = ask(RD_KAFKA_OFFSET_END,
+              std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()));
   return r;
 }
 
