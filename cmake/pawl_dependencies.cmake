@@ -45,8 +45,16 @@ add_library(pawl_rdkafka INTERFACE)
 target_include_directories(pawl_rdkafka SYSTEM INTERFACE "${PAWL_RDKAFKA_INCLUDE}")
 target_link_libraries(pawl_rdkafka INTERFACE "${PAWL_RDKAFKA}")
 
+pawl_find(Boost 1.81)
+
+# A checked build says where in the code a call came from: the compiler g++ brings what reads that from the program.
+execute_process(COMMAND g++ -print-file-name=libbacktrace.a OUTPUT_VARIABLE PAWL_BACKTRACE OUTPUT_STRIP_TRAILING_WHITESPACE)
+execute_process(COMMAND g++ -print-file-name=include OUTPUT_VARIABLE PAWL_BACKTRACE_INCLUDE OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(NOT EXISTS "${PAWL_BACKTRACE}" OR NOT EXISTS "${PAWL_BACKTRACE_INCLUDE}/backtrace.h")
+  message(FATAL_ERROR "libbacktrace (of g++) was not found. Run `./dev setup`, which installs what the build needs.")
+endif()
+
 if(PAWL_WITH_CAF)
-  pawl_find(Boost 1.81)
   pawl_find(CURL)
   pawl_find(CLI11)
   pawl_find(date)

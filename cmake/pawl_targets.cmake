@@ -19,13 +19,16 @@ function(pawl_room room)
 endfunction()
 
 # pawl_program(<name> <sources> [LIBS <libraries>] [PCH <kind>] [HARDENED]): a binary in <build>/bin; without LIBS it
-# gets the whole engine.
+# gets the whole engine. With PAWL_CHECK_CODE it is a checked build.
 function(pawl_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "HARDENED" "PCH" "LIBS")
   if(NOT arg_LIBS)
     set(arg_LIBS pawl_node)
   endif()
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+  if(PAWL_CHECK_CODE AND NOT "pawl_checked" IN_LIST arg_LIBS)
+    list(APPEND arg_LIBS pawl_checked)
+  endif()
   target_link_libraries(${name} PRIVATE pawl_options pawl_warnings pawl_allocator ${arg_LIBS})
   pawl_finish(${name} "${arg_PCH}" ${arg_HARDENED})
 endfunction()

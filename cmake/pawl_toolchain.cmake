@@ -3,6 +3,7 @@
 
 option(PAWL_PRECOMPILE "Use precompiled headers (off in the gcc preset, which so finds a missing #include)" ON)
 option(PAWL_WITH_CAF "Build the rooms that need CAF (actors, node) and what stands on them" ON)
+option(PAWL_CHECK_CODE "Programs watch what code of workflows does on its own (docs/durable-code.md, \"Checking code\")" OFF)
 set(PAWL_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=, a list: address;undefined or thread")
 
 set(CMAKE_CXX_STANDARD 20)

@@ -209,7 +209,7 @@ std::optional<time_point> run_deadline(const instance& i) {
 
 // The end of a program, or of what can be followed of it. Attempts that it did not wait for end before the run does.
 events finish(const instance& i, const want& w, const limits& l) {
-  if (w.kind == want_kind::broken) return {pause(i.program->catches() ? paused_diverged : paused_broken, *w.error)};
+  if (w.kind == want_kind::broken) return {pause(i.program->catches() ? w.error->code : paused_broken, *w.error)};
   if (w.kind == want_kind::fail) {
     auto e = plain(event_kind::code_failed);
     e.error = cut(*w.error);
@@ -486,7 +486,7 @@ std::optional<event> code_matters(const instance& i) {
                                               " version " + std::to_string(i.facts.version) +
                                               " than this binary has (steps, edges or types differ); give the changed "
                                               "definition a new version, or start a binary that has the old one"});
-  const bool mended = i.pause_cause == paused_mismatch || (i.pause_cause == paused_diverged && !is_broken(i));
+  const bool mended = i.pause_cause == paused_mismatch || (is_of_code(i.pause_cause) && !is_broken(i));
   if (same_definition(i) && i.paused && mended) {
     auto e = plain(event_kind::run_resumed);
     e.cause = resumed_by_code;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "workflow/watched.hpp"
+
 namespace pawl::engine {
 
 namespace {
@@ -26,6 +28,12 @@ code_program::~code_program() { tear_down(); }
 void code_program::on(const event& e) noexcept {
   if (broken_) return;
   wants_are_old_ = true;
+  const watched watch;
+  take(e);
+  if (watch.seen() && !broken_) misbehaved(e, *watch.seen());
+}
+
+void code_program::take(const event& e) noexcept {
   try {
     // It comes whenever it comes, so it does not tell which way the code went: that is for what the code caused.
     const bool comes = e.kind == event_kind::signal_received || e.kind == event_kind::update_received;
@@ -42,7 +50,7 @@ void code_program::on(const event& e) noexcept {
     give(e);
     give_held();
   } catch (const std::exception& x) {
-    broken_ = std::make_unique<failure>(failure{.code = "code_diverged",
+    broken_ = std::make_unique<failure>(failure{.code = std::string(paused_diverged),
                                                 .message = "event " + std::to_string(e.seq) + " (" +
                                                            std::string(to_text(e.kind)) +
                                                            ") could not be given to the code: " + x.what()});
@@ -240,10 +248,21 @@ void code_program::diverged(const event& e) {
   if (e.kind == event_kind::update_answered) what += " " + in_quotes(e.name);
   if (e.number != 0) what += " of timer " + std::to_string(e.number) + (e.name.empty() ? "" : " " + in_quotes(e.name));
   broken_ = std::make_unique<failure>(failure{
-      .code = "code_diverged",
+      .code = std::string(paused_diverged),
       .message =
           "event " + std::to_string(e.seq) + " is " + what + ", but the code asks for " + asked() +
           ". Start a binary that has the code that the run was written with, or give changed code a new version"});
+  tear_down();
+}
+
+// Only a checked build sees it.
+void code_program::misbehaved(const event& e, const misdeed& m) {
+  broken_ = std::make_unique<failure>(failure{
+      .code = std::string(paused_side_effect),
+      .message = "given event " + std::to_string(e.seq) + " (" + std::string(to_text(e.kind)) + "), the code " +
+                 m.what + (m.where.empty() ? "" : " " + m.where) +
+                 ", so it may do something else in a replay: " + m.instead +
+                 ". Start a binary whose code does, or, where it is the same every time, say so with pawl::unchecked"});
   tear_down();
 }
 

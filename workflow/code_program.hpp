@@ -29,6 +29,8 @@
 
 namespace pawl::engine {
 
+struct misdeed;
+
 class code_program final : public program, private pawl::detail::code_port, private pawl::detail::observer {
  public:
   explicit code_program(std::shared_ptr<const pawl::detail::code_definition> definition);
@@ -77,6 +79,7 @@ class code_program final : public program, private pawl::detail::code_port, priv
   bool is_kept(std::uint64_t seq) const { return names_.size() > 1 && seq <= names_[names_.size() - 2].below; }
 
   // events
+  void take(const event& e) noexcept;
   void give(const event& e);
   void give_held();
   void follow(const event& e);
@@ -90,6 +93,7 @@ class code_program final : public program, private pawl::detail::code_port, priv
   void end_code(std::exception_ptr error);
   void tear_down() noexcept;
   void diverged(const event& e);
+  void misbehaved(const event& e, const misdeed& m);
   std::string asked() const;
 
   // from the code

@@ -153,10 +153,14 @@ decision decide_resume(const instance& i, const command& c) {
   if (i.pause_cause == paused_mismatch && !same_definition(i))
     return refuse(command_result::conflict, "this node still has another definition of " + i.facts.type + " version " +
                                                 std::to_string(i.facts.version) + " than the run started with");
-  if (i.pause_cause == paused_diverged && is_broken(i))
+  if (is_of_code(i.pause_cause) && is_broken(i)) {
+    const auto& why = *i.program->wants().front().error;
     return refuse(command_result::conflict,
-                  "the code that this node has still asks for something else than the history "
-                  "holds; start a binary that has the code that it was written with");
+                  why.code == paused_side_effect
+                      ? "the code that this node has still does what code must not: " + why.message
+                      : "the code that this node has still asks for something else than the history "
+                        "holds; start a binary that has the code that it was written with");
+  }
   auto e = of_command(event_kind::run_resumed, c);
   e.cause = resumed_requested;
   return apply(std::move(e));

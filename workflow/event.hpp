@@ -175,6 +175,9 @@ inline constexpr std::string_view paused_killer = "step_kills_process";
 inline constexpr std::string_view paused_broken = "broken";
 inline constexpr std::string_view paused_mismatch = "definition_changed";
 inline constexpr std::string_view paused_diverged = "code_diverged";  // the code asks for something else than before
+inline constexpr std::string_view paused_side_effect = "code_side_effect";  // a checked build has seen it
+/// Whether a run that is paused for this cause goes on by itself once its node has code that can be given its history.
+constexpr bool is_of_code(std::string_view cause) { return cause == paused_diverged || cause == paused_side_effect; }
 inline constexpr std::string_view paused_slow = "code_too_slow";
 inline constexpr std::string_view paused_requested = "requested";
 inline constexpr std::string_view resumed_requested = "requested";  // run_resumed

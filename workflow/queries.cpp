@@ -17,7 +17,7 @@ std::string obstacle(const instance& i) {
     return what + " is paused (" + i.pause_cause + "): this node has other code under its type and version";
   if (is_broken(i)) {
     const auto* error = i.program->wants().front().error;
-    return what + " is paused (" + std::string(paused_diverged) + "): " + (error ? error->message : "");
+    return what + " is paused (" + error->code + "): " + error->message;
   }
   if (is_closed(i.phase) || i.phase == phase::compensating || i.program->has_ended())
     return what + " is " + std::string(to_text(i.phase)) + ": its code has ended, and answers no queries any more";

@@ -11,6 +11,7 @@
 #include <pawl/run.hpp>
 #include <pawl/schema.hpp>
 #include <pawl/step_context.hpp>
+#include <pawl/unchecked.hpp>
 #include <pawl/workflow.hpp>
 #if !defined(__GNUC__) || defined(__clang__)  // durable code: see pawl/task.hpp
 #include <pawl/combinators.hpp>

@@ -166,7 +166,8 @@ class workflow_context {
   detail::timer_leaf sleep(std::chrono::milliseconds how_long) {
     return {port_, detail::after(port_.now(), how_long), "sleep"};
   }
-  detail::timer_leaf sleep_until(std::chrono::sys_time<std::chrono::milliseconds> when) {
+  /// A time that is over by then is over at once: `wf.sleep_until(wf.now() + 24h)`.
+  detail::timer_leaf sleep_until(std::chrono::sys_time<std::chrono::microseconds> when) {
     return {port_, when, "sleep"};
   }
 

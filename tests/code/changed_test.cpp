@@ -145,13 +145,13 @@ TEST(code_changed, signals_that_were_there_before_the_code_do_not_make_a_run_old
 task<void> old_sleeper(workflow_context& wf) {
   const auto until = wf.now() + 1h;
   co_await wf.signal<int>("go");
-  co_await wf.sleep_until(std::chrono::time_point_cast<milliseconds>(until));
+  co_await wf.sleep_until(until);
 }
 task<void> new_sleeper(workflow_context& wf) {
   if (co_await wf.changed("x")) co_return;
   const auto until = wf.now() + 1h;
   co_await wf.signal<int>("go");
-  co_await wf.sleep_until(std::chrono::time_point_cast<milliseconds>(until));
+  co_await wf.sleep_until(until);
 }
 
 TEST(code_changed, the_old_way_has_the_times_that_it_had) {

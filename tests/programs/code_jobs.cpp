@@ -46,16 +46,16 @@ void compute(int ms) {
   }
 }
 
-// What code must not do.
+// What code must not do, and a checked build would find first.
 pawl::task<int> is_slow(pawl::workflow_context& wf, int ms) {
   co_await wf.step("before", rest, 1, "x");
-  compute(ms);
+  pawl::unchecked([&] { compute(ms); });
   co_await wf.step("after", rest, 1, "x");
   co_return ms;
 }
 pawl::task<int> nods(pawl::workflow_context& wf, int ms) {
   co_await wf.step("before", rest, 1, "x");
-  std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+  pawl::unchecked([&] { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); });
   co_await wf.step("after", rest, 1, "x");
   co_return ms;
 }
