@@ -69,7 +69,8 @@ struct embedded_journal::state {
   void close();
   void refuse_the_other_kind();
   append_result try_open() noexcept;
-  append_result write(const record& r, const outbox_changes& outbox, const log_position* position);
+  append_result write(const record& r, const outbox_changes& outbox);
+  append_result write(const std::function<void()>& rows, std::size_t count = 1);
   append_result clear();
   void empty_tables();
   append_result fill(const std::function<log_position(view_loader&)>& rows);
@@ -216,15 +217,19 @@ append_result embedded_journal::state::try_open() noexcept {
 
 // ---- appending
 
-append_result embedded_journal::state::write(const record& r, const outbox_changes& outbox,
-                                             const log_position* position) {
+append_result embedded_journal::state::write(const record& r, const outbox_changes& outbox) {
+  if (!doomed && db && r.empty() && outbox.empty()) return {};
+  return write([&] { writer->write(r, outbox); });
+}
+
+// `rows` puts the rows of so many records, in one transaction.
+append_result embedded_journal::state::write(const std::function<void()>& rows, std::size_t count) {
   if (doomed) {
     const auto out = *doomed;
     close();
     return out;
   }
   if (!db) return {append_status::unknown, file + " is closed after a failure and has not been reopened"};
-  if (position == nullptr && r.empty() && outbox.empty()) return {};
   try {
     begin.run();
   } catch (const sqlite_error& e) {
@@ -234,8 +239,7 @@ append_result embedded_journal::state::write(const record& r, const outbox_chang
     return fail(e);
   }
   try {
-    writer->write(r, outbox);
-    if (position) writer->put_position(*position);
+    rows();
     commit.run();
   } catch (const refusal& e) {
     return refuse(e.why);
@@ -244,7 +248,7 @@ append_result embedded_journal::state::write(const record& r, const outbox_chang
   }
   writer->settle();
   publish();
-  records.fetch_add(1, std::memory_order_relaxed);
+  records.fetch_add(count, std::memory_order_relaxed);
   wal_bytes.store(static_cast<std::uint64_t>(wal_frames) * page_size, std::memory_order_relaxed);
   if (wal_frames >= checkpoint_at) checkpoint_if_due();
   return {};
@@ -408,12 +412,23 @@ embedded_journal::~embedded_journal() {
   sqlite3_wal_checkpoint_v2(s.db.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
 }
 
-append_result embedded_journal::append(const record& r) { return state_->write(r, r.outbox, nullptr); }
+append_result embedded_journal::append(const record& r) { return state_->write(r, r.outbox); }
 append_result embedded_journal::append(const record& r, const outbox_changes& outbox) {
-  return state_->write(r, outbox, nullptr);
+  return state_->write(r, outbox);
 }
 append_result embedded_journal::append(const record& r, const log_position& position) {
-  return state_->write(r, r.outbox, &position);
+  return state_->write([&] {
+    state_->writer->write(r, r.outbox);
+    state_->writer->put_position(position);
+  });
+}
+append_result embedded_journal::append(std::span<const std::shared_ptr<const record>> records,
+                                       const log_position& position) {
+  const auto rows = [&] {
+    state_->writer->write(records);
+    state_->writer->put_position(position);
+  };
+  return state_->write(rows, records.size());
 }
 std::optional<log_position> embedded_journal::position() {
   auto& s = *state_;

@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -95,6 +96,9 @@ class embedded_journal final : public journal {
   append_result append(const record& r, const outbox_changes& outbox);
   /// As a view: the record brings it to `position`, in the same transaction.
   append_result append(const record& r, const log_position& position);
+  /// Many records, in their order, which bring it to `position`: in one transaction, so that who reads sees all or none
+  /// of them, and one that is refused takes the others along.
+  append_result append(std::span<const std::shared_ptr<const record>> records, const log_position& position);
   /// Where it stands; none: nothing was applied yet. On the appending thread. Throws store_error.
   std::optional<log_position> position();
   /// What it has to do with other partitions. On the appending thread. Throws store_error.

@@ -90,12 +90,43 @@ void record_writer::read_waiting_ids() {
 }
 
 void record_writer::write(const record& r, const outbox_changes& outbox) {
+  put_rows(r, outbox);
+  finish();
+}
+
+// Points into the records: gone with the writing of them, however that ends.
+class record_writer::newest_lines {
+ public:
+  newest_lines(record_writer& w, std::span<const std::shared_ptr<const record>> records) : writer_(w) {
+    if (records.size() < 2) return;
+    for (const auto& r : records)
+      for (const auto& c : r->runs)
+        if (c.summary) writer_.newest_[c.key] = &*c.summary;
+  }
+  newest_lines(const newest_lines&) = delete;
+  newest_lines& operator=(const newest_lines&) = delete;
+  ~newest_lines() { writer_.newest_.clear(); }
+
+ private:
+  record_writer& writer_;
+};
+
+void record_writer::write(std::span<const std::shared_ptr<const record>> records) {
+  const newest_lines only_here(*this, records);
+  for (const auto& r : records) put_rows(*r, r->outbox);
+  finish();
+}
+
+void record_writer::put_rows(const record& r, const outbox_changes& outbox) {
   for (const auto& h : r.heartbeats) put_heartbeat(h);  // before the changes: a run that closes takes them along
   for (const auto& c : r.runs) change(c);
   for (const auto& o : r.outcomes) put_outcome(o);
   if (!r.outcomes.empty()) drop_old_outcomes(r.outcomes.size(), r.outcomes.back().at);
   if (!outbox.empty()) outbox_.write(outbox);
   for (const auto& m : r.marks) put_mark(m);
+}
+
+void record_writer::finish() {
   move_ids();
   if (staged_.changed)
     update_state_.bind(1, staged_.last_event_at).bind(2, staged_.runs).bind(3, staged_.ids_below).run();
@@ -164,6 +195,14 @@ void record_writer::forget() {
   read_state();
 }
 
+// What the run's line says after all that is being written. That it closes is so a few rows early: a detail of a
+// heartbeat in between is not stored, and would be deleted again.
+const run_summary& record_writer::newest(const run_change& c) const {
+  static const run_summary at_first;
+  const auto it = newest_.find(c.key);
+  return it != newest_.end() ? *it->second : c.summary ? *c.summary : at_first;
+}
+
 void record_writer::change(const run_change& c) {
   if (c.key < 1 || c.key > last_possible_run) throw refusal{"run key " + std::to_string(c.key) + " is out of range"};
   if (c.created)
@@ -182,7 +221,7 @@ void record_writer::create(const run_change& c) {
   const auto hash = hash_of(h.workflow_id);
   if (ids_.may_exist(h.workflow_id)) refuse_known(c, hash);
   ids_.announce(hash);
-  const auto s = c.summary.value_or(run_summary{});
+  const auto& s = newest(c);
   insert_run_.bind(1, c.key)
       .bind(2, h.workflow_id)
       .bind(3, h.run)
@@ -229,7 +268,8 @@ bool record_writer::is_run_of(engine::run_key key, const run_header& h) {
 }
 
 void record_writer::update(const run_change& c) {
-  const auto& s = *c.summary;
+  const auto& s = newest(c);
+  if (&s != &*c.summary) return;  // a later one is written
   update_run_.bind(1, c.key)
       .bind(2, static_cast<std::int64_t>(s.phase))
       .bind(3, s.paused ? 1 : 0)

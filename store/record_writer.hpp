@@ -4,8 +4,11 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -39,6 +42,9 @@ class record_writer {
   /// Inside of a transaction. Throws refusal and sqlite_error; the caller then rolls back and calls forget().
   /// `outbox`: in place of what the record says about that.
   void write(const record& r, const outbox_changes& outbox);
+  /// Many at once: what is in the tables afterwards is as if each had been written by itself. A run's line is written
+  /// as it is after the last of them, when it is made and when it is changed last, and not at each change in between.
+  void write(std::span<const std::shared_ptr<const record>> records);
   /// Inside of the same transaction: what was written brings the view to there.
   void put_position(const log_position& p);
   std::optional<log_position> position() { return read_position(db_); }
@@ -60,8 +66,12 @@ class record_writer {
   outbox_state outbox() { return outbox_.read(); }
 
  private:
+  class newest_lines;
   void read_state();
   void read_waiting_ids();
+  void put_rows(const record& r, const outbox_changes& outbox);
+  void finish();
+  const run_summary& newest(const run_change& c) const;
   void change(const run_change& c);
   void create(const run_change& c);
   void refuse_known(const run_change& c, std::uint64_t hash);
@@ -111,6 +121,7 @@ class record_writer {
     std::size_t moved_buckets = 0;
     bool changed = false;
   } staged_;
+  std::unordered_map<engine::run_key, const run_summary*> newest_;  // of runs that are changed more than once
   std::vector<known_id> sorted_;  // a bucket's ids, sorted
   std::string heads_, bodies_, reign_text_;
   log_point feed_;  // as last written

@@ -258,7 +258,7 @@ TEST_F(snapshots, one_of_another_log_is_passed_over) {
   auto beyond = *z.view->position();
   beyond.at.offset += 1;
   beyond.crc += 1;
-  ASSERT_EQ(z.view->append({}, beyond).status, append_status::committed);
+  ASSERT_EQ(z.view->append(store::record(), beyond).status, append_status::committed);
   store::snapshot_writer(*shared, *z.view, {.topic = name_space + ".journal", .partition = 0}).write();
   ASSERT_EQ(store::place_of(there().front())->offset, beyond.at.offset);
   member b(*this, 2);
