@@ -84,6 +84,11 @@ commit_queue::batch commit_queue::next() {
 
 void commit_queue::run() {
   for (;;) {
+    if (waiting() == 0)
+      if (const auto r = journal_.settle(); r.status != store::append_status::committed) {
+        batch nothing;
+        fail(nothing, r);
+      }
     // Where so many came at once, more are on their way, held up by this thread's own use of the processor: a larger
     // batch is cheaper for all of them. With a processor to spare this costs nothing, and it is no timer.
     if (last_batch_ >= crowd && waiting() > 0 && waiting() < last_batch_) std::this_thread::yield();

@@ -3,6 +3,7 @@
 namespace pawl::actors {
 
 view_pool::lease view_pool::borrow() {
+  if (ready_) ready_();
   {
     const std::lock_guard lock(mutex_);
     if (!idle_.empty()) {

@@ -74,7 +74,9 @@ using log_sink = std::function<void(log_level, std::string_view)>;
 class view_pool {
  public:
   using factory = std::function<std::unique_ptr<store::view>()>;
-  explicit view_pool(factory open) : open_(std::move(open)) {}
+  /// `ready`, if there is one, is called before a view is lent: it waits until views show what is on record, or throws
+  /// view_error.
+  view_pool(factory open, std::function<void()> ready) : open_(std::move(open)), ready_(std::move(ready)) {}
   class lease {
    public:
     lease(view_pool& pool, std::unique_ptr<store::view> v) : pool_(pool), view_(std::move(v)) {}
@@ -104,6 +106,7 @@ class view_pool {
   void give_back(std::unique_ptr<store::view> v);
   static constexpr std::size_t kept = 8;
   const factory open_;
+  const std::function<void()> ready_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<store::view>> idle_;
 };
@@ -145,7 +148,8 @@ struct shared_context {
 /// What the actors of one partition share: that, and what is its own. Kept by each of them.
 struct node_context : std::enable_shared_from_this<node_context> {
   node_context(shared_context& s, std::shared_ptr<attempt_table> a, view_pool::factory open_view,
-               std::function<bool(std::string_view)> exists, std::optional<std::vector<engine::incarnation>> living)
+               std::function<void()> views_ready, std::function<bool(std::string_view)> exists,
+               std::optional<std::vector<engine::incarnation>> living)
       : shared(s),
         types(s.types),
         limits(s.limits),
@@ -161,7 +165,7 @@ struct node_context : std::enable_shared_from_this<node_context> {
         attempts_started(s.attempts_started),
         attempts_lost(s.attempts_lost),
         attempts(std::move(a)),
-        views(std::move(open_view)),
+        views(std::move(open_view), std::move(views_ready)),
         may_exist(std::move(exists)),
         others(std::move(living)) {}
 

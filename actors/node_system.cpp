@@ -199,6 +199,10 @@ void node_system::delivered(std::int32_t partition, const attempt_id& id) {
   state_->places.at(static_cast<std::size_t>(partition)).attempts->delivered(id);
 }
 
+void node_system::await_views(std::int32_t partition) const {
+  if (const auto e = state_->engine_of(partition)) e->journal.await_views();
+}
+
 bool node_system::leads(std::int32_t partition) const { return state_->engine_of(partition) != nullptr; }
 std::int32_t node_system::partition_of(std::string_view workflow_id) const { return state_->partition_of(workflow_id); }
 

@@ -89,6 +89,8 @@ class node_system {
   /// in the node's table, for the next lead() or for on_orphan; their functions go on.
   void leave(std::int32_t partition);
   bool leads(std::int32_t partition) const;
+  /// Waits until views of a partition that it leads show what it has recorded there. Throws store::view_error.
+  void await_views(std::int32_t partition) const;
 
   /// Of a partition that it leads, what is known of other nodes: which processes live,
   void set_living(std::int32_t partition, std::vector<engine::incarnation> living);

@@ -33,7 +33,12 @@ std::function<void(const Answer&)> owed(std::function<void(const Answer&)> callb
 struct partition_engine final : node_context {
   partition_engine(shared_context& shared, std::shared_ptr<attempt_table> attempts, partition_options o,
                    std::size_t batch_bytes, std::uint64_t first_generation)
-      : node_context(shared, std::move(attempts), std::move(o.open_view), std::move(o.may_exist), std::move(o.living)),
+      : node_context(
+            shared, std::move(attempts), std::move(o.open_view), [&j = o.journal] { j.await_views(); },
+            [&j = o.journal, on_record = std::move(o.may_exist)](std::string_view id) {
+              return j.may_begin(id) || on_record(id);
+            },
+            std::move(o.living)),
         journal(o.journal),
         on_broken(std::move(o.on_broken)),
         on_deposed(std::move(o.on_deposed)),

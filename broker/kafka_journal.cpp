@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <stdexcept>
+#include <utility>
 
 #include "broker/kafka_journal_state.hpp"
 
@@ -14,6 +15,14 @@ using namespace std::chrono_literals;
 using store::append_result;
 using store::append_status;
 
+/// A leader's view takes so many records at once while more of them come, and nobody waits for it: a transaction costs
+/// about as much as the rows of a small record, and what is left out is read again after a crash.
+constexpr std::size_t most_unshown = 4;
+constexpr std::size_t most_unshown_bytes = std::size_t{1} * 1024 * 1024;
+/// How long one look for an answer of the brokers takes: while nothing but that is awaited, and while somebody may come
+/// to wait for the view, which this thread writes.
+constexpr auto answer_wait = 100ms;
+constexpr auto answer_wait_unshown = 10ms;
 constexpr std::size_t largest_record = std::size_t{8} * 1024 * 1024 - 1024;
 
 engine::reign draw_reign() {
@@ -33,7 +42,7 @@ bool kafka_journal::state::announce() {
     producer = std::make_unique<kafka_producer>(options.client,
                                                 kafka_producer::options{.give_up_after = options.append_timeout});
   const auto s = fence.announce(draw_reign());
-  const auto d = deliver(encode(s, options.who, format()));
+  const auto d = await(send(encode(s, options.who, format())));
   if (d.code != 0 && !d.unknown) {
     fence.lost();
     throw make_kafka_error("announcing on " + name, d.code);
@@ -57,6 +66,7 @@ void kafka_journal::state::begin_to_lead() {
   recent.clear();
   tail.start(fence.next_offset(), fence.folded().epoch);
   outbox.begin(view.outbox(), fence.own());
+  appender = std::thread::id();  // who led before may have been another
   const std::lock_guard lock(mutex);
   present = fence.own();
   counts.epoch = fence.folded().epoch;
@@ -87,18 +97,23 @@ append_result kafka_journal::state::reopen() {
   return {append_status::deposed, name + ": " + (other.empty() ? "another node announced itself" : other)};
 }
 
-// Blocks until the message is in the log, or has failed, or nobody knows.
-kafka_producer::delivery kafka_journal::state::deliver(const std::string& bytes) {
+kafka_journal::state::answer kafka_journal::state::send(const std::string& bytes) {
   auto answer = std::make_shared<std::optional<kafka_producer::delivery>>();
   try {
     producer->send(options.topic, options.partition, std::nullopt, bytes,
                    [answer](const kafka_producer::delivery& d) { *answer = d; });
   } catch (const kafka_error& e) {
-    return {.offset = -1, .code = e.code(), .unknown = false, .message = e.what()};
+    *answer = {.offset = -1, .code = e.code(), .unknown = false, .message = e.what()};
   }
+  return answer;
+}
+
+// Blocks until the message is in the log, or has failed, or nobody knows.
+kafka_producer::delivery kafka_journal::state::await(const answer& answer) {
   while (!*answer) {
-    producer->poll(100ms);
+    producer->poll(unshown.empty() ? answer_wait : answer_wait_unshown);
     if (*answer) break;
+    if (lag.is_awaited()) static_cast<void>(show());
     // One that is pending when a higher announcement has been read counts for nobody.
     if (auto why = tail.doubts(); !why.empty())
       return {.offset = -1, .code = -1, .unknown = true, .message = std::move(why)};
@@ -107,6 +122,7 @@ kafka_producer::delivery kafka_journal::state::deliver(const std::string& bytes)
 }
 
 append_result kafka_journal::state::step_down(std::string why) {
+  static_cast<void>(show());  // nobody is to wait for it until the log can be read again
   fence.lost();
   outbox.end();
   recent.clear();
@@ -131,12 +147,17 @@ append_result kafka_journal::state::write(const store::record& r) {
   }
   const auto bytes = barrier ? encode(s, &crc, format()) : encode(s, *b, &crc, format());
   if (bytes.size() > largest_record) {
+    static_cast<void>(show());
     outbox.end();
     fence.lost();  // nothing was written, but the stamp is used up
     return {append_status::refused,
             name + ": a record of " + std::to_string(bytes.size()) + " bytes; lower limits.batch"};
   }
-  const auto d = deliver(bytes);
+  const auto sent = send(bytes);
+  // While it is on its way; what it is decided on is in the journal.
+  if (must_show())
+    if (auto shown = show_or_step_down(); shown.status != append_status::committed) return shown;
+  const auto d = await(sent);
   if (d.code != 0) return step_down("an append failed, and may be in the log or not: " + d.message);
   auto ack = fence.acknowledged(d.offset, s);
   if (ack == fence::ack::gap) {
@@ -144,6 +165,8 @@ append_result kafka_journal::state::write(const store::record& r) {
       const std::lock_guard lock(mutex);
       ++counts.gaps;
     }
+    // What is read there moves the view's position on, over whatever it lacks.
+    if (auto shown = show_or_step_down(); shown.status != append_status::committed) return shown;
     try {
       if (!read_gap(d.offset))
         return step_down("another node leads it under epoch " + std::to_string(fence.folded().epoch));
@@ -156,7 +179,7 @@ append_result kafka_journal::state::write(const store::record& r) {
   {
     const std::lock_guard lock(mutex);
     counts.end = d.offset + 1;
-    counts.position = counts.end;
+    if (barrier && unshown.empty()) counts.position = counts.end;
     ++counts.appended;
     counts.appended_bytes += bytes.size();
   }
@@ -166,9 +189,51 @@ append_result kafka_journal::state::write(const store::record& r) {
   recent.put(position.at, barrier ? nullptr : changes, bytes.size());
   // A barrier changes nothing: a view that lacks it reads it again.
   if (barrier) return {};
-  auto done = view.append(*changes, position);
-  if (done.status == append_status::committed) outbox.committed(changes->outbox);
-  return of_view(std::move(done));
+  outbox.committed(changes->outbox);
+  unshown.push_back(changes);
+  unshown_bytes += bytes.size();
+  unshown_at = position;
+  lag.behind(*changes);
+  return {};
+}
+
+// Once it could not, it will not.
+bool kafka_journal::state::must_show() const {
+  return not_shown || unshown.size() >= most_unshown || unshown_bytes >= most_unshown_bytes || lag.is_awaited();
+}
+
+// The view takes what was appended since it last did. Once it could not, it takes nothing more before it is read anew,
+// from where it stands: its position moves with the rows, so that nothing is left out and nothing applied twice.
+append_result kafka_journal::state::show() {
+  if (not_shown) return *not_shown;
+  if (unshown.empty()) return {};
+  append_result r;
+  try {
+    r = of_view(view.append(unshown, unshown_at));
+  } catch (const std::exception& e) {
+    r = {append_status::unknown, name + ": the view cannot be written: " + e.what()};
+  }
+  unshown.clear();
+  unshown_bytes = 0;
+  if (r.status == append_status::refused) r.status = append_status::unknown;  // the log has it: the view is read anew
+  if (r.status != append_status::committed) {
+    lag.failed(r.message);
+    not_shown = r;
+    return r;
+  }
+  {
+    const std::lock_guard lock(mutex);
+    counts.position = counts.end;  // what is acknowledged and was not among them is barriers
+  }
+  lag.even();
+  return r;
+}
+
+// Not committed: this node does not lead any more.
+append_result kafka_journal::state::show_or_step_down() {
+  auto r = show();
+  if (r.status != append_status::committed) static_cast<void>(step_down(r.message));
+  return r;
 }
 
 // The record is in the log, where every reader counts it; only this node cannot go on with it.
@@ -213,6 +278,7 @@ kafka_journal::kafka_journal(std::unique_ptr<state> s) : state_(std::move(s)) {}
 kafka_journal::~kafka_journal() = default;
 
 append_result kafka_journal::append(const store::record& r) {
+  state_->appender = std::this_thread::get_id();
   try {
     return state_->write(r);
   } catch (const std::exception& e) {
@@ -227,6 +293,19 @@ append_result kafka_journal::reopen() {
     return {append_status::unknown, e.what()};
   }
 }
+
+append_result kafka_journal::settle() {
+  if (state_->fence.now() != fence::standing::leading) return {};
+  return state_->show_or_step_down();
+}
+
+// Who appends tells callers of its commits, who may look at a view at once: there is nobody else to wait for then.
+void kafka_journal::await_views() {
+  if (state_->appender == std::this_thread::get_id()) static_cast<void>(state_->show());
+  state_->lag.wait();
+}
+
+bool kafka_journal::may_begin(std::string_view workflow_id) const { return state_->lag.may_begin(workflow_id); }
 
 bool kafka_journal::follow(std::chrono::milliseconds wait) { return state_->follow(wait); }
 
@@ -287,7 +366,9 @@ bool kafka_journal::release() {
   static_cast<void>(append({}));
   if (s.fence.now() != fence::standing::leading) return false;
   const auto stamp = s.fence.next(record_kind::release);
-  const auto d = s.deliver(encode(stamp, nullptr, s.format()));
+  const auto sent = s.send(encode(stamp, nullptr, s.format()));
+  static_cast<void>(s.show());
+  const auto d = s.await(sent);
   const bool done = d.code == 0 && s.fence.acknowledged(d.offset, stamp) == fence::ack::in_place;
   s.fence.lost();
   s.outbox.end();

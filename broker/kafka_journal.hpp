@@ -83,7 +83,7 @@ struct kafka_journal_stats {
   std::chrono::steady_clock::time_point at_end{};  ///< when the view was last known to have all of the log
 };
 
-/// follow, announce, append, reopen, release: one thread at a time. Everything else: any thread.
+/// follow, announce, append, settle, reopen, release: one thread at a time. Everything else: any thread.
 class kafka_journal final : public store::journal {
  public:
   ~kafka_journal() override;
@@ -103,6 +103,11 @@ class kafka_journal final : public store::journal {
   /// `unknown` when the outcome is, and when this node does not lead. An empty record is a barrier, or carries the
   /// marks below; it is appended all the same.
   store::append_result append(const store::record& r) override;
+  /// The view takes the newest records while the next one is on its way, a few at once, or here. Whoever leads calls
+  /// this when there is nothing to append, and before it ends: nobody else sees to those who wait.
+  store::append_result settle() override;
+  void await_views() override;
+  bool may_begin(std::string_view workflow_id) const override;
   /// `deposed`: another node leads, or it is another node's turn; see kafka_journal_options::lead_again.
   store::append_result reopen() override;
   engine::reign reign() const override;

@@ -2,18 +2,22 @@
 // Private to them.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "broker/journal_tail.hpp"
 #include "broker/kafka_journal.hpp"
 #include "broker/log_fit.hpp"
 #include "broker/outbox_desk.hpp"
 #include "broker/recent_records.hpp"
+#include "broker/view_lag.hpp"
 
 namespace pawl::broker {
 
@@ -48,7 +52,12 @@ struct kafka_journal::state {
   std::uint32_t format() const {
     return format_to_write(journal_format, options.all_read ? options.all_read() : journal_format);
   }
-  kafka_producer::delivery deliver(const std::string& bytes);
+  using answer = std::shared_ptr<std::optional<kafka_producer::delivery>>;
+  answer send(const std::string& bytes);
+  kafka_producer::delivery await(const answer& answer);
+  store::append_result show();
+  store::append_result show_or_step_down();
+  bool must_show() const;
   bool read_gap(std::int64_t below);
   bool take_marks(store::outbox_changes& into);
   store::log_position position_at(std::int64_t offset, std::uint32_t crc) const;
@@ -88,6 +97,14 @@ struct kafka_journal::state {
   // What following has folded and the view has not taken yet.
   store::record pending;
   std::optional<store::log_position> pending_position;
+
+  // What leading has appended and the view has not taken yet.
+  std::vector<std::shared_ptr<const store::record>> unshown;
+  std::size_t unshown_bytes = 0;
+  store::log_position unshown_at;
+  std::optional<store::append_result> not_shown;  // why it will not take it
+  view_lag lag;
+  std::atomic<std::thread::id> appender;  // who appends while this node leads; none: nobody has yet
 
   mutable std::mutex mutex;  // guards what follows
   engine::reign present;

@@ -168,7 +168,7 @@ api::state::state(const registry& t, actors::node_system* s, actors::view_pool::
     : types(t),
       system(s),
       options(std::move(o)),
-      views(std::move(open_view)),
+      views(std::move(open_view), options.views_ready),
       readers(options.readers, options.queued_reads),
       waiters(options.waiting),
       followers(views, options.followers) {}

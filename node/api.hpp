@@ -80,6 +80,8 @@ struct api_options {
   std::function<void(api_request, std::function<void(api_response)>)> begin_elsewhere{};
   /// Of a partition of a cluster: whether this node leads it. Empty: it always does.
   std::function<bool()> leads{};
+  /// ... waits until its views show what this node has recorded; throws store::view_error. Empty: they always do.
+  std::function<void()> views_ready{};
   /// ... asks the journal, and calls back once, on any thread: what is read now is current. Empty: it always is.
   std::function<void(std::function<void(bool)>)> prove{};
 };

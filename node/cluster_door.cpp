@@ -77,11 +77,10 @@ std::optional<std::string> id_in(std::string_view path) {
 
 std::shared_ptr<api> cluster_door::state::api_of(std::int32_t partition) {
   const auto life = options.places.view_life(partition);
-  std::shared_ptr<api> over;  // ends outside of the lock
-  const std::lock_guard lock(mutex);
+  std::unique_lock lock(mutex);
   auto& one = apis.at(static_cast<std::size_t>(partition));
   if (one.of && one.life == life) return one.of;
-  over = std::move(one.of);
+  auto over = std::move(one.of);
   const auto open_view = [places = &options.places, partition] {
     auto v = places->open_view(partition);
     if (!v) throw store::view_error("this node holds no view of partition " + std::to_string(partition));
@@ -89,6 +88,7 @@ std::shared_ptr<api> cluster_door::state::api_of(std::int32_t partition) {
   };
   auto of_partition = options.api;
   of_partition.leads = [places = &options.places, partition] { return places->place(partition).here; };
+  of_partition.views_ready = [system = &options.system, partition] { system->await_views(partition); };
   of_partition.prove = [system = &options.system, partition](std::function<void(bool)> done) {
     system->barrier(partition, std::move(done));
   };
@@ -97,7 +97,12 @@ std::shared_ptr<api> cluster_door::state::api_of(std::int32_t partition) {
     respond(to_response(stopping_problem()));
   };
   one = {std::make_shared<api>(options.types, &options.system, open_view, std::move(of_partition)), life};
-  return one.of;
+  auto made = one.of;
+  lock.unlock();
+  // Its end waits for those who still read there, and they may wait for the view, which the thread that calls may
+  // write.
+  if (over) static_cast<void>(readers.post([ends = std::move(over)] {}, api_readers::room::reserved));
+  return made;
 }
 
 // Behind a barrier what is read is what is so: a leader that was deposed does not get through it.
@@ -382,11 +387,14 @@ void cluster_door::count(bool whole, std::function<void(const cluster_counts&)> 
 void cluster_door::stop() {
   auto& s = *state_;
   if (s.stopping.exchange(true)) return;
+  // Outside of the lock: who reads there may wait for the view, and so for a thread that is on its way to an api.
+  std::vector<std::shared_ptr<api>> all;
   {
     const std::lock_guard lock(s.mutex);
     for (auto& one : s.apis)
-      if (one.of) one.of->stop();
+      if (one.of) all.push_back(one.of);
   }
+  for (auto& one : all) one->stop();
   s.forwarder.stop();
   s.follows.stop();
   s.readers.stop();

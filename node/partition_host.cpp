@@ -94,6 +94,7 @@ std::optional<broker::partition_report> partition_host::report() const {
 }
 
 std::unique_ptr<store::view> partition_host::open_view() const {
+  options_.system.await_views(options_.number);
   const std::lock_guard lock(mutex_);
   return view_ ? view_->open_view() : nullptr;
 }

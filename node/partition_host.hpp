@@ -101,7 +101,8 @@ class partition_host {
   partition_host_status status() const;
   /// For the heartbeat; none: this node has no view of it.
   std::optional<broker::partition_report> report() const;
-  /// Null: it has none now. May throw store::view_error.
+  /// Null: it has none now. While this node leads, it shows all that is committed; see node_system::await_views(). May
+  /// throw store::view_error.
   std::unique_ptr<store::view> open_view() const;
 
  private:

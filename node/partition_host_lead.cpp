@@ -23,8 +23,12 @@ void partition_host::start_feed() {
   o.name_space = options_.name_space;
   o.partition = options_.number;
   o.render = [types = &options_.types](const broker::feed_event& e) { return present_for_feed(e, *types); };
-  o.find_run = [v = std::shared_ptr<store::view>(view_->open_view())](engine::run_key key) {
-    const auto row = v->get(key);
+  o.find_run = [v = std::shared_ptr<store::view>(view_->open_view()), j = journal_.get()](engine::run_key key) {
+    auto row = v->get(key);
+    if (!row) {  // published before the view has it
+      j->await_views();
+      row = v->get(key);
+    }
     return row ? std::optional(row->header) : std::nullopt;
   };
   o.warn = warner("feed");

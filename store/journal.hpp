@@ -198,6 +198,15 @@ class journal {
   /// An empty record is a barrier: committed, it proves that this journal's owner led all the time since the call.
   /// Where there can be no other (the embedded form, whose directory is locked) it costs nothing.
   virtual append_result append(const record& r) = 0;
+  /// What append() has left for when there is nothing to append: the appending thread has nothing else to do. Anything
+  /// but committed is as if of an append.
+  virtual append_result settle() { return {}; }
+  /// Waits until views show all that append() has returned for, mostly as long as a write to the disk takes. Any thread,
+  /// also the one that appends, between its appends. Not under a lock that this one takes in what it calls back. Throws
+  /// view_error where they will not, or not within seconds.
+  virtual void await_views() {}
+  /// True: what views do not show yet may begin a run of that id. Any thread.
+  virtual bool may_begin(std::string_view /*workflow_id*/) const { return false; }
   /// Closes and opens anew, under a new reign. committed: may be appended to again.
   virtual append_result reopen() = 0;
   /// Of the present opening.

@@ -1,4 +1,5 @@
-// Every append of a small workload fails once, in every way that an append can fail.
+// Every append of a small workload fails once, in every way that an append can fail, and every writing of a view that
+// is written behind its journal.
 #include "tests/actors/node_laws.hpp"
 
 namespace pawl::test {
@@ -58,10 +59,18 @@ class workload {
     }
   }
 
-  // Returns how many appends it took.
-  std::size_t run(std::optional<std::pair<std::size_t, planned_failure>> fault) {
+  struct plan {
+    std::optional<std::pair<std::size_t, planned_failure>> append{};
+    bool view_lags = false;
+    std::optional<std::pair<std::size_t, append_status>> show{};
+  };
+  // Returns the store, which knows how many appends and showings it took.
+  std::shared_ptr<memory_store> run(const plan& p) {
+    const auto& fault = p.append;
     auto store = std::make_shared<memory_store>();
+    store->view_lags = p.view_lags;
     if (fault) store->failures[fault->first] = fault->second;
+    if (p.show) store->show_failures[p.show->first] = p.show->second;
     test_node node(types, store);
     const std::vector<std::pair<std::string, int>> runs{{"one", 1}, {"seven", 7}, {"cancelled", 3}};
     bool unknown = false;
@@ -90,10 +99,12 @@ class workload {
     EXPECT_EQ(log->repeated(), std::vector<std::string>{});
     EXPECT_EQ(log->count("b~") + log->count("a~"), 2U + undone(node));
     expect_empty(node);
+    node.await_views();
     expect_laws(store, types);
     const std::lock_guard lock(store->mutex);
     if (fault) EXPECT_EQ(store->failures_fired, fault->first <= store->appends ? 1U : 0U);
-    return store->appends;
+    if (p.show) EXPECT_EQ(store->show_failures_fired, p.show->first <= store->shows ? 1U : 0U);
+    return store;
   }
 
   // How many steps of the cancelled run were undone, by its history.
@@ -108,17 +119,22 @@ class workload {
   registry types;
 };
 
-class every_append : public ::testing::TestWithParam<std::pair<append_status, bool>> {};
+struct flavour {
+  append_status status;
+  bool written;
+  bool view_lags = false;
+};
+class every_append : public ::testing::TestWithParam<flavour> {};
 
 TEST_P(every_append, may_fail_and_nothing_is_lost_or_done_twice) {
-  const auto [status, written] = GetParam();
-  std::size_t longest = workload().run(std::nullopt);
+  const auto [status, written, view_lags] = GetParam();
+  std::size_t longest = workload().run({.view_lags = view_lags})->appends;
   std::size_t fired = 0;
   for (std::size_t at = 1; at <= longest; ++at) {
     const planned_failure f{status, written};
     SCOPED_TRACE(describe_fault(at, f));
     workload w;
-    const auto appends = w.run(std::pair{at, f});
+    const auto appends = w.run({.append = std::pair{at, f}, .view_lags = view_lags})->appends;
     fired += appends >= at ? 1 : 0;
     longest = std::max(longest, std::min<std::size_t>(appends, 40));
     if (HasFailure()) return;
@@ -127,16 +143,31 @@ TEST_P(every_append, may_fail_and_nothing_is_lost_or_done_twice) {
   std::printf("faults fired: %zu of %zu\n", fired, longest);
 }
 
-using flavour = std::pair<append_status, bool>;
-constexpr flavour flavours[] = {{append_status::refused, false},
-                                {append_status::unknown, false},
-                                {append_status::unknown, true},
-                                {append_status::no_space, false},
-                                {append_status::no_space, true}};
+// What was acknowledged is in the journal, whatever becomes of the view: it is read from there.
+TEST(every_showing, may_fail_and_nothing_is_lost_or_done_twice) {
+  std::size_t longest = workload().run({.view_lags = true})->shows;
+  std::size_t fired = 0;
+  for (std::size_t at = 1; at <= longest; ++at) {
+    SCOPED_TRACE("showing " + std::to_string(at) + " fails");
+    workload w;
+    const auto store = w.run({.view_lags = true, .show = std::pair{at, append_status::unknown}});
+    fired += store->show_failures_fired;
+    longest = std::max(longest, std::min<std::size_t>(store->shows, 40));
+    if (HasFailure()) return;
+  }
+  EXPECT_GE(fired, 10U);
+  std::printf("faults fired: %zu of %zu\n", fired, longest);
+}
+
+constexpr flavour flavours[] = {{append_status::refused, false},     {append_status::unknown, false},
+                                {append_status::unknown, true},      {append_status::no_space, false},
+                                {append_status::no_space, true},     {append_status::unknown, false, true},
+                                {append_status::unknown, true, true}};
 
 std::string name_of(const ::testing::TestParamInfo<flavour>& p) {
   const char* names[] = {"committed", "refused", "no_space", "unknown", "broken"};
-  return std::string(names[static_cast<int>(p.param.first)]) + (p.param.second ? "_written" : "_not_written");
+  return std::string(names[static_cast<int>(p.param.status)]) + (p.param.written ? "_written" : "_not_written") +
+         (p.param.view_lags ? "_behind" : "");
 }
 
 INSTANTIATE_TEST_SUITE_P(flavours, every_append, ::testing::ValuesIn(flavours), name_of);

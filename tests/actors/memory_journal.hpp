@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -38,6 +39,13 @@ struct memory_store {
   std::size_t reopen_refused = 0;
   std::size_t appends = 0;
   std::chrono::milliseconds append_takes{0};  ///< a slow disk; set before the node starts
+  /// As a journal elsewhere, whose view is written behind it: what is appended is shown a few records later, or by
+  /// settle(). Set before the node starts.
+  bool view_lags = false;
+  std::map<std::size_t, store::append_status> show_failures;  ///< by the number of the showing, from 1
+  std::size_t shows = 0;
+  std::size_t show_failures_fired = 0;
+  std::size_t awaited = 0;  ///< how often somebody waited for it
   std::uint64_t reign = fresh_reign();
   bool shut = false;
   std::vector<std::string> violations;
@@ -98,24 +106,58 @@ class memory_journal final : public store::journal {
     ++store_->reign;
     store_->shut = false;
   }
+  ~memory_journal() override {
+    const std::lock_guard lock(store_->mutex);
+    show_all();  // who opens the next one reads it
+  }
+  memory_journal(const memory_journal&) = delete;
+  memory_journal& operator=(const memory_journal&) = delete;
   store::append_result append(const store::record& r) override {
     if (store_->on_append) store_->on_append(r);
     if (store_->append_takes.count() > 0) std::this_thread::sleep_for(store_->append_takes);
     const std::lock_guard lock(store_->mutex);
+    appender_ = std::this_thread::get_id();
     ++store_->appends;
     if (store_->shut) store_->violations.push_back("append to a shut journal");
+    if (unshown_.size() >= most_unshown || awaited_)
+      if (auto shown = show(); shown.status != store::append_status::committed) return shown;
     std::optional<planned_failure> failure;
     if (const auto planned = store_->failures.find(store_->appends); planned != store_->failures.end())
       failure = planned->second;
     if (!failure && store_->fail_if) failure = store_->fail_if(r);
     if (failure) {
       ++store_->failures_fired;
+      show_all();
       if (failure->written) store_->write(r);
       store_->shut = true;
       return {failure->status, "planned failure"};
     }
-    store_->write(r);
+    if (store_->view_lags)
+      unshown_.push_back(r);
+    else
+      store_->write(r);
     return {};
+  }
+  store::append_result settle() override {
+    const std::lock_guard lock(store_->mutex);
+    return store_->shut ? store::append_result() : show();
+  }
+  void await_views() override {
+    std::unique_lock lock(store_->mutex);
+    if (unshown_.empty()) return;
+    if (appender_ == std::this_thread::get_id()) static_cast<void>(show());
+    const auto now = times_shown_;
+    awaited_ = !unshown_.empty();
+    store_->awaited += awaited_ ? 1 : 0;
+    shown_.wait(lock, [&] { return unshown_.empty() || failed_ || times_shown_ != now; });
+    if (failed_ && times_shown_ == now) throw store::view_error("planned failure");
+  }
+  bool may_begin(std::string_view id) const override {
+    const std::lock_guard lock(store_->mutex);
+    for (const auto& r : unshown_)
+      for (const auto& c : r.runs)
+        if (c.created && c.created->workflow_id == id) return true;
+    return false;
   }
   store::append_result reopen() override {
     const std::lock_guard lock(store_->mutex);
@@ -124,6 +166,7 @@ class memory_journal final : public store::journal {
       ++store_->reopen_refused;
       return {store::append_status::no_space, "no space in memory"};
     }
+    show_all();  // read from the journal
     store_->shut = false;
     ++store_->reign;
     return {};
@@ -146,8 +189,38 @@ class memory_journal final : public store::journal {
   }
 
  private:
+  static constexpr std::size_t most_unshown = 4;
+
+  // With the store's lock.
+  void show_all() {
+    for (const auto& r : unshown_) store_->write(r);
+    unshown_.clear();
+    failed_ = awaited_ = false;
+    ++times_shown_;
+    shown_.notify_all();
+  }
+  store::append_result show() {
+    if (unshown_.empty()) return {};
+    const auto planned = store_->show_failures.find(++store_->shows);
+    if (planned == store_->show_failures.end()) {
+      show_all();
+      return {};
+    }
+    ++store_->show_failures_fired;
+    failed_ = store_->shut = true;
+    shown_.notify_all();
+    return {planned->second, "planned failure of the view"};
+  }
+
   std::shared_ptr<memory_store> store_;
   const std::uint64_t epoch_;
+  // Under the store's lock.
+  std::vector<store::record> unshown_;
+  std::condition_variable shown_;
+  std::thread::id appender_;
+  std::uint64_t times_shown_ = 0;
+  bool awaited_ = false;
+  bool failed_ = false;
 };
 
 class memory_view final : public store::view {

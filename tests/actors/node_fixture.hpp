@@ -135,7 +135,20 @@ class test_node {
     return f.get();
   }
 
+  /// Until views show all that is on record.
+  void await_views() const {
+    EXPECT_TRUE(eventually([&] {
+      try {
+        journal_.await_views();
+        return true;
+      } catch (const store::view_error&) {
+        return false;  // until it is opened anew
+      }
+    }));
+  }
+
   std::vector<engine::event> history(const std::string& id) const {
+    await_views();
     memory_view v(store);
     const auto row = v.find(id);
     return row ? v.history(row->key).events : std::vector<engine::event>{};
@@ -156,7 +169,7 @@ class test_node {
   std::shared_ptr<memory_store> store;
 
  private:
-  memory_journal journal_;
+  mutable memory_journal journal_;
   std::atomic<int> commands_{0};
 
  public:

@@ -224,12 +224,12 @@ TEST_F(resetting, an_append_that_fails_leaves_the_run_as_it_was_or_resets_it_onc
     const auto r = node->command(id, reset_command{.seq = 3}, "r");
     EXPECT_EQ(r.state, reply_status::unknown);
     EXPECT_EQ(node->store->failures_fired, fired + 1);
-    *first = false;
     actors::command_reply again;
     ASSERT_TRUE(eventually([&] {
       again = node->command(id, reset_command{.seq = 3}, "r");
       return again.state == reply_status::recorded;
     }));
+    *first = false;  // not before: a run that has ended meanwhile is reset without an event of its own
     EXPECT_EQ(again.outcome.result, written ? command_result::duplicate : command_result::applied) << again.message;
     ASSERT_TRUE(eventually([&] { return node->result(id).phase == phase::completed; }));
     EXPECT_FALSE(run(id, 2).empty());

@@ -92,7 +92,10 @@ class feed : public on_kafka {
     return append([](auto& s) { return s.start(10); }) && append([](auto& s) { return s.next(20, 1); }) &&
            append([](auto& s) { return s.complete(30, 1); });
   }
-  engine::run_key next_key() const { return journal->next_run_key(); }
+  engine::run_key next_key() const {
+    journal->await_views();
+    return journal->next_run_key();
+  }
 
   std::vector<published_event> all_published() const {
     kafka_reader r(client(), name_space + ".events", 0);
@@ -242,6 +245,7 @@ TEST_F(feed, a_run_of_long_ago_is_looked_up) {
     return journal->append(r).status == append_status::committed;
   };
   ASSERT_TRUE(append(s.start(10)));
+  EXPECT_EQ(journal->settle().status, append_status::committed);
   ASSERT_TRUE(publisher->stop(20s));
   auto o = options();
   std::atomic<bool> away = true;

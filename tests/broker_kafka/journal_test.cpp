@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <future>
 #include <thread>
 
 #include "tests/broker_kafka/kafka_fixture.hpp"
@@ -38,6 +39,7 @@ class member {
   }
   /// A whole run: three records.
   bool run(const std::string& id) {
+    journal->await_views();
     const auto key = journal->next_run_key();
     store::scripted_run s(key, id, {journal->reign(), static_cast<std::uint64_t>(key)});
     return append(s.start(10)).status == append_status::committed &&
@@ -46,7 +48,7 @@ class member {
   }
   /// What a reader sees, as text.
   std::string seen() const {
-    auto v = view->open_view();
+    auto v = shown();
     std::string out;
     for (const auto& row : v->list({.limit = 1000})) {
       out += row.header.workflow_id + " " + to_text(row.header.uid) + " " + std::string(to_text(row.summary.phase));
@@ -56,7 +58,11 @@ class member {
     }
     return out;
   }
-  bool has(const std::string& id) const { return view->open_view()->find(id).has_value(); }
+  bool has(const std::string& id) const { return shown()->find(id).has_value(); }
+  std::unique_ptr<store::view> shown() const {
+    if (journal) journal->await_views();
+    return view->open_view();
+  }
 
   store::temporary_directory directory;
   std::unique_ptr<store::embedded_journal> view;
@@ -309,6 +315,167 @@ TEST_F(journal, a_directory_of_its_own_is_no_view_and_a_view_is_no_store) {
   } catch (const store::store_error& e) {
     EXPECT_THAT(e.what(), HasSubstr("a store of its own"));
   }
+}
+
+// ---- a leader's view is written behind its journal
+
+// Takes no runs as long as it stands: what writes one is refused by the database.
+class sick_view {
+ public:
+  explicit sick_view(const member& m)
+      : db_(store::database_file(m.directory.path()), store::database::mode::read_write, 5s) {
+    db_.execute("CREATE TRIGGER sick BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'sick'); END");
+  }
+  void heal() { db_.execute("DROP TRIGGER sick"); }
+
+ private:
+  store::database db_;
+};
+
+TEST_F(journal, a_leaders_view_takes_a_few_records_at_once_and_all_when_nothing_is_to_be_appended) {
+  auto a = someone(1);
+  a->lead();
+  const auto has = [&](const std::string& id) { return a->view->open_view()->find(id).has_value(); };
+  const auto begin = [&](engine::run_key key) {
+    store::scripted_run s(key, "w-" + std::to_string(key), {a->journal->reign(), static_cast<std::uint64_t>(key)});
+    return a->append(s.start(10)).status == append_status::committed;
+  };
+  const auto before = a->journal->stats().position;
+  for (engine::run_key k = 1; k <= 4; ++k) ASSERT_TRUE(begin(k));
+  EXPECT_FALSE(has("w-1"));
+  EXPECT_EQ(a->journal->stats().position, before) << "how far the view is, and not the journal";
+  EXPECT_TRUE(a->journal->may_begin("w-4"));
+  EXPECT_EQ(a->journal->append({}).status, append_status::committed);
+  EXPECT_TRUE(has("w-4")) << "four at once, while the next is on its way";
+  EXPECT_FALSE(a->journal->may_begin("w-4"));
+  ASSERT_TRUE(begin(5));
+  EXPECT_EQ(a->journal->append({}).status, append_status::committed);
+  EXPECT_FALSE(has("w-5"));
+  EXPECT_LT(a->journal->stats().position, a->journal->stats().end) << "a barrier does not write it";
+  EXPECT_EQ(a->journal->settle().status, append_status::committed);
+  EXPECT_TRUE(has("w-5"));
+  EXPECT_EQ(a->journal->stats().position, a->journal->stats().end);
+  // What a crash leaves out is read again.
+  ASSERT_TRUE(begin(6));
+  a->leave();
+  a->open_view();
+  EXPECT_FALSE(has("w-6"));
+  a->lead();
+  EXPECT_TRUE(has("w-6"));
+  EXPECT_EQ(a->journal->stats().rebuilt, 0U);
+  ASSERT_TRUE(begin(7));
+  EXPECT_TRUE(a->journal->release());
+  EXPECT_TRUE(has("w-7"));
+  const auto report = store::verify(a->directory.path());
+  for (const auto& f : report.findings) ADD_FAILURE() << f.text();
+}
+
+// The thread that appends is at the brokers'; who reads is not kept waiting for what these do.
+TEST_F(journal, who_waits_for_the_view_does_not_wait_for_the_brokers) {
+  auto a = someone(1);
+  a->lead();
+  store::scripted_run s(1, "w", {a->journal->reign(), 1});
+  std::promise<void> begun;
+  std::promise<void> paused;
+  std::jthread appends([&] {
+    EXPECT_EQ(a->append(s.start(10)).status, append_status::committed);
+    begun.set_value();
+    paused.get_future().wait();
+    EXPECT_EQ(a->append(s.next(20, 1)).status, append_status::unknown);
+  });
+  begun.get_future().wait();
+  broker().tell("pause 1");
+  const auto before = std::chrono::steady_clock::now();
+  paused.set_value();
+  EXPECT_NO_THROW(a->journal->await_views());
+  EXPECT_LT(std::chrono::steady_clock::now() - before, 3s) << "the append gives up after 4 s";
+  EXPECT_TRUE(a->view->open_view()->find("w"));
+  appends.join();
+  broker().tell("resume 1");
+}
+
+TEST_F(journal, a_view_that_cannot_be_written_is_read_again_from_where_it_stands) {
+  auto a = someone(1);
+  a->lead();
+  ASSERT_TRUE(a->run("first"));
+  a->journal->await_views();
+  sick_view sick(*a);
+  const auto reign = a->journal->reign();
+  std::vector<store::scripted_run> runs;
+  for (engine::run_key k = 2; k <= 4; ++k) {
+    runs.emplace_back(k, "w-" + std::to_string(k), engine::run_uid{reign, static_cast<std::uint64_t>(k)});
+    ASSERT_EQ(a->append(runs.back().start(10)).status, append_status::committed);
+  }
+  std::thread([&] {
+    EXPECT_THROW(
+        {
+          std::jthread settles([&] { EXPECT_EQ(a->journal->settle().status, append_status::unknown); });
+          a->journal->await_views();
+        },
+        store::view_error);
+  }).join();
+  EXPECT_FALSE(a->journal->stats().leading) << "it can't go on with it";
+  EXPECT_EQ(a->append({}).status, append_status::unknown);
+  sick.heal();
+  EXPECT_EQ(a->journal->reopen().status, append_status::committed);
+  EXPECT_EQ(a->journal->stats().rebuilt, 0U);
+  for (const auto& r : runs) EXPECT_TRUE(a->has(r.header().workflow_id)) << "what was acknowledged is there";
+  ASSERT_TRUE(a->run("last"));
+  auto b = someone(2);
+  b->lead();
+  EXPECT_EQ(b->seen(), a->seen());
+}
+
+// What is read in a gap moves the view's position on: not over records that the view has not taken. Its leader may hear
+// of the other before it writes, and then there is no gap.
+TEST_F(journal, what_others_wrote_in_between_does_not_hide_what_the_view_has_not_taken) {
+  std::uint64_t gaps = 0;
+  kafka_producer raw(client(), {});
+  for (int round = 0; round < 20 && gaps == 0; ++round) {
+    const auto id = "behind-" + std::to_string(round);
+    auto a = someone(1);
+    a->lead();
+    store::scripted_run s(a->journal->next_run_key(), id, {a->journal->reign(), 1});
+    ASSERT_EQ(a->append(s.start(10)).status, append_status::committed);
+    sick_view sick(*a);
+    const stamp higher{
+        .kind = record_kind::announcement, .epoch = a->journal->stats().epoch + 1, .reign = {5, 6}, .seq = 0};
+    std::int64_t at = -1;
+    raw.send(name_space + ".journal", 0, std::nullopt,
+             encode(higher, announcer{.node_id = "other", .incarnation = 9}, journal_format),
+             [&](const auto& d) { at = d.offset; });
+    ASSERT_TRUE(raw.flush(10s));
+    EXPECT_NE(a->append(s.next(20, 1)).status, append_status::committed);
+    gaps += a->journal->stats().gaps;
+    sick.heal();
+    a->leave();
+    a->open_view();
+    a->follow();
+    EXPECT_TRUE(eventually([&] {
+      a->journal->follow(10ms);
+      return a->journal->stats().position > at;
+    }));
+    EXPECT_TRUE(a->has(id));
+    auto reader = someone(2);
+    reader->lead();
+    EXPECT_TRUE(reader->has(id));
+  }
+  EXPECT_GT(gaps, 0U) << "nothing of what is tried here has happened";
+}
+
+TEST_F(journal, a_record_that_is_too_large_leaves_nobody_waiting_for_the_view) {
+  auto a = someone(1);
+  a->lead();
+  store::scripted_run s(1, "w", {a->journal->reign(), 1});
+  ASSERT_EQ(a->append(s.start(10)).status, append_status::committed);
+  store::scripted_run large(2, "large", {a->journal->reign(), 2});
+  const auto r = a->append(large.add(20, {large.started(std::string(9 << 20, 'x'))}));
+  EXPECT_EQ(r.status, append_status::refused);
+  EXPECT_THAT(r.message, HasSubstr("lower limits.batch"));
+  std::thread([&] { EXPECT_NO_THROW(a->journal->await_views()); }).join();
+  EXPECT_TRUE(a->view->open_view()->find("w"));
+  EXPECT_EQ(a->journal->reopen().status, append_status::committed);
+  ASSERT_TRUE(a->run("after"));
 }
 
 // Acknowledged records outlive the broker's SIGKILL, an append meanwhile has an unknown outcome, and it goes on.

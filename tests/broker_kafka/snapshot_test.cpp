@@ -56,6 +56,7 @@ class snapshots : public on_kafka {
             return false;
           }
         }
+        journal->await_views();
       }
       return true;
     }
