@@ -92,23 +92,28 @@ void pool_core::while_turn_lasts() noexcept {
 }
 
 // Under mutex_, after every change of the queue or of who serves it. What it keeps true: while the queue is not empty,
-// somebody is searching, or every thread is busy and the clock watches, or an actor's thread will see to it at the end
-// of its turn.
+// somebody is searching, or every thread is busy or enough are and the clock watches, or an actor's thread will see to
+// it at the end of its turn.
 pool_core::follow_up pool_core::serve_queue() {
   if (searching_ >= std::min(queue_.size(), options_.min_threads)) return {};
-  if (!idle_.empty()) {
+  if (!idle_.empty() && !others_will_do()) {
     worker* const woken = idle_.back();
     idle_.pop_back();
     woken->woken = true;
     ++searching_;
     return {.wake = woken};
   }
-  if (threads_ < options_.min_threads && spawn()) return {};
+  if (idle_.empty() && threads_ < options_.min_threads && spawn()) return {};
   if (searching_ > 0 || queue_watched_) return {};
   queue_watched_ = true;
   quiet_checks_ = 0;
   return {.watch_queue = true};
 }
+
+// Under mutex_. As many threads as there are processors are at tasks, or on their way, and tasks are short: these
+// threads will be back at the queue before one that is woken now. Where they are not, the clock finds out: it watches
+// the queue, and what was true of the last tasks does not hold for these then.
+bool pool_core::others_will_do() const { return mean_ < short_task && busy_ + searching_ >= options_.min_threads; }
 
 void pool_core::act(const follow_up& next) {
   if (next.wake) next.wake->wake.notify_one();
@@ -187,12 +192,13 @@ std::shared_ptr<pool_task> pool_core::take(worker& me) {
   ++taken_total_;
   ++busy_;
   me.busy = true;
+  me.taken_at = pool_task::now();
   return task;
 }
 
 void pool_core::execute(worker& me, std::shared_ptr<pool_task> task) {
   pool_task& t = *task;
-  const std::int64_t now = pool_task::now();
+  const std::int64_t now = me.taken_at;
   t.last_beat_.store(now, std::memory_order_relaxed);
   const std::int64_t overdue_at = t.overdue_at(now);
   {
@@ -217,6 +223,7 @@ void pool_core::execute(worker& me, std::shared_ptr<pool_task> task) {
 // Under mutex_, after a task. False: this thread was written off, and nobody needs it now.
 bool pool_core::come_back(worker& me) {
   me.busy = false;
+  mean_ += (std::min(pool_task::now() - me.taken_at, mean_of * long_task) - mean_) / mean_of;
   if (!me.written_off) {
     --busy_;
     return true;
@@ -298,6 +305,7 @@ pool_stats pool_core::stats() const {
   s.threads = threads_;
   s.busy = busy_;
   s.idle = threads_ - busy_;
+  s.task_takes = std::chrono::nanoseconds(mean_);
   s.queued = queue_.size();
   if (!queue_.empty())
     s.oldest_queued = std::chrono::nanoseconds(std::max<std::int64_t>(0, now - queue_.front().since));

@@ -6,7 +6,9 @@
 // which is what long computations look like. Threads that are idle for long leave again.
 //
 // Idle threads stand on a stack: the last to go to sleep is the first to be woken, its caches are warm, and the others
-// can retire. A woken thread drains the queue, so a submit costs a system call only when no thread is on its way.
+// can retire. A woken thread drains the queue, so a submit costs a system call only when no thread is on its way. While
+// tasks are short, threads at work are as good as on their way: then no more than `min_threads` are woken, until a task
+// has waited for `spawn_after` and those threads are seen to be blocked, or nothing leaves the queue.
 //
 // The watchdog has no timer per task. Every thread publishes the moment at which its task may be overdue; the clock
 // scans them at the earliest of these, so tasks that end in time cost it nothing.
@@ -55,7 +57,7 @@ class pool_task {
   std::int64_t times_out_at(std::int64_t started) const noexcept;
   std::int64_t overdue_at(std::int64_t started) const noexcept;
 
-  const std::int64_t timeout_;    // ns; max(): none
+  const std::int64_t timeout_;  // ns; max(): none
   const std::int64_t heartbeat_;  // ns; max(): none
   std::atomic<std::int64_t> last_beat_{0};
 };
@@ -81,6 +83,7 @@ struct pool_stats {
   std::size_t busy = 0;
   std::size_t idle = 0;
   std::size_t queued = 0;
+  std::chrono::nanoseconds task_takes{0};  // of those that ended last
   std::chrono::nanoseconds oldest_queued{0};  // the age of the oldest task that waits
   std::size_t written_off_now = 0;
   std::uint64_t written_off_total = 0;

@@ -22,6 +22,15 @@ namespace pawl::actors {
 /// Times in here are nanoseconds of the steady clock, so that they fit an atomic.
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
+/// A task that takes less is over before a thread that is woken for the next one has come to it: to wake one takes 50
+/// to 100 us here. Compared with the mean of the last `mean_of`, about, in which one counts for that many long ones at
+/// most.
+constexpr std::int64_t short_task = 50'000;
+constexpr std::int64_t mean_of = 16;
+/// What is taken for the mean where nothing is known, or where the mean was seen to be wrong: some 50 short tasks later
+/// tasks are short again.
+constexpr std::int64_t long_task = 1'000'000;
+
 /// Locks, outermost first: mutex_, then a worker's slot. The clock is called with neither held.
 class pool_core : public tick_source, public turn_work, public std::enable_shared_from_this<pool_core> {
  public:
@@ -43,8 +52,9 @@ class pool_core : public tick_source, public turn_work, public std::enable_share
   struct alignas(64) worker {
     std::thread thread;
     std::condition_variable wake;
-    pid_t tid = 0;      // this and the next three under mutex_
-    bool woken = false; // by somebody who has counted it as searching
+    std::int64_t taken_at = 0;  // when it took its task; its own
+    pid_t tid = 0;  // this and the next three under mutex_
+    bool woken = false;  // by somebody who has counted it as searching
     bool busy = false;
     bool written_off = false;
     std::mutex slot;  // guards the next two
@@ -77,6 +87,7 @@ class pool_core : public tick_source, public turn_work, public std::enable_share
   void retire(std::unique_lock<std::mutex>& lock, worker& me);
 
   follow_up serve_queue();
+  bool others_will_do() const;
   void act(const follow_up& next);
   bool spawn();
   void wake_clock(std::int64_t at);
@@ -110,6 +121,7 @@ class pool_core : public tick_source, public turn_work, public std::enable_share
   std::uint64_t started_total_ = 0;
   std::uint64_t failures_total_ = 0;
   std::uint64_t taken_total_ = 0;
+  std::int64_t mean_ = long_task;  // how long tasks took lately
 
   bool queue_watched_ = false;  // the clock looks at the queue about every spawn_after
   int quiet_checks_ = 0;  // how often in a row it found it empty

@@ -109,8 +109,13 @@ std::int64_t pool_core::relieve_queue(std::unique_lock<std::mutex>& lock, std::i
   if (searching_ > 0) return now + spawn_after_;  // somebody is on the way
   const std::int64_t due = queue_.front().since + spawn_after_;
   if (now < due) return due;
-  if (!idle_.empty()) {  // an actor's thread has left it for the end of a turn that lasts
-    act(serve_queue());
+  if (!idle_.empty()) {
+    // Either an actor's thread has left it for the end of a turn that lasts, or tasks were short and are not any more:
+    // they block, or they compute, and then nothing leaves the queue.
+    const bool moves = now - progress_at_ < spawn_after_;
+    if (moves && others_will_do() && running_threads(lock, now) >= options_.min_threads) return now + spawn_after_;
+    mean_ = std::max(mean_, long_task);
+    if (!queue_.empty() && !stopping_) act(serve_queue());
     return now + spawn_after_;
   }
   const bool stalled = now - progress_at_ >= stalled_checks * spawn_after_;

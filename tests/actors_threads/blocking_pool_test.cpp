@@ -192,6 +192,79 @@ TEST(blocking_pool, long_computations_do_not_lock_out_the_others) {
   stop = true;
 }
 
+// A pool of two processors whose tasks have been short for a while, and which has threads to spare.
+struct short_rig : rig {
+  explicit short_rig(pool_options o = {}) : rig(of_two(o)) {}
+  static pool_options of_two(pool_options o) {
+    o.max_threads = 16;
+    o.min_threads = 2;
+    o.idle_timeout = 1h;
+    return o;
+  }
+  void warm_up() {
+    gate all;
+    for (int i = 0; i < 6; ++i) submitted(pool, [&](auto&) { all.pass(); });
+    ASSERT_TRUE(eventually([&] { return all.waiting == 6; }));
+    all.open();
+    ASSERT_TRUE(eventually([&] { return pool.stats().busy == 0; }));
+    ASSERT_GE(pool.stats().idle, 6U);
+    ASSERT_TRUE(eventually([&] {
+      auto one = submitted(pool, [](auto&) {});
+      return eventually([&] { return one->ended.load(); }) && pool.stats().busy == 0 && pool.stats().task_takes < 20us;
+    }));
+  }
+};
+
+// Two at work are as good as on their way, as far as anybody knows: the third waits for them, or for the clock.
+TEST(blocking_pool, while_tasks_are_short_no_more_threads_are_woken_than_there_are_processors) {
+  std::atomic<steady::duration> began = steady::duration(0);
+  short_rig r({.spawn_after = 300ms});
+  ASSERT_NO_FATAL_FAILURE(r.warm_up());
+  for (int i = 0; i < 2; ++i) submitted(r.pool, [&](auto&) { r.hung.pass(); });
+  ASSERT_TRUE(eventually([&] { return r.hung.waiting == 2; }));
+  ASSERT_LT(r.pool.stats().task_takes, 50us);
+  ASSERT_GE(r.pool.stats().idle, 4U);
+  auto third = submitted(r.pool, [&](test_task& self) { began = steady::now() - self.made; });
+  EXPECT_TRUE(eventually([&] { return third->ended.load(); })) << "the clock has seen that they block";
+  EXPECT_GE(began.load(), 290ms);
+  // From then on nobody takes that for granted.
+  auto fourth = submitted(r.pool, [&](test_task& self) { began = steady::now() - self.made; });
+  EXPECT_TRUE(eventually([&] { return fourth->ended.load(); }));
+  EXPECT_LT(began.load(), 290ms);
+}
+
+// Tasks were short, and then some block: those behind them are held up for a moment each time, not for as long.
+TEST(blocking_pool, blocking_tasks_among_short_ones_do_not_hold_the_others_up) {
+  std::atomic<int> done = 0;
+  short_rig r;
+  ASSERT_NO_FATAL_FAILURE(r.warm_up());
+  for (int i = 0; i < 2; ++i) submitted(r.pool, [&](auto&) { r.hung.pass(); });
+  for (int burst = 1; burst <= 20; ++burst) {
+    for (int i = 0; i < 100; ++i) submitted(r.pool, [&](auto&) { ++done; });
+    ASSERT_TRUE(eventually([&] { return done == burst * 100; }, 10s)) << burst;
+  }
+  EXPECT_EQ(r.hung.waiting, 2) << "they have blocked all the time";
+  EXPECT_EQ(r.pool.stats().busy, 2U);
+}
+
+// ... and so if they compute: the threads that run are no reason to let the others sleep when nothing leaves the queue.
+TEST(blocking_pool, long_computations_among_short_tasks_do_not_hold_the_others_up) {
+  std::atomic<bool> stop = false;
+  std::atomic<int> computing = 0;
+  short_rig r;
+  ASSERT_NO_FATAL_FAILURE(r.warm_up());
+  const auto computes = [&](auto&) {
+    ++computing;
+    while (!stop) std::atomic_signal_fence(std::memory_order_seq_cst);
+  };
+  for (int i = 0; i < 2; ++i) submitted(r.pool, computes);
+  EXPECT_TRUE(eventually([&] { return computing == 2; }));
+  EXPECT_LT(r.pool.stats().task_takes, 50us);
+  auto third = submitted(r.pool, [](auto&) {});
+  EXPECT_TRUE(eventually([&] { return third->ended.load(); }, 5s));
+  stop = true;
+}
+
 TEST(blocking_pool, idle_threads_leave_down_to_the_minimum) {
   rig r({.max_threads = 20, .min_threads = 2, .idle_timeout = 20ms});
   blocking_pool& pool = r.pool;
