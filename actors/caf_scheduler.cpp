@@ -28,7 +28,19 @@ bool caf_scheduler::wants_help() const {
   return true;
 }
 
+void caf_scheduler::enqueue_all(const std::vector<caf::resumable*>& jobs) {
+  std::size_t help = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    shared_.insert(shared_.end(), jobs.begin(), jobs.end());
+    shared_size_.store(shared_.size(), std::memory_order_release);
+    for (; wants_help(); ++help) --sleeping_, ++woken_;
+  }
+  for (; help > 0; --help) wake_.notify_one();
+}
+
 void caf_scheduler::enqueue(caf::resumable* job) {
+  if (burst::gather(*this, job)) return;
   bool help = false;
   {
     const std::lock_guard lock(mutex_);

@@ -22,9 +22,11 @@
 #include <caf/resumable.hpp>
 #include <caf/scheduler/abstract_coordinator.hpp>
 
+#include "actors/burst.hpp"
+
 namespace pawl::actors {
 
-class caf_scheduler final : public caf::scheduler::abstract_coordinator {
+class caf_scheduler final : public caf::scheduler::abstract_coordinator, public burst_target {
  public:
   static constexpr std::chrono::microseconds spin{10};
   /// Jobs that a worker takes from the shared queue at once.
@@ -36,6 +38,7 @@ class caf_scheduler final : public caf::scheduler::abstract_coordinator {
   }
 
   void enqueue(caf::resumable* job) override;
+  void enqueue_all(const std::vector<caf::resumable*>& jobs) override;
   caf::actor_clock& clock() noexcept override { return clock_; }
 
  protected:

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "actors/burst.hpp"
+
 namespace pawl::actors {
 
 namespace {
@@ -123,6 +125,7 @@ void commit_queue::append(batch& b) {
     stats_.decisions += b.size();
     stats_.busy_ns += static_cast<std::uint64_t>(std::chrono::nanoseconds(spent).count());
   }
+  const burst together;
   for (auto& d : b) {
     auto committed = std::exchange(d->committed, nullptr);
     committed(std::move(d));
