@@ -26,7 +26,7 @@ std::size_t bytes_of(const incoming_command& m) {
 // ---- reading
 
 void command_intake::state::run() {
-  while (!stopping) {
+  while (!verdicts->is_ending()) {
     try {
       step();
       trouble_delay = 0ms;
@@ -35,8 +35,7 @@ void command_intake::state::run() {
       reader.reset();
       trouble_delay = std::clamp(trouble_delay * 2, first_command_delay, longest_command_delay);
       warn(std::string("commands cannot be read, trying again: ") + e.what());
-      std::unique_lock lock(verdicts->mutex);
-      verdicts->arrived.wait_for(lock, trouble_delay, [this] { return stopping.load(); });
+      verdicts->rest(trouble_delay);
     }
     show();
   }
@@ -69,7 +68,7 @@ void command_intake::state::begin_anew() {
   commands.clear();
   lines.clear();
   gone.clear();
-  bytes = parked = 0;
+  bytes = parked = handed_in = 0;
   inbox.clear();
   ++counts.begun_anew;
   next = -1;
@@ -251,10 +250,7 @@ bool command_intake::state::fetch_parked(key_line& line) {
 // ---- waiting and ending
 
 // For a verdict; a delivery and what is due are looked for after it.
-void command_intake::state::wait() {
-  std::unique_lock lock(verdicts->mutex);
-  verdicts->arrived.wait_for(lock, busy_wait, [this] { return !verdicts->entries.empty() || stopping.load(); });
-}
+void command_intake::state::wait() { verdicts->wait(busy_wait, handed_in); }
 
 // What is under way and dealt with in time rides in the node's last batch.
 void command_intake::state::last_words() {
@@ -269,8 +265,7 @@ void command_intake::state::last_words() {
     for (auto& [offset, c] : commands)
       if (c.at == under_way::stage::dying && c.due <= steady::now()) send_to_dead_letters(offset, c);
     if (!leads() || std::none_of(commands.begin(), commands.end(), settles) || steady::now() >= deadline) return;
-    std::unique_lock lock(verdicts->mutex);
-    verdicts->arrived.wait_for(lock, busy_wait, [this] { return !verdicts->entries.empty(); });
+    verdicts->last_wait(busy_wait);
   }
 }
 
@@ -296,11 +291,7 @@ command_intake::~command_intake() { stop(); }
 void command_intake::stop(milliseconds patience) {
   auto& s = *state_;
   s.patience = patience;
-  {
-    const std::lock_guard lock(s.verdicts->mutex);
-    s.stopping = true;
-  }
-  s.verdicts->arrived.notify_all();
+  s.verdicts->end();
   if (s.thread.joinable()) s.thread.join();
 }
 

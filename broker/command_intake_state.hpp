@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <list>
 #include <map>
 #include <memory>
@@ -17,6 +16,7 @@
 
 #include "broker/command_intake.hpp"
 #include "broker/outbox_desk.hpp"
+#include "broker/verdict_box.hpp"
 
 namespace pawl::broker {
 
@@ -25,30 +25,6 @@ using std::chrono::milliseconds;
 
 /// A flood of garbage is one line a second in the log, not one a message.
 inline constexpr milliseconds between_warnings{1'000};
-
-/// Where verdicts wait for the thread. Outlives the intake for as long as anybody may still call `done`.
-struct verdict_box {
-  struct entry {
-    std::uint64_t reading;
-    std::int64_t offset;
-    command_verdict verdict;
-  };
-  std::mutex mutex;
-  std::condition_variable arrived;
-  std::vector<entry> entries;
-
-  void put(entry e) {
-    {
-      const std::lock_guard lock(mutex);
-      entries.push_back(std::move(e));
-    }
-    arrived.notify_one();
-  }
-  std::vector<entry> take() {
-    const std::lock_guard lock(mutex);
-    return std::exchange(entries, {});
-  }
-};
 
 /// The offsets of one key whose turn has not passed; the first is the one under way.
 struct key_line {
@@ -140,6 +116,7 @@ struct command_intake::state {
   std::vector<std::int64_t> gone;  // to be taken out of the table
   std::size_t bytes = 0;
   std::size_t parked = 0;
+  std::size_t handed_in = 0;  // whose verdict is to come
   std::unique_ptr<kafka_reader> again_reader;  // of what was parked
   broker::inbox inbox;
   steady::time_point leader_full_until{};
@@ -148,7 +125,6 @@ struct command_intake::state {
   std::uint64_t untold = 0;
   std::map<std::int32_t, steady::time_point> diverged_told;  // by the partition that sends
 
-  std::atomic<bool> stopping{false};
   std::atomic<std::uint64_t> marks{0};
   std::atomic<milliseconds> patience{milliseconds(0)};
   command_intake_stats counts;  // the thread's own, too

@@ -59,6 +59,7 @@ void command_intake::state::hand_in(std::int64_t offset, under_way& c) {
     return pass_turn(c);
   }
   c.at = under_way::stage::handed_in;
+  ++handed_in;
   ++counts.handed_in;
   auto owed = std::make_shared<owed_verdict>(verdicts, reading, offset, c.message);
   command_done done = [owed](command_verdict v) {
@@ -77,6 +78,7 @@ void command_intake::state::take_verdicts() {
     if (e.reading != reading) continue;
     const auto c = commands.find(e.offset);
     if (c == commands.end() || c->second.at != under_way::stage::handed_in) continue;
+    --handed_in;
     judge(c->second, std::move(e.verdict));
     if (c->second.at == under_way::stage::handed_in) finish(c);
   }

@@ -32,6 +32,8 @@ constexpr auto first_pause = 100ms;
 constexpr auto longest_pause = 5'000ms;
 constexpr auto idle_wait = 100ms;
 constexpr auto busy_wait = 5ms;
+/// Records are told a few at a time: what is published waits for company in its producer anyway, and much longer.
+constexpr auto gather = 4ms;
 constexpr auto first_record_wait = 30s;
 
 /// The log is not the one that fed() was in: its tail was lost.
@@ -228,7 +230,7 @@ bool feed_publisher::state::session::below_end(std::int64_t offset) {
 // What was committed a moment ago is still in memory. False: only the log knows.
 bool feed_publisher::state::session::take_recent() {
   using found = recent_records::found;
-  const auto r = feed_.journal.recent().take(next_, sent_.empty() ? idle_wait : busy_wait);
+  const auto r = feed_.journal.recent().take(next_, sent_.empty() ? idle_wait : busy_wait, gather);
   if (r.what == found::elsewhere) return false;
   reader_.rest();
   if (r.what == found::not_yet) return true;

@@ -10,6 +10,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "store/journal.hpp"
 
@@ -32,6 +33,7 @@ class recent_records {
       kept_.push_back({at, std::move(changes), bytes});
       bytes_ += bytes;
       while (bytes_ > most_bytes_) pop();
+      if (gathering_) return;
     }
     put_.notify_one();
   }
@@ -66,9 +68,19 @@ class recent_records {
     std::shared_ptr<const store::record> changes{};
   };
   /// The record at that offset. Waits at most `wait` for one that is not there yet. What is below is forgotten.
-  answer take(std::int64_t offset, std::chrono::milliseconds wait) {
+  /// `gather`: who has been given some, and finds nothing more, leaves what comes then to gather for so long, and is
+  /// not woken for each; the answer is not_yet, and what has come is there for the next call. The first after a quiet
+  /// while is given at once.
+  answer take(std::int64_t offset, std::chrono::milliseconds wait,
+              std::chrono::milliseconds gather = std::chrono::milliseconds(0)) {
     std::unique_lock lock(mutex_);
     wanted_ = true;
+    if (offset == end_ && gather.count() > 0 && std::exchange(given_, false)) {
+      gathering_ = true;
+      put_.wait_for(lock, gather, [&] { return woken_; });
+      gathering_ = woken_ = false;
+      return {.what = found::not_yet};
+    }
     put_.wait_for(lock, wait, [&] { return offset != end_ || woken_; });
     woken_ = false;
     if (offset == end_) return {.what = found::not_yet};
@@ -76,6 +88,7 @@ class recent_records {
     if (kept_.empty() || kept_.front().at.offset != offset) return {};
     answer out{found::yes, kept_.front().at, std::move(kept_.front().changes)};
     pop();
+    given_ = true;
     return out;
   }
 
@@ -98,6 +111,8 @@ class recent_records {
   std::int64_t end_ = -1;  // behind the newest; -1: not known
   bool wanted_ = false;
   bool woken_ = false;
+  bool given_ = false;  // something since the last gathering
+  bool gathering_ = false;  // who takes sleeps for a while, whatever is put
 };
 
 }  // namespace pawl::broker

@@ -94,5 +94,42 @@ TEST(recent_records, wakes_who_waits) {
   EXPECT_EQ(r.take(3, 60s).what, found::not_yet);
 }
 
+TEST(recent_records, what_comes_behind_another_gathers_and_what_comes_after_a_quiet_while_does_not) {
+  constexpr auto gather = 30ms;
+  recent_records r;
+  EXPECT_EQ(r.take(0, 0ms, gather).what, found::elsewhere);
+  r.put(at(0), changes(0), 10);
+  EXPECT_EQ(r.take(0, 60s, gather).what, found::yes);
+  // Busy: none is given before the others have had their time, and none is forgotten.
+  const auto before = std::chrono::steady_clock::now();
+  std::jthread some([&] {
+    for (std::int64_t k = 1; k <= 3; ++k) r.put(at(k), changes(k), 10);
+  });
+  EXPECT_EQ(r.take(1, 60s, gather).what, found::not_yet);
+  EXPECT_GE(std::chrono::steady_clock::now() - before, gather);
+  some.join();
+  for (std::int64_t k = 1; k <= 3; ++k) EXPECT_EQ(r.take(k, 0ms, gather).what, found::yes) << k;
+  // Quiet: the time has passed, and the next one wakes who waits.
+  EXPECT_EQ(r.take(4, 60s, gather).what, found::not_yet);
+  std::jthread one([&] { r.put(at(4), changes(4), 10); });
+  EXPECT_EQ(r.take(4, 60s, gather).what, found::yes);
+}
+
+TEST(recent_records, who_gathers_is_woken_and_a_wake_is_not_lost) {
+  recent_records r;
+  EXPECT_EQ(r.take(0, 0ms).what, found::elsewhere);
+  r.put(at(0), changes(0), 10);
+  EXPECT_EQ(r.take(0, 0ms, 60s).what, found::yes);
+  std::jthread one([&] { r.wake(); });
+  EXPECT_EQ(r.take(1, 60s, 60s).what, found::not_yet);
+  one.join();
+  r.wake();  // before anybody waits
+  EXPECT_EQ(r.take(1, 60s, 60s).what, found::not_yet);
+  r.put(at(1), changes(1), 10);
+  EXPECT_EQ(r.take(1, 0ms, 60s).what, found::yes);
+  r.wake();
+  EXPECT_EQ(r.take(2, 60s, 60s).what, found::not_yet);
+}
+
 }  // namespace
 }  // namespace pawl::broker
