@@ -238,9 +238,10 @@ void kafka_journal::state::look_back(std::int64_t offset) {
                     : broker::fold{};
   // Behind it are only records that do not count.
   const auto from = std::max(known ? known->at.offset + 1 : 0, log.first);
-  if (from < offset) reader.seek(from);
+  reader.seek(from);
   const auto deadline = std::chrono::steady_clock::now() + own_record_wait;
-  for (auto next = from; next < offset;) {
+  // That record itself is passed once more: to be sent behind it would take the reader longer.
+  for (auto next = from; next <= offset;) {
     const auto* m = reader.next(journal_read_wait);
     if (std::chrono::steady_clock::now() > deadline) throw store::store_error(name + ": no answer within 30 s");
     if (m == nullptr) continue;
