@@ -201,9 +201,9 @@ class journal {
   /// What append() has left for when there is nothing to append: the appending thread has nothing else to do. Anything
   /// but committed is as if of an append.
   virtual append_result settle() { return {}; }
-  /// Waits until views show all that append() has returned for, mostly as long as a write to the disk takes. Any thread,
-  /// also the one that appends, between its appends. Not under a lock that this one takes in what it calls back. Throws
-  /// view_error where they will not, or not within seconds.
+  /// Waits until views show all that append() has returned for, mostly as long as a write to the disk takes. Any
+  /// thread, also the one that appends, between its appends. Not under a lock that this one takes in what it calls
+  /// back. Throws view_error where they will not, or not within seconds.
   virtual void await_views() {}
   /// True: what views do not show yet may begin a run of that id. Any thread.
   virtual bool may_begin(std::string_view /*workflow_id*/) const { return false; }
