@@ -89,7 +89,7 @@ class Versions(unittest.TestCase):
         with self.cluster("1", "1,2") as c:
             n1, n2 = c.nodes["n1"], c.nodes["n2"]
             c.start()
-            leaders = eventually(lambda: (lambda found: found if set(found.values()) == {"n1", "n2"} else None)(c.settled()), "both lead")
+            leaders = eventually(lambda: (lambda found: found if sorted(found.values()) == ["n1", "n1", "n2", "n2"] else None)(c.settled()), "each leads half")
             eventually(lambda: {self.current(n) for n in (n1, n2)} == {(1, "common")}, "both know it")
             self.assertEqual(self.everywhere(c), {1})
             lacking = {n["name"]: n["versions"] for n in self.type(n1)["nodes"]}
