@@ -4,7 +4,6 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 
 namespace pawl::engine {
 
@@ -12,7 +11,7 @@ namespace pawl::engine {
 struct misdeed {
   std::string what;     ///< "reads a clock (clock_gettime)"
   std::string where;    ///< "in fulfil at shop.cpp:41"; empty: nobody knows
-  std::string instead;  ///< "wf.now()"
+  std::string instead;  ///< "use wf.now()"
 };
 
 /// On the stack around whatever may call user code of a workflow. Costs two writes to a variable of the thread; they
