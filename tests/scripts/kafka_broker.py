@@ -28,7 +28,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
-from pawl_node import eventually
+from pawl_node import eventually, pause_process
 from tcp_door import Door
 
 SOURCE = Path(os.environ.get("PAWL_SOURCE", Path(__file__).resolve().parents[2]))
@@ -255,7 +255,7 @@ class Kafka:
 
     def pause(self, node=1):
         """It keeps its connections, and answers nothing."""
-        self.processes[node].send_signal(signal.SIGSTOP)
+        pause_process(self.processes[node])
         self.paused.add(node)
 
     def resume(self, node=1):

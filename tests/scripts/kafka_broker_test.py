@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from kafka_broker import Kafka
-from pawl_node import DEADLINE, eventually
+from pawl_node import DEADLINE, eventually, pause_process
 
 PROGRAM = Path(__file__).with_name("kafka_broker.py")
 
@@ -39,6 +39,23 @@ class Broker(unittest.TestCase):
             self.assertEqual(kafka.running(), [])
             kafka.start()
             self.assertEqual(kcat(kafka, *read), "o-1:placed\n")
+
+    def test_a_paused_broker_does_nothing_more_on_a_busy_machine(self):
+        with Kafka(self.folder) as kafka:
+            for _ in range(3 * os.cpu_count()):
+                busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                self.addCleanup(busy.wait)
+                self.addCleanup(busy.kill)
+            for _ in range(50):
+                kafka.pause()
+                threads = [task.read_text() for task in Path(f"/proc/{kafka.processes[1].pid}/task").glob("*/stat")]
+                self.assertGreater(len(threads), 10)
+                self.assertEqual({stat.rpartition(") ")[2][0] for stat in threads}, {"T"})
+                kafka.resume()
+                kafka.metadata()
+            kafka.kill()
+            with self.assertRaisesRegex(AssertionError, "ended before it could be paused"):
+                pause_process(kafka.processes[1])
 
 
 class Served(unittest.TestCase):

@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.parse
 
-from pawl_node import DEADLINE, Node, eventually
+from pawl_node import DEADLINE, Node, eventually, pause_process
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHECKER = os.path.join(HERE, "cluster_checker.py")
@@ -73,7 +73,7 @@ class Cluster:
         return random.choice(list(self.alive().values()))
 
     def pause(self, name):
-        self.nodes[name].process.send_signal(signal.SIGSTOP)
+        pause_process(self.nodes[name].process)
         self.paused.add(name)
 
     def resume(self, name):

@@ -28,6 +28,13 @@ def eventually(condition, what, within=DEADLINE):
         time.sleep(0.01)
 
 
+def pause_process(process):
+    """SIGSTOP to a child of ours; returns when none of its threads runs any more, which is a while after the signal was sent."""
+    process.send_signal(signal.SIGSTOP)
+    if process.poll() is not None or os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_code != os.CLD_STOPPED:
+        raise AssertionError(f"process {process.pid} ended before it could be paused")
+
+
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path, timeout):
         super().__init__("localhost", timeout=timeout)
