@@ -89,8 +89,8 @@ void command_sender::state::write(const std::shared_ptr<entry>& e) {
   try {
     if (!producer || !producer->fatal().empty()) {
       producer.reset();
-      producer = std::make_unique<kafka_producer>(options.client,
-                                                  kafka_producer::options{.give_up_after = options.give_up_after});
+      producer = std::make_unique<kafka_producer>(
+          options.client, kafka_producer::options{.give_up_after = options.give_up_after, .topics = {options.topic}});
     }
     const kafka_producer::headers headers(e->what.headers.begin(), e->what.headers.end());
     producer->send(

@@ -176,8 +176,9 @@ void command_intake::state::send_to_dead_letters(std::int64_t offset, under_way&
   const kafka_producer::headers headers(letter.headers.begin(), letter.headers.end());
   try {
     if (!producer || !producer->fatal().empty())
-      producer = std::make_unique<kafka_producer>(options.client,
-                                                  kafka_producer::options{.give_up_after = dead_letter_timeout});
+      producer = std::make_unique<kafka_producer>(
+          options.client,
+          kafka_producer::options{.give_up_after = dead_letter_timeout, .topics = {options.dead_letters}});
     producer->send(
         options.dead_letters, 0, letter.key, letter.value,
         [this, now = reading, offset](const kafka_producer::delivery& d) {

@@ -138,7 +138,7 @@ dead_letter_box::dead_letter_box(const kafka_options& client, std::string name_s
       name_space_(std::move(name_space)),
       topic_(name_space_ + ".dlq"),
       reader_(client, topic_, 0),
-      producer_(client, {}) {}
+      producer_(client, {.topics = {topic_, name_space_ + ".commands"}}) {}
 
 /// Every message from there to where the topic ends now; f returns false to stop.
 template <class F>

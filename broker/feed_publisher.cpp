@@ -123,7 +123,11 @@ class feed_publisher::state::session {
         reader_(s.options.client, s.journal_topic, s.options.partition),
         // A message never fails by time, and after one that fails for good nothing more is sent: an event that came
         // behind a later one would be taken for a repeat, and dropped.
-        producer_(s.options.client, {.linger = linger, .give_up_after = 0ms, .compression = "lz4", .gapless = true}) {
+        producer_(s.options.client, {.linger = linger,
+                                     .give_up_after = 0ms,
+                                     .compression = "lz4",
+                                     .gapless = true,
+                                     .topics = {s.events_topic}}) {
     feed_.count(&feed_stats::begun);
   }
 

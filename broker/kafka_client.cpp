@@ -48,7 +48,15 @@ kafka_advice advice_for(rd_kafka_resp_err_t code) {
 
 rd_kafka_resp_err_t as_code(int code) { return static_cast<rd_kafka_resp_err_t>(code); }
 
+// What librdkafka says of every client of ours, and is no news to anybody: that a setting is experimental, and that
+// there is no broker yet.
+bool is_known(std::string_view text) {
+  return text.find("enable.gapless.guarantee is experimental") != std::string_view::npos ||
+         text.find("No `bootstrap.servers` configured") != std::string_view::npos;
+}
+
 void forward_log(const rd_kafka_t* client, int level, const char* facility, const char* text) {
+  if (is_known(text)) return;
   const auto* sink = static_cast<const kafka_log_sink*>(rd_kafka_opaque(client));
   if (sink != nullptr && sink->write) sink->write(level, std::string(facility) + ": " + text);
 }
@@ -73,7 +81,7 @@ void forward_delivery(rd_kafka_t*, const rd_kafka_message_t* m, void*) {
 }
 
 using conf_ptr = std::unique_ptr<rd_kafka_conf_t, decltype(&rd_kafka_conf_destroy)>;
-using setting = std::pair<const char*, std::string>;
+using setting = kafka_handle::setting;
 
 void set(rd_kafka_conf_t* conf, const char* name, const std::string& value) {
   std::array<char, 512> why{};
@@ -82,10 +90,10 @@ void set(rd_kafka_conf_t* conf, const char* name, const std::string& value) {
                            "librdkafka does not take it; see its list of properties");
 }
 
+// Without a broker.
 rd_kafka_t* make_client(rd_kafka_type_t type, const kafka_options& o, kafka_log_sink* sink,
                         const std::vector<setting>& ours) {
   conf_ptr conf(rd_kafka_conf_new(), &rd_kafka_conf_destroy);
-  set(conf.get(), "bootstrap.servers", o.brokers);
   set(conf.get(), "client.id", o.client_id);
   set(conf.get(), "socket.nagle.disable", "true");
   set(conf.get(), "socket.keepalive.enable", "true");
@@ -189,6 +197,28 @@ std::vector<property_mistake> check_properties(const std::map<std::string, std::
   return wrong;
 }
 
+// ---- a client
+
+kafka_handle::kafka_handle(kind k, const kafka_options& o, const std::vector<setting>& ours,
+                           const std::vector<std::string>& topics)
+    : log_(new kafka_log_sink{o.log}),
+      client_(make_client(k == kind::reader ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, o, log_.get(), ours)) {
+  for (const auto& topic : topics)
+    if (auto* t = rd_kafka_topic_new(client_, topic.c_str(), nullptr)) topics_.push_back(t);
+  if (rd_kafka_brokers_add(client_, o.brokers.c_str()) > 0) return;
+  release();
+  throw make_kafka_error("making a Kafka client", RD_KAFKA_RESP_ERR__INVALID_ARG,
+                         "it can use none of the brokers '" + o.brokers +
+                             "': each is host:port, and the protocol is what security.protocol says");
+}
+
+kafka_handle::~kafka_handle() { release(); }
+
+void kafka_handle::release() {
+  for (auto* t : topics_) rd_kafka_topic_destroy(t);
+  rd_kafka_destroy(client_);
+}
+
 // ---- reader
 
 void kafka_reader::message_deleter::operator()(rd_kafka_message_s* m) const { rd_kafka_message_destroy(m); }
@@ -200,25 +230,24 @@ kafka_reader::kafka_reader(const kafka_options& o, std::string topic, std::int32
     : topic_(std::move(topic)),
       partition_(partition),
       name_(topic_ + "/" + std::to_string(partition)),
-      log_(new kafka_log_sink{o.log}) {
-  client_ = make_client(RD_KAFKA_CONSUMER, o, log_.get(),
-                        {{"group.id", "pawl-reader"},
-                         {"enable.auto.commit", "false"},
-                         {"enable.auto.offset.store", "false"},
-                         {"auto.offset.reset", "error"},
-                         {"fetch.wait.max.ms", "100"},
-                         {"fetch.min.bytes", a == answers::in_bulk ? "1048576" : "1"},
-                         {"fetch.error.backoff.ms", "50"},
-                         {"fetch.message.max.bytes", largest_message},
-                         {"queued.max.messages.kbytes", "16384"},
-                         {"check.crcs", "true"}});
-  rd_kafka_poll_set_consumer(client_);
+      client_(kafka_handle::kind::reader, o,
+              {{"group.id", "pawl-reader"},
+               {"enable.auto.commit", "false"},
+               {"enable.auto.offset.store", "false"},
+               {"auto.offset.reset", "error"},
+               {"fetch.wait.max.ms", "100"},
+               {"fetch.min.bytes", a == answers::in_bulk ? "1048576" : "1"},
+               {"fetch.error.backoff.ms", "50"},
+               {"fetch.message.max.bytes", largest_message},
+               {"queued.max.messages.kbytes", "16384"},
+               {"check.crcs", "true"}},
+              {topic_}) {
+  rd_kafka_poll_set_consumer(client_.get());
 }
 
 kafka_reader::~kafka_reader() {
   held_.reset();
-  rd_kafka_consumer_close(client_);
-  rd_kafka_destroy(client_);
+  rd_kafka_consumer_close(client_.get());
 }
 
 kafka_reader::partition_list kafka_reader::here(std::int64_t offset) const {
@@ -234,10 +263,10 @@ void kafka_reader::seek(std::int64_t offset) {
   // To assign a partition while it is still being stopped for the time before ends librdkafka 2.0: it asserts that what
   // it stops has been started (rd_kafka_assignment_partition_stopped). To stop one takes it far less than this.
   std::this_thread::sleep_until(assigned_at_ + between_assignments);
-  if (const auto code = rd_kafka_assign(client_, here(offset).get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+  if (const auto code = rd_kafka_assign(client_.get(), here(offset).get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
     throw make_kafka_error("reading " + name_, code);
   assigned_at_ = std::chrono::steady_clock::now();
-  if (std::exchange(resting_, false)) rd_kafka_resume_partitions(client_, here(offset).get());
+  if (std::exchange(resting_, false)) rd_kafka_resume_partitions(client_.get(), here(offset).get());
   next_ = offset;
 }
 
@@ -247,12 +276,12 @@ void kafka_reader::rest() {
   next_ = -1;
   resting_ = true;
   const auto list = here(RD_KAFKA_OFFSET_INVALID);
-  if (const auto code = rd_kafka_pause_partitions(client_, list.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
+  if (const auto code = rd_kafka_pause_partitions(client_.get(), list.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR)
     throw make_kafka_error("resting from " + name_, code);
 }
 
 const kafka_message* kafka_reader::next(std::chrono::milliseconds wait) {
-  held_.reset(rd_kafka_consumer_poll(client_, as_ms(wait)));
+  held_.reset(rd_kafka_consumer_poll(client_.get(), as_ms(wait)));
   if (!held_) return nullptr;
   if (held_->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
     const auto code = held_->err;
@@ -292,7 +321,7 @@ std::int64_t kafka_reader::ask(std::int64_t which, std::chrono::milliseconds wai
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     const auto list = here(which);
-    auto code = rd_kafka_offsets_for_times(client_, list.get(), std::max(1, as_ms(left)));
+    auto code = rd_kafka_offsets_for_times(client_.get(), list.get(), std::max(1, as_ms(left)));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = list->elems[0].err;
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR && list->elems[0].offset >= 0) return list->elems[0].offset;
     // Of a topic that was made a moment ago, or a partition that is moving, not every broker has heard, nor has this
@@ -319,13 +348,15 @@ kafka_reader::range kafka_reader::offsets(std::chrono::milliseconds wait) {
 std::int64_t kafka_reader::known_end() const {
   std::int64_t first = 0;
   std::int64_t end = 0;
-  const auto code = rd_kafka_get_watermark_offsets(client_, topic_.c_str(), partition_, &first, &end);
+  const auto code = rd_kafka_get_watermark_offsets(client_.get(), topic_.c_str(), partition_, &first, &end);
   return code == RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0 ? end : -1;
 }
 
 // ---- producer
 
-kafka_producer::kafka_producer(const kafka_options& o, options p) : log_(new kafka_log_sink{o.log}) {
+namespace {
+
+std::vector<setting> settings_of(const kafka_producer::options& p) {
   std::vector<setting> ours{{"linger.ms", std::to_string(p.linger.count())},
                             {"compression.type", p.compression},
                             {"acks", "all"},
@@ -335,21 +366,18 @@ kafka_producer::kafka_producer(const kafka_options& o, options p) : log_(new kaf
                             {"message.max.bytes", largest_message},
                             {"queue.buffering.max.messages", "1000000"},
                             {"retry.backoff.ms", "20"}};
-  if (p.gapless) {
-    ours.emplace_back("enable.gapless.guarantee", "true");
-    // librdkafka calls it experimental, in a warning each time that it is set, which is no news to anybody.
-    if (o.log)
-      log_->write = [log = o.log](int severity, std::string_view text) {
-        if (text.find("enable.gapless.guarantee is experimental") == std::string_view::npos) log(severity, text);
-      };
-  }
-  client_ = make_client(RD_KAFKA_PRODUCER, o, log_.get(), ours);
+  if (p.gapless) ours.emplace_back("enable.gapless.guarantee", "true");
+  return ours;
 }
 
+}  // namespace
+
+kafka_producer::kafka_producer(const kafka_options& o, const options& p)
+    : client_(kafka_handle::kind::producer, o, settings_of(p), p.topics) {}
+
 kafka_producer::~kafka_producer() {
-  rd_kafka_purge(client_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-  rd_kafka_poll(client_, 0);
-  rd_kafka_destroy(client_);
+  rd_kafka_purge(handle(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+  rd_kafka_poll(handle(), 0);
 }
 
 void kafka_producer::send(const std::string& topic, std::int32_t partition, std::optional<std::string_view> key,
@@ -371,7 +399,7 @@ void kafka_producer::send(const std::string& topic, std::int32_t partition, std:
   if (key) args[n].vtype = RD_KAFKA_VTYPE_KEY, args[n++].u.mem = {bytes(k), k.size()};
   if (list) args[n].vtype = RD_KAFKA_VTYPE_HEADERS, args[n++].u.headers = list;
   args[n].vtype = RD_KAFKA_VTYPE_OPAQUE, args[n++].u.ptr = f.get();
-  if (auto* e = rd_kafka_produceva(client_, args.data(), n)) {
+  if (auto* e = rd_kafka_produceva(handle(), args.data(), n)) {
     const int code = rd_kafka_error_code(e);
     const std::string why = rd_kafka_error_string(e);
     rd_kafka_error_destroy(e);
@@ -381,15 +409,15 @@ void kafka_producer::send(const std::string& topic, std::int32_t partition, std:
   [[maybe_unused]] auto* comes_back_with_the_delivery = f.release();
 }
 
-void kafka_producer::poll(std::chrono::milliseconds wait) { rd_kafka_poll(client_, as_ms(wait)); }
-std::size_t kafka_producer::waiting() const { return static_cast<std::size_t>(rd_kafka_outq_len(client_)); }
+void kafka_producer::poll(std::chrono::milliseconds wait) { rd_kafka_poll(handle(), as_ms(wait)); }
+std::size_t kafka_producer::waiting() const { return static_cast<std::size_t>(rd_kafka_outq_len(handle())); }
 bool kafka_producer::flush(std::chrono::milliseconds wait) {
-  return rd_kafka_flush(client_, as_ms(wait)) == RD_KAFKA_RESP_ERR_NO_ERROR;
+  return rd_kafka_flush(handle(), as_ms(wait)) == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 std::string kafka_producer::fatal() const {
   std::array<char, 512> why{};
-  return rd_kafka_fatal_error(client_, why.data(), why.size()) == RD_KAFKA_RESP_ERR_NO_ERROR ? "" : why.data();
+  return rd_kafka_fatal_error(handle(), why.data(), why.size()) == RD_KAFKA_RESP_ERR_NO_ERROR ? "" : why.data();
 }
 
 }  // namespace pawl::broker

@@ -20,6 +20,7 @@
 
 struct rd_kafka_s;
 struct rd_kafka_message_s;
+struct rd_kafka_topic_s;
 struct rd_kafka_topic_partition_list_s;
 
 namespace pawl::broker {
@@ -76,6 +77,28 @@ struct kafka_message {
   bool has_key = false;
 };
 
+/// A client of librdkafka that has known its topics since before it had a broker. Of one that it comes to know just as
+/// its first connection is made librdkafka 2.0 may not ask where it is until a second later: one client in 60 did.
+class kafka_handle {
+ public:
+  enum class kind : std::uint8_t { reader, producer };
+  using setting = std::pair<const char*, std::string>;
+  kafka_handle(kind k, const kafka_options& o, const std::vector<setting>& ours,
+               const std::vector<std::string>& topics);
+  ~kafka_handle();
+  kafka_handle(const kafka_handle&) = delete;
+  kafka_handle& operator=(const kafka_handle&) = delete;
+
+  rd_kafka_s* get() const { return client_; }
+
+ private:
+  void release();
+
+  std::unique_ptr<struct kafka_log_sink> log_;
+  rd_kafka_s* client_;
+  std::vector<rd_kafka_topic_s*> topics_;
+};
+
 /// Reads one partition from an offset on, in order. One thread at a time.
 class kafka_reader {
  public:
@@ -121,8 +144,7 @@ class kafka_reader {
   const std::string topic_;
   const std::int32_t partition_;
   const std::string name_;
-  std::unique_ptr<struct kafka_log_sink> log_;
-  rd_kafka_s* client_ = nullptr;
+  const kafka_handle client_;
   std::unique_ptr<rd_kafka_message_s, message_deleter> held_;
   kafka_message message_;
   std::int64_t next_ = -1;
@@ -141,8 +163,10 @@ class kafka_producer {
     /// A message that fails for good takes the producer with it, fatally, so that none after it is in the log. Not by
     /// time: see `give_up_after`.
     bool gapless = false;
+    /// What it is to write to. Its first message to another topic may wait for a second.
+    std::vector<std::string> topics{};
   };
-  kafka_producer(const kafka_options& o, options p);
+  kafka_producer(const kafka_options& o, const options& p);
   ~kafka_producer();
   kafka_producer(const kafka_producer&) = delete;
   kafka_producer& operator=(const kafka_producer&) = delete;
@@ -170,11 +194,10 @@ class kafka_producer {
   bool flush(std::chrono::milliseconds wait);
   /// Empty: usable.
   std::string fatal() const;
-  rd_kafka_s* handle() const { return client_; }
+  rd_kafka_s* handle() const { return client_.get(); }
 
  private:
-  std::unique_ptr<struct kafka_log_sink> log_;
-  rd_kafka_s* client_ = nullptr;
+  const kafka_handle client_;
 };
 
 }  // namespace pawl::broker

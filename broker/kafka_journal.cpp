@@ -39,8 +39,8 @@ bool kafka_journal::state::announce() {
   if (!begun) catch_up();
   other.clear();
   if (!producer || !producer->fatal().empty())
-    producer = std::make_unique<kafka_producer>(options.client,
-                                                kafka_producer::options{.give_up_after = options.append_timeout});
+    producer = std::make_unique<kafka_producer>(
+        options.client, kafka_producer::options{.give_up_after = options.append_timeout, .topics = {options.topic}});
   const auto s = fence.announce(draw_reign());
   const auto d = await(send(encode(s, options.who, format())));
   if (d.code != 0 && !d.unknown) {

@@ -129,14 +129,15 @@ void membership::state::begin() {
     reader->seek(next);
   }
   last_read = steady::now();
-  producer = std::make_unique<kafka_producer>(options.client, kafka_producer::options{.give_up_after = useless_after});
+  producer = std::make_unique<kafka_producer>(
+      options.client, kafka_producer::options{.give_up_after = useless_after, .topics = {options.topic}});
 }
 
 void membership::state::beat() {
   next_beat = steady::now() + heartbeat_interval;
   if (!producer->fatal().empty())
-    producer =
-        std::make_unique<kafka_producer>(options.client, kafka_producer::options{.give_up_after = useless_after});
+    producer = std::make_unique<kafka_producer>(
+        options.client, kafka_producer::options{.give_up_after = useless_after, .topics = {options.topic}});
   auto h = options.report();
   h.sent_ms = options.wall_ms ? options.wall_ms() : wall_ms();
   {

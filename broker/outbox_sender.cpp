@@ -82,8 +82,8 @@ void outbox_sender::state::session() {
     const bool idle = !producer || producer->waiting() == 0;
     for (auto& t : desk.next(idle ? idle_wait : 0ms)) {
       if (!producer)
-        producer = std::make_unique<kafka_producer>(options.client,
-                                                    kafka_producer::options{.give_up_after = 0ms, .gapless = true});
+        producer = std::make_unique<kafka_producer>(
+            options.client, kafka_producer::options{.give_up_after = 0ms, .gapless = true, .topics = {options.topic}});
       send(*producer, std::move(t));
     }
     if (!producer) continue;

@@ -1,6 +1,7 @@
 // A reader on a real Kafka that is sent here and there, and rests in between.
 #include <gtest/gtest.h>
 
+#include <mutex>
 #include <random>
 
 #include "broker/topics.hpp"
@@ -83,6 +84,52 @@ TEST_F(reader, gives_up_asking_a_broker_that_hangs) {
   }
   broker().tell("resume 1");
   EXPECT_EQ(r.offsets(20s).end, messages);
+}
+
+// A topic that a client comes to know a moment later is asked for a second later.
+TEST_F(reader, a_client_asks_for_its_topic_as_soon_as_it_is_connected) {
+  std::mutex mutex;
+  std::string said;
+  auto o = client();
+  o.properties["debug"] = "metadata";
+  o.log = [&](int, std::string_view text) {
+    const std::lock_guard lock(mutex);
+    said.append(text).append("\n");
+  };
+  const auto has_said = [&](std::string_view text) {
+    const std::lock_guard lock(mutex);
+    return said.find(text) != std::string::npos;
+  };
+  const auto expect_asked = [&] {
+    EXPECT_TRUE(eventually([&] { return has_said("Request metadata for 1 topic(s): connected"); })) << said;
+    EXPECT_FALSE(has_said("for brokers only: connected")) << said;
+  };
+  {
+    const kafka_reader r(o, topic(), 0);
+    expect_asked();
+  }
+  said.clear();
+  {
+    const kafka_producer p(o, {.topics = {topic()}});
+    expect_asked();
+  }
+  said.clear();
+  const kafka_producer knows_none(o, {});
+  EXPECT_TRUE(eventually([&] { return has_said("for brokers only: connected"); })) << said;
+  EXPECT_FALSE(has_said("No `bootstrap.servers` configured"));
+}
+
+TEST_F(reader, says_that_it_can_use_none_of_its_brokers) {
+  auto o = client();
+  o.brokers = "ssl://kafka.example.com:9092";
+  try {
+    const kafka_reader r(o, topic(), 0);
+    FAIL() << "it took it";
+  } catch (const kafka_error& e) {
+    EXPECT_NE(std::string(e.what()).find("none of the brokers 'ssl://kafka.example.com:9092'"), std::string::npos)
+        << e.what();
+    EXPECT_EQ(e.advice(), kafka_advice::give_up);
+  }
 }
 
 }  // namespace
