@@ -225,12 +225,14 @@ void kafka_journal::state::read_message(const kafka_message& m) {
   pending_position = position_at(offset, record.crc);
 }
 
-// Throws if the log below `offset` is not what we have read there.
+// Throws if the log below `offset` is not what we have read there. With a reader of its own: on the connection of one
+// that waits for news a question waits until that is over, 100 ms each time, and nobody leads meanwhile.
 void kafka_journal::state::look_back(std::int64_t offset) {
   const auto known = pending_position ? pending_position : view.position();
-  const auto log = reader.offsets(metadata_wait);
+  kafka_reader looker(options.client, options.topic, options.partition);
+  const auto log = looker.offsets(metadata_wait);
   if (known)
-    if (const auto why = misfit(reader, log, *known); !why.empty()) throw diverged(why);
+    if (const auto why = misfit(looker, log, *known); !why.empty()) throw diverged(why);
   auto fold = known ? broker::fold{.epoch = known->at.epoch,
                                    .reign = known->at.reign,
                                    .seq = known->at.seq,
@@ -238,11 +240,10 @@ void kafka_journal::state::look_back(std::int64_t offset) {
                     : broker::fold{};
   // Behind it are only records that do not count.
   const auto from = std::max(known ? known->at.offset + 1 : 0, log.first);
-  reader.seek(from);
+  if (from < offset) looker.seek(from);
   const auto deadline = std::chrono::steady_clock::now() + own_record_wait;
-  // That record itself is passed once more: to be sent behind it would take the reader longer.
-  for (auto next = from; next <= offset;) {
-    const auto* m = reader.next(journal_read_wait);
+  for (auto next = from; next < offset;) {
+    const auto* m = looker.next(journal_read_wait);
     if (std::chrono::steady_clock::now() > deadline) throw store::store_error(name + ": no answer within 30 s");
     if (m == nullptr) continue;
     next = m->offset + 1;
@@ -252,7 +253,6 @@ void kafka_journal::state::look_back(std::int64_t offset) {
       throw to_read_again("the end of the log was lost: offset " + std::to_string(m->offset) +
                           " holds another record than was read there; it is read again");
   }
-  reader.seek(offset + 1);
 }
 
 store::log_position kafka_journal::state::position_at(std::int64_t offset, std::uint32_t crc) const {
