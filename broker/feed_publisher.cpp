@@ -322,7 +322,8 @@ void feed_publisher::state::session::send(const store::run_header& run, const st
                std::to_string(message.value.size()) + " bytes as JSON, and is published without its payload");
     message = feed_.options.render({.run = run, .run_uid = uid, .event = event, .without_payload = true});
   }
-  const auto id = uid + "/" + std::to_string(event.seq);
+  auto id = uid + "/";
+  id += std::to_string(event.seq);
   const std::array<kafka_producer::header, 7> headers{{{"ce_specversion", "1.0"},
                                                        {"ce_id", id},
                                                        {"ce_source", feed_.source},

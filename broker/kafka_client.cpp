@@ -204,7 +204,7 @@ kafka_handle::kafka_handle(kind k, const kafka_options& o, const std::vector<set
     : log_(new kafka_log_sink{o.log}),
       client_(make_client(k == kind::reader ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, o, log_.get(), ours)) {
   for (const auto& topic : topics)
-    if (auto* t = rd_kafka_topic_new(client_, topic.c_str(), nullptr)) topics_.push_back(t);
+    if (auto* t = rd_kafka_topic_new(client_, topic.c_str(), nullptr)) topics_.emplace_back(topic, t);
   if (rd_kafka_brokers_add(client_, o.brokers.c_str()) > 0) return;
   release();
   throw make_kafka_error("making a Kafka client", RD_KAFKA_RESP_ERR__INVALID_ARG,
@@ -215,8 +215,14 @@ kafka_handle::kafka_handle(kind k, const kafka_options& o, const std::vector<set
 kafka_handle::~kafka_handle() { release(); }
 
 void kafka_handle::release() {
-  for (auto* t : topics_) rd_kafka_topic_destroy(t);
+  for (const auto& [name, t] : topics_) rd_kafka_topic_destroy(t);
   rd_kafka_destroy(client_);
+}
+
+rd_kafka_topic_t* kafka_handle::topic(std::string_view name) const {
+  for (const auto& [known, t] : topics_)
+    if (known == name) return t;
+  return nullptr;
 }
 
 // ---- reader
@@ -392,7 +398,10 @@ void kafka_producer::send(const std::string& topic, std::int32_t partition, std:
   const auto k = key.value_or(std::string_view());
   std::array<rd_kafka_vu_t, 8> args{};
   std::size_t n = 0;
-  args[n].vtype = RD_KAFKA_VTYPE_TOPIC, args[n++].u.cstr = topic.c_str();
+  if (auto* known = client_.topic(topic))
+    args[n].vtype = RD_KAFKA_VTYPE_RKT, args[n++].u.rkt = known;
+  else
+    args[n].vtype = RD_KAFKA_VTYPE_TOPIC, args[n++].u.cstr = topic.c_str();
   args[n].vtype = RD_KAFKA_VTYPE_PARTITION, args[n++].u.i32 = partition;
   args[n].vtype = RD_KAFKA_VTYPE_MSGFLAGS, args[n++].u.i = RD_KAFKA_MSG_F_COPY;
   args[n].vtype = RD_KAFKA_VTYPE_VALUE, args[n++].u.mem = {bytes(value), value.size()};

@@ -90,13 +90,15 @@ class kafka_handle {
   kafka_handle& operator=(const kafka_handle&) = delete;
 
   rd_kafka_s* get() const { return client_; }
+  /// Null: not one of those that it was given.
+  rd_kafka_topic_s* topic(std::string_view name) const;
 
  private:
   void release();
 
   std::unique_ptr<struct kafka_log_sink> log_;
   rd_kafka_s* client_;
-  std::vector<rd_kafka_topic_s*> topics_;
+  std::vector<std::pair<std::string, rd_kafka_topic_s*>> topics_;
 };
 
 /// Reads one partition from an offset on, in order. One thread at a time.

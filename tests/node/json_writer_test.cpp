@@ -65,6 +65,19 @@ TEST(json_writer, the_text_is_that_of_the_value) {
   EXPECT_EQ(value["list"][3], "last");
 }
 
+// Each byte at each place of texts around the eight characters that are looked at together.
+TEST(json_writer, finds_what_is_special_wherever_it_stands) {
+  for (std::size_t size = 1; size <= 26; ++size)
+    for (std::size_t at = 0; at < size; ++at)
+      for (int c = 0; c < 256; ++c) {
+        std::string text(size, c % 2 == 0 ? ' ' : '~');
+        text[at] = static_cast<char>(c);
+        std::string out;
+        json_text_writer(out).value(text);
+        ASSERT_EQ(out, to_text(json(text))) << size << " characters, " << c << " at " << at;
+      }
+}
+
 using packer = msgpack::packer<msgpack::sbuffer>;
 
 void put_random(packer& p, std::mt19937_64& random, int depth) {
