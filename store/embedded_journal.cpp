@@ -8,6 +8,7 @@
 #include <optional>
 #include <thread>
 
+#include "store/checkpointer.hpp"
 #include "store/data_directory.hpp"
 #include "store/record_writer.hpp"
 #include "store/schema.hpp"
@@ -77,6 +78,8 @@ struct embedded_journal::state {
   append_result refuse(std::string why);
   append_result fail(const sqlite_error& e);
   void checkpoint_if_due();
+  void checkpoint();
+  void trouble_of_checkpoint(const sqlite_error& e);
   void begin_wal_anew();
   void check_integrity();
   std::int64_t checkpoint_step() const {
@@ -109,6 +112,8 @@ struct embedded_journal::state {
   std::atomic<std::uint64_t> emptied{0};
   std::atomic<int> long_readings{0};
   std::atomic<std::uint64_t> records{0}, wal_bytes{0}, checkpoints{0}, checkpoint_us{0}, blocked{0};
+
+  std::optional<checkpointer> aside;  // of a view: nobody waits for what it copies
 
   std::thread id_reader;
   std::atomic<bool> stopping{false};
@@ -158,6 +163,7 @@ void embedded_journal::state::open() {
         return SQLITE_OK;
       },
       this);
+  if (!options.truth) aside.emplace(file, options.busy_timeout, options.vfs);
   publish();
   if (!ids->complete()) read_ids_in_background();
 }
@@ -179,6 +185,7 @@ void embedded_journal::state::publish() {
 }
 
 void embedded_journal::state::close() {
+  aside.reset();
   doomed.reset();
   writer.reset();
   begin = {};
@@ -250,7 +257,7 @@ append_result embedded_journal::state::write(const std::function<void()>& rows, 
   publish();
   records.fetch_add(count, std::memory_order_relaxed);
   wal_bytes.store(static_cast<std::uint64_t>(wal_frames) * page_size, std::memory_order_relaxed);
-  if (wal_frames >= checkpoint_at) checkpoint_if_due();
+  checkpoint_if_due();
   return {};
 }
 
@@ -286,7 +293,7 @@ append_result embedded_journal::state::fill(const std::function<log_position(vie
     writer->mark_being_filled();
     commit.run();
     view_loader loader(db, *ids, [this] {
-      if (wal_frames >= checkpoint_at) checkpoint_if_due();
+      if (wal_frames >= checkpoint_at) checkpoint();
     });
     const auto at = rows(loader);
     loader.finish();
@@ -294,7 +301,7 @@ append_result embedded_journal::state::fill(const std::function<log_position(vie
     commit.run();
     writer->forget();
     publish();
-    if (wal_frames >= checkpoint_at) checkpoint_if_due();
+    if (wal_frames >= checkpoint_at) checkpoint();
     return {};
   } catch (const sqlite_error& e) {
     return fail(e);
@@ -328,9 +335,24 @@ void embedded_journal::state::on_commit(std::int64_t frames) {
   wal_frames = frames;
 }
 
+// A view's WAL is copied aside, and then what was committed meanwhile here.
+void embedded_journal::state::checkpoint_if_due() {
+  if (!aside) {
+    if (wal_frames >= checkpoint_at) checkpoint();
+    return;
+  }
+  if (aside->at_work()) return;
+  if (const auto done = aside->take()) {
+    checkpoint_us.fetch_add(static_cast<std::uint64_t>(done->took.count()), std::memory_order_relaxed);
+    if (done->error) return trouble_of_checkpoint(*done->error);
+    return checkpoint();
+  }
+  if (wal_frames >= checkpoint_at) aside->ask();
+}
+
 // PASSIVE waits for nobody. When it has copied everything and no reader is in the WAL, the next commit begins the WAL
 // anew; a reader that is in it puts that off, and above wal_limit it is waited for, shortly.
-void embedded_journal::state::checkpoint_if_due() {
+void embedded_journal::state::checkpoint() {
   const auto begun = std::chrono::steady_clock::now();
   int in_wal = 0;
   int copied = 0;
@@ -350,8 +372,7 @@ void embedded_journal::state::checkpoint_if_due() {
     try {
       raise(db.handle(), code);
     } catch (const sqlite_error& e) {
-      doomed = describe(file, e);
-      if (doomed->status == append_status::broken) ask_for_check(options.directory);
+      trouble_of_checkpoint(e);
     }
   }
   const auto spent = std::chrono::steady_clock::now() - begun;
@@ -359,6 +380,11 @@ void embedded_journal::state::checkpoint_if_due() {
   checkpoint_us.fetch_add(
       static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(spent).count()),
       std::memory_order_relaxed);
+}
+
+void embedded_journal::state::trouble_of_checkpoint(const sqlite_error& e) {
+  doomed = describe(file, e);
+  if (doomed->status == append_status::broken) ask_for_check(options.directory);
 }
 
 // ---- ids on disk
@@ -407,6 +433,7 @@ embedded_journal::embedded_journal(std::unique_ptr<state> s) : state_(std::move(
 embedded_journal::~embedded_journal() {
   auto& s = *state_;
   s.stop_reading_ids();
+  s.aside.reset();
   if (!s.db || s.doomed) return;
   sqlite3_busy_timeout(s.db.handle(), 50);
   sqlite3_wal_checkpoint_v2(s.db.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);

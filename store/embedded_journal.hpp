@@ -42,7 +42,8 @@ class write_error : public store_error {
 
 struct embedded_options {
   std::string directory{};
-  /// The WAL is copied into the database file from a quarter of this on, and cut above it.
+  /// The WAL is copied into the database file from a quarter of this on, and cut above it. That of a view is copied
+  /// beside the commits (checkpointer.hpp), which would wait for it otherwise.
   std::uint64_t wal_limit = std::uint64_t{64} << 20;
   /// How long to wait for a lock that another process holds.
   std::chrono::milliseconds busy_timeout{5'000};
