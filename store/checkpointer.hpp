@@ -1,5 +1,5 @@
 // Copies the WAL of a database into its file beside the thread that commits, which would stand still for it: 16 MiB
-// took 45 ms here, most of it two syncs. What is committed meanwhile is left for that thread: little, and only when
+// took some 45 ms here. What is committed meanwhile is left for that thread: little, and only when
 // nothing is left does SQLite begin the WAL anew.
 #pragma once
 
