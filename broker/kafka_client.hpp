@@ -78,7 +78,7 @@ struct kafka_message {
 };
 
 /// A client of librdkafka that has known its topics since before it had a broker. Of one that it comes to know just as
-/// its first connection is made librdkafka 2.0 may not ask where it is until a second later: one client in 60 did.
+/// its first connection is made librdkafka 2.0 may not ask where it is until a second later: 19 of 2,400 did.
 class kafka_handle {
  public:
   enum class kind : std::uint8_t { reader, producer };

@@ -29,6 +29,11 @@ void checkpointer::ask() {
   asked_.notify_one();
 }
 
+void checkpointer::wait() {
+  std::unique_lock lock(mutex_);
+  done_.wait(lock, [this] { return !at_work_; });
+}
+
 std::optional<checkpointer::result> checkpointer::take() {
   const std::lock_guard lock(mutex_);
   return std::exchange(result_, std::nullopt);
@@ -46,6 +51,7 @@ void checkpointer::run() {
     const std::lock_guard lock(mutex_);
     result_ = std::move(r);
     at_work_.store(false, std::memory_order_release);
+    done_.notify_one();
   }
 }
 
@@ -61,6 +67,7 @@ checkpointer::result checkpointer::copy(database& db) const {
     if (code != SQLITE_OK) raise(db.handle(), code);
   } catch (const sqlite_error& e) {
     if (e.primary() != SQLITE_BUSY) r.error = e;
+    db = database();
   }
   r.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
   return r;

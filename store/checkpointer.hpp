@@ -1,6 +1,6 @@
-// Copies the WAL of a database into its file beside the thread that commits, which would stand still for it: 16 MiB
-// took some 45 ms here. What is committed meanwhile is left for that thread: little, and only when
-// nothing is left does SQLite begin the WAL anew.
+// Copies the WAL of a database into its file beside the thread that commits, which would stand still for it: some 45 ms
+// for 16 MiB here, under load and while traced. What is committed meanwhile is left for that thread: little, and only
+// when nothing is left does SQLite begin the WAL anew.
 #pragma once
 
 #include <atomic>
@@ -35,6 +35,8 @@ class checkpointer {
   /// Copies what is committed now. Not while it is at work.
   void ask();
   bool at_work() const { return at_work_.load(std::memory_order_acquire); }
+  /// Until it is not.
+  void wait();
   /// What came of the last ask(), once.
   std::optional<result> take();
 
@@ -47,7 +49,7 @@ class checkpointer {
   const std::string vfs_;
   std::atomic<bool> at_work_{false};
   std::mutex mutex_;  // guards what follows
-  std::condition_variable asked_;
+  std::condition_variable asked_, done_;
   bool stopping_ = false;
   std::optional<result> result_;
   std::thread thread_;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <thread>
 
+#include "store/append_failure.hpp"
 #include "store/checkpointer.hpp"
 #include "store/data_directory.hpp"
 #include "store/record_writer.hpp"
@@ -24,34 +25,6 @@ engine::reign draw_reign() {
   engine::reign r;
   if (::getrandom(&r, sizeof r, 0) != sizeof r) throw store_error("cannot draw random numbers for a new reign");
   return r;
-}
-
-append_result describe(const std::string& file, const sqlite_error& e) {
-  if (e.no_space())
-    return {append_status::no_space, file + ": no space is left: " + e.what() + "; make room on its file system"};
-  switch (e.primary()) {
-    case SQLITE_IOERR:
-      if (e.code() == SQLITE_IOERR_NOMEM) break;
-      return {append_status::broken,
-              file + ": the disk fails: " + e.what() +
-                  "; look at the machine's disk and its log, then start the node again: it checks the store first"};
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return {append_status::broken,
-              file + ": the file is damaged: " + e.what() +
-                  "; keep a copy, see what `pawl verify` finds, and restore the data directory from a backup"};
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_CANTOPEN:
-      return {append_status::broken, file + " cannot be written: " + e.what() +
-                                         "; see that the node's user may write the directory and its files"};
-    case SQLITE_BUSY:
-      return {append_status::unknown,
-              file + ": another process holds a lock on it: " + e.what() + "; end that process"};
-    default:
-      break;
-  }
-  return {append_status::unknown, file + ": " + e.what() + " (SQLite code " + std::to_string(e.code()) + ")"};
 }
 
 }  // namespace
@@ -85,6 +58,8 @@ struct embedded_journal::state {
   std::int64_t checkpoint_step() const {
     return std::max<std::int64_t>(1, static_cast<std::int64_t>(options.wal_limit / 4 / page_size));
   }
+  /// A long reading is waited for only when the WAL has become very large behind it.
+  std::uint64_t most_wal() const { return options.wal_limit * (long_readings.load() > 0 ? 16 : 1); }
   void on_commit(std::int64_t frames);
   void publish();
   void read_ids_in_background();
@@ -212,7 +187,7 @@ append_result embedded_journal::state::try_open() noexcept {
     open();
     return {};
   } catch (const sqlite_error& e) {
-    auto r = describe(file, e);
+    auto r = describe_failure(file, e);
     close();
     if (r.status == append_status::broken) ask_for_check(options.directory);
     return r;
@@ -323,7 +298,7 @@ append_result embedded_journal::state::refuse(std::string why) {
 }
 
 append_result embedded_journal::state::fail(const sqlite_error& e) {
-  auto r = describe(file, e);
+  auto r = describe_failure(file, e);
   close();
   if (r.status == append_status::broken) ask_for_check(options.directory);
   return r;
@@ -335,13 +310,16 @@ void embedded_journal::state::on_commit(std::int64_t frames) {
   wal_frames = frames;
 }
 
-// A view's WAL is copied aside, and then what was committed meanwhile here.
+// A view's WAL is copied aside, and then what was committed meanwhile here. Above wal_limit who commits waits for that.
 void embedded_journal::state::checkpoint_if_due() {
   if (!aside) {
     if (wal_frames >= checkpoint_at) checkpoint();
     return;
   }
-  if (aside->at_work()) return;
+  if (aside->at_work()) {
+    if (static_cast<std::uint64_t>(wal_frames) * page_size <= most_wal()) return;
+    aside->wait();
+  }
   if (const auto done = aside->take()) {
     checkpoint_us.fetch_add(static_cast<std::uint64_t>(done->took.count()), std::memory_order_relaxed);
     if (done->error) return trouble_of_checkpoint(*done->error);
@@ -358,9 +336,7 @@ void embedded_journal::state::checkpoint() {
   int copied = 0;
   int code = sqlite3_wal_checkpoint_v2(db.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &copied);
   bool whole = code == SQLITE_OK && in_wal == copied;
-  // A long reading is waited for only when the WAL has become very large behind it.
-  const auto limit = options.wal_limit * (long_readings.load() > 0 ? 16 : 1);
-  if ((code == SQLITE_OK || code == SQLITE_BUSY) && static_cast<std::uint64_t>(wal_frames) * page_size > limit) {
+  if ((code == SQLITE_OK || code == SQLITE_BUSY) && static_cast<std::uint64_t>(wal_frames) * page_size > most_wal()) {
     sqlite3_busy_timeout(db.handle(), 20);
     code = sqlite3_wal_checkpoint_v2(db.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
     sqlite3_busy_timeout(db.handle(), static_cast<int>(options.busy_timeout.count()));
@@ -383,7 +359,7 @@ void embedded_journal::state::checkpoint() {
 }
 
 void embedded_journal::state::trouble_of_checkpoint(const sqlite_error& e) {
-  doomed = describe(file, e);
+  doomed = describe_failure(file, e);
   if (doomed->status == append_status::broken) ask_for_check(options.directory);
 }
 
@@ -463,7 +439,7 @@ std::optional<log_position> embedded_journal::position() {
   try {
     return s.writer->is_being_filled() ? std::nullopt : s.writer->position();
   } catch (const sqlite_error& e) {
-    throw store_error(describe(s.file, e).message);
+    throw store_error(describe_failure(s.file, e).message);
   }
 }
 outbox_state embedded_journal::outbox() {
@@ -472,7 +448,7 @@ outbox_state embedded_journal::outbox() {
   try {
     return s.writer->outbox();
   } catch (const sqlite_error& e) {
-    throw store_error(describe(s.file, e).message);
+    throw store_error(describe_failure(s.file, e).message);
   }
 }
 append_result embedded_journal::clear() { return state_->clear(); }

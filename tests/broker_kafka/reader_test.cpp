@@ -82,6 +82,15 @@ TEST_F(reader, gives_up_asking_a_broker_that_hangs) {
     EXPECT_THROW(r.offsets(2s), kafka_error);
     EXPECT_LT(std::chrono::steady_clock::now() - began, 4s) << k;
   }
+  // Nor does one that has never got an answer wait for it at its end.
+  const auto began = std::chrono::steady_clock::now();
+  {
+    kafka_reader fresh(client(), topic(), 0);
+    EXPECT_THROW(fresh.offsets(1s), kafka_error);
+    fresh.seek(0);
+    EXPECT_EQ(fresh.next(100ms), nullptr);
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 4s);
   broker().tell("resume 1");
   EXPECT_EQ(r.offsets(20s).end, messages);
 }

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <random>
 #include <sstream>
+#include <thread>
 
 namespace pawl::store {
 
@@ -183,6 +184,7 @@ void fault_vfs::arm(fault f, std::uint64_t n) {
 void fault_vfs::disarm() {
   const std::lock_guard lock(mutex_);
   armed_ = fault::none;
+  sync_takes_ = std::chrono::milliseconds(0);
 }
 
 bool fault_vfs::fired() const {
@@ -231,6 +233,7 @@ fault_vfs::answer fault_vfs::before_write() {
 }
 
 fault_vfs::answer fault_vfs::before_sync() {
+  std::this_thread::sleep_for(sync_takes_.load());
   const std::lock_guard lock(mutex_);
   return hits(fault::sync_fails, counters_.syncs) ? answer::fail : answer::pass;
 }

@@ -4,6 +4,8 @@
 // that fails leaves its writes in the file, as the kernel does, but they never reach the disk by a later sync either.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -33,6 +35,8 @@ class fault_vfs {
   void arm(fault f, std::uint64_t n);
   void disarm();
   bool fired() const;
+  /// Each sync takes so long from now on, until disarm().
+  void slow_down_syncs(std::chrono::milliseconds each) { sync_takes_ = each; }
 
   struct counters {
     std::uint64_t writes = 0, syncs = 0, truncates = 0;
@@ -72,6 +76,7 @@ class fault_vfs {
 
   mutable std::mutex mutex_;
   std::map<std::string, image> files_;
+  std::atomic<std::chrono::milliseconds> sync_takes_{};
   fault armed_ = fault::none;
   std::uint64_t at_ = 0;
   std::uint64_t seen_ = 0;

@@ -5,8 +5,7 @@
 #include <random>
 #include <sstream>
 
-#include "tests/store/fault_vfs.hpp"
-#include "tests/store/fixture.hpp"
+#include "tests/store/fault_fixture.hpp"
 
 namespace pawl::store {
 namespace {
@@ -40,15 +39,8 @@ std::vector<record> make_records() {
   return out;
 }
 
-class faults_test : public store_test {
+class faults_test : public store_on_faults {
  protected:
-  faults_test() { fault_vfs::get().forget(); }
-  ~faults_test() override {
-    close();
-    fault_vfs::get().disarm();
-    fault_vfs::get().forget();
-  }
-
   embedded_options faulty() const {
     auto o = options();
     o.vfs = fault_vfs::name;

@@ -3,7 +3,7 @@
 #include <random>
 
 #include "tests/store/all_kinds.hpp"
-#include "tests/store/fault_vfs.hpp"
+#include "tests/store/fault_fixture.hpp"
 
 namespace pawl::store {
 namespace {
@@ -18,15 +18,8 @@ log_position position_of(std::size_t n) {
           .feed = {.offset = at.offset - 2, .epoch = 3, .reign = {1, 2}, .seq = n}};
 }
 
-class together : public store_test {
+class together : public store_on_faults {
  protected:
-  together() { fault_vfs::get().forget(); }
-  ~together() override {
-    close();
-    fault_vfs::get().disarm();
-    fault_vfs::get().forget();
-  }
-
   embedded_options view_options(const std::string& in) const {
     auto o = options();
     o.directory = in;
