@@ -34,6 +34,7 @@ class World:
         self.garbage = self.dead_letters = 0
         self.partitions = PARTITIONS
         self.snapshots = os.path.join(folder, "snapshots")
+        self.spoilt = set()  # snapshots that a fault has damaged or deleted
         self.kafka = Kafka(os.path.join(folder, "kafka"), brokers)
         self.cluster = Cluster(self.kafka, os.path.join(folder, "nodes"), name_space, **{
             "kafka.partitions": PARTITIONS, "kafka.durability": "replicated" if brokers > 1 else "single-broker",

@@ -205,6 +205,18 @@ def rebuilt(world, name):
     return world.finds(name, mark, SAID_OF_A_VIEW)[0]
 
 
+def with_whole_snapshots(world):
+    """Folders of partitions whose two newest snapshots, which their leader keeps, are as they were written: of two that are spoilt
+    nothing is left to start from once the journal is trimmed."""
+    found = []
+    for folder in sorted(glob.glob(os.path.join(world.snapshots, "*", "p*"))):
+        written = set(glob.glob(os.path.join(folder, "*.snapshot"))) | {s for s in world.spoilt if os.path.dirname(s) == folder}
+        kept = sorted(written)[-2:]
+        if len(kept) == 2 and not world.spoilt & set(kept):
+            found.append(folder)
+    return found
+
+
 def snapshot_damaged(world, how=None):
     """A partition's newest snapshot is of no use, and a node without a view of it."""
     if not glob.glob(os.path.join(world.snapshots, "*", "p*", "*.snapshot")):
@@ -212,8 +224,9 @@ def snapshot_damaged(world, how=None):
     how = how or world.rng.choice(["half", "flipped", "gone"])
     for _ in range(5):
         name, node = down(world)
-        folder = os.path.dirname(world.rng.choice(sorted(glob.glob(os.path.join(world.snapshots, "*", "p*", "*.snapshot")))))
+        folder = world.rng.choice(eventually(lambda: with_whole_snapshots(world), "a partition has two snapshots that are whole", 120))
         newest, place = max(glob.glob(os.path.join(folder, "*.snapshot"))), os.path.basename(folder)
+        world.spoilt.add(newest)
         damage(newest, how)
         shutil.rmtree(os.path.join(node.data, place), ignore_errors=True)
         mark = world.log_size(name)
