@@ -93,9 +93,10 @@ void command_intake::state::read_on() {
     }
     reader->seek(next);
   }
-  const auto* m = reader->next(commands.empty() ? idle_wait : 0ms);
-  // While something is under way its verdict is as welcome as a message.
-  if (m == nullptr && !commands.empty()) wait();
+  // While something is under way its verdict is as welcome as a message; of a crowd they gather meanwhile.
+  const bool crowded = handed_in >= verdict_box::crowd;
+  const auto* m = reader->next(commands.empty() ? idle_wait : crowded ? verdict_box::gathering : 0ms);
+  if (m == nullptr && !commands.empty() && !crowded) wait();
   while (m != nullptr) {
     take(*m);
     if (full()) break;

@@ -15,8 +15,8 @@ namespace pawl::broker {
 namespace {
 
 using namespace std::chrono_literals;
+using steady = std::chrono::steady_clock;
 
-constexpr auto busy_wait = 1ms;
 /// What gathers while commands are on their way waits for them, at most so long, and goes out together.
 constexpr auto together_wait = 5ms;
 
@@ -66,11 +66,9 @@ void command_sender::state::run() {
   while (take(batch)) {
     for (auto& e : batch) write(std::make_shared<entry>(std::move(e)));
     batch.clear();
-    const auto until = std::chrono::steady_clock::now() + together_wait;
-    while (producer && producer->waiting() > 0) {
-      producer->poll(busy_wait);
-      if (std::chrono::steady_clock::now() >= until) break;
-    }
+    const auto until = steady::now() + together_wait;
+    for (auto now = steady::now(); producer && producer->waiting() > 0 && now < until; now = steady::now())
+      producer->poll(std::chrono::ceil<std::chrono::milliseconds>(until - now));
   }
   // Its end calls back, with `unknown`, what it has not delivered.
   producer.reset();

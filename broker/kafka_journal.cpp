@@ -64,6 +64,7 @@ bool kafka_journal::state::announce() {
 
 void kafka_journal::state::begin_to_lead() {
   recent.clear();
+  reader.rest();  // it would fetch, and keep, megabytes that nobody asks for
   tail.start(fence.next_offset(), fence.folded().epoch);
   outbox.begin(view.outbox(), fence.own());
   appender = std::thread::id();  // who led before may have been another
