@@ -19,6 +19,8 @@ constexpr std::int64_t scan_spacing = 1'000'000;
 // The queue is watched until it was found empty this often in a row. So a busy pool does not wake the clock again and
 // again, and an idle one lets it sleep.
 constexpr int quiet_checks_to_rest = 20;
+// Looks that found all well are this much further apart than spawn_after.
+constexpr std::int64_t calm_checks = 4;
 // Nothing left the queue for this many spawn_after: add a thread even if those that we have are computing.
 constexpr std::int64_t stalled_checks = 20;
 // When the threads turn out to be computing, look again after this many spawn_after.
@@ -99,21 +101,22 @@ std::int64_t pool_core::check_queue(std::int64_t now) {
     quiet_checks_ = 0;
     return relieve_queue(lock, now);
   }
-  if (++quiet_checks_ < quiet_checks_to_rest) return now + spawn_after_;
+  if (++quiet_checks_ < quiet_checks_to_rest) return now + calm_checks * spawn_after_;
   queue_watched_ = false;
   return never;
 }
 
 std::int64_t pool_core::relieve_queue(std::unique_lock<std::mutex>& lock, std::int64_t now) {
   if (idle_.empty() && threads_ >= options_.max_threads) return now + stalled_checks * spawn_after_;
-  if (searching_ > 0) return now + spawn_after_;  // somebody is on the way
+  if (searching_ > 0) return now + (others_will_do() ? calm_checks : 1) * spawn_after_;  // somebody is on the way
   const std::int64_t due = queue_.front().since + spawn_after_;
-  if (now < due) return due;
+  if (now < due) return others_will_do() ? now + calm_checks * spawn_after_ : due;
   if (!idle_.empty()) {
     // Either an actor's thread has left it for the end of a turn that lasts, or tasks were short and are not any more:
     // they block, or they compute, and then nothing leaves the queue.
     const bool moves = now - progress_at_ < spawn_after_;
-    if (moves && others_will_do() && running_threads(lock, now) >= options_.min_threads) return now + spawn_after_;
+    if (moves && others_will_do() && running_threads(lock, now) >= std::min(busy_, options_.min_threads))
+      return now + calm_checks * spawn_after_;
     mean_ = std::max(mean_, long_task);
     if (!queue_.empty() && !stopping_) act(serve_queue());
     return now + spawn_after_;

@@ -16,12 +16,13 @@ broker::feed_message present_for_feed(const broker::feed_event& e, const registr
   out.begin_object();
   out.member("workflow_id", run.workflow_id);
   out.member("run", run.run);
-  out.member("run_uid", e.run_uid);
+  out.member("run_uid", plain_text{e.run_uid});
   out.member("type", run.type);
   out.member("version", run.version);
   write_event(e.event, m.time, definition.get(), !e.without_payload, out);
   if (e.without_payload) out.member("payload_left_out", true);
   out.end_object();
+  out.finish();
   return m;
 }
 

@@ -1,10 +1,7 @@
 // msgpack to JSON for people. A cursor of our own: no length field is believed before the bytes are there, nothing is
 // looked up, nesting is bounded.
-#include <array>
 #include <bit>
-#include <charconv>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "node/json_writer.hpp"
@@ -202,83 +199,14 @@ json to_json(std::string_view msgpack) {
 }
 
 void json_text_writer::msgpack(std::string_view bytes) {
-  const auto before = std::pair{out_.size(), more_};
+  const auto before = std::pair{at_ - out_.data(), more_};
   try {
     show(bytes, *this);
   } catch (const undecodable& e) {
-    out_.resize(before.first);
+    at_ = out_.data() + before.first;
     more_ = before.second;
     show_undecodable(bytes, e.why, *this);
   }
-}
-
-void json_text_writer::name(std::string_view n) {
-  value(n);
-  out_.push_back(':');
-  more_ = false;
-}
-
-namespace {
-
-// Of eight characters, or of fewer beside blanks: a bit is set if JSON writes one of them otherwise, or it is no ASCII.
-std::uint64_t special_bits(std::uint64_t eight) {
-  constexpr std::uint64_t ones = 0x0101010101010101;
-  const auto zero = [](std::uint64_t x) { return (x - ones) & ~x; };  // in the first bit of a byte that is 0
-  return ((eight - ones * 0x20) | eight | zero(eight ^ ones * '"') | zero(eight ^ ones * '\\')) & ones << 7U;
-}
-
-template <class Word>
-std::uint64_t load(const char* at) {
-  Word w = 0;
-  std::memcpy(&w, at, sizeof w);
-  return w;
-}
-
-// Nearly every text is plain, and most are short: eight characters at a time, the last ones once more.
-bool is_plain(std::string_view v) {
-  const auto* at = v.data();
-  const auto size = v.size();
-  if (size >= 8) {
-    std::uint64_t special = 0;
-    for (std::size_t k = 0; k + 8 < size; k += 8) special |= special_bits(load<std::uint64_t>(at + k));
-    return (special | special_bits(load<std::uint64_t>(at + size - 8))) == 0;
-  }
-  if (size >= 4) return special_bits(load<std::uint32_t>(at) | load<std::uint32_t>(at + size - 4) << 32U) == 0;
-  std::uint64_t few = 0x2020202020202020;
-  for (std::size_t k = 0; k < size; ++k) few = few << 8U | static_cast<unsigned char>(at[k]);
-  return special_bits(few) == 0;
-}
-
-}  // namespace
-
-// What is plain ASCII is taken as it is; the rest is for who knows UTF-8.
-void json_text_writer::value(std::string_view v) {
-  separate();
-  if (!is_plain(v)) {
-    out_ += to_text(json(std::string(v)));
-    return;
-  }
-  out_.push_back('"');
-  out_ += v;
-  out_.push_back('"');
-}
-
-void json_text_writer::value(double v) {
-  constexpr double exact = 1e15;
-  const auto whole = static_cast<std::int64_t>(v > -exact && v < exact ? v : 0);
-  if (whole == 0 || static_cast<double>(whole) != v) return word(to_text(json(v)));
-  number(whole);
-  out_ += ".0";
-}
-
-void json_text_writer::number(std::int64_t v) {
-  std::array<char, 20> digits{};
-  word({digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), v).ptr});
-}
-
-void json_text_writer::number(std::uint64_t v) {
-  std::array<char, 20> digits{};
-  word({digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), v).ptr});
 }
 
 }  // namespace pawl::node

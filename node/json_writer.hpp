@@ -2,8 +2,10 @@
 // shown of an event is so said in one place, and who sends ten thousand of them a second builds no tree for each.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,10 +14,21 @@
 
 namespace pawl::node {
 
-/// The text that to_text() makes of the same value.
+/// A text of which is known that JSON writes it as it is: no quote, backslash or control character, ASCII.
+struct plain_text {
+  std::string_view text;
+};
+
+/// The text that to_text() makes of the same value, behind what is in `out`; that is whole when the writer is gone, or
+/// after finish().
 class json_text_writer {
  public:
-  explicit json_text_writer(std::string& out) : out_(out) {}
+  explicit json_text_writer(std::string& out) : out_(out) { begin_at(out.size()); }
+  ~json_text_writer() { finish(); }
+  json_text_writer(const json_text_writer&) = delete;
+  json_text_writer& operator=(const json_text_writer&) = delete;
+  /// Nothing is written after it.
+  void finish() { out_.resize(static_cast<std::size_t>(at_ - out_.data())); }
 
   void begin_object() { open('{'); }
   void end_object() { close('}'); }
@@ -23,9 +36,22 @@ class json_text_writer {
   void end_list() { close(']'); }
   /// Of the member whose value comes next.
   void name(std::string_view n);
+  /// The names in our sources are plain.
+  template <std::size_t N>
+  void name(const char (&n)[N]) {
+    room(N + 3);
+    separate();
+    *at_++ = '"';
+    std::memcpy(at_, n, N - 1);
+    at_ += N - 1;
+    *at_++ = '"';
+    *at_++ = ':';
+    more_ = false;
+  }
 
-  void null() { word("null"); }
-  void value(bool v) { word(v ? "true" : "false"); }
+  void null() { value_as_is("null"); }
+  void value(bool v) { value_as_is(v ? "true" : "false"); }
+  void value(plain_text v);
   void value(std::string_view v);
   void value(const char* v) { value(std::string_view(v)); }
   void value(double v);
@@ -39,6 +65,11 @@ class json_text_writer {
   /// As to_json() shows it.
   void msgpack(std::string_view bytes);
 
+  template <std::size_t N, class T>
+  void member(const char (&n)[N], const T& v) {
+    name(n);
+    value(v);
+  }
   template <class T>
   void member(std::string_view n, const T& v) {
     name(n);
@@ -46,27 +77,40 @@ class json_text_writer {
   }
 
  private:
+  // The string is longer than what is written as long as there is more to come: its own way to grow looks at each
+  // character that is added.
+  void begin_at(std::size_t size) {
+    out_.resize(std::max(out_.capacity(), size));
+    at_ = out_.data() + size;
+    end_ = out_.data() + out_.size();
+  }
+  void room(std::size_t bytes) {
+    if (static_cast<std::size_t>(end_ - at_) < bytes) grow(bytes);
+  }
+  void grow(std::size_t bytes);
   void separate() {
-    if (more_) out_.push_back(',');
+    if (more_) *at_++ = ',';
     more_ = true;
   }
   void open(char c) {
+    room(2);
     separate();
-    out_.push_back(c);
+    *at_++ = c;
     more_ = false;
   }
   void close(char c) {
-    out_.push_back(c);
+    room(1);
+    *at_++ = c;
     more_ = true;
   }
-  void word(std::string_view w) {
-    separate();
-    out_ += w;
-  }
+  void text(std::string_view v);
+  void value_as_is(std::string_view word);
   void number(std::int64_t v);
   void number(std::uint64_t v);
 
   std::string& out_;
+  char* at_ = nullptr;
+  char* end_ = nullptr;
   bool more_ = false;  // a comma comes before the next
 };
 
@@ -80,6 +124,7 @@ class json_tree_writer {
   void name(std::string_view n) { name_ = n; }
 
   void null() { put(nullptr); }
+  void value(plain_text v) { put(std::string(v.text)); }
   void value(std::string_view v) { put(std::string(v)); }
   void value(const char* v) { put(std::string(v)); }
   template <class T>

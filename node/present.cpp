@@ -26,16 +26,23 @@ std::string time_to_text(engine::time_point t) {
   const date::year_month_day ymd(day);
   const date::hh_mm_ss<std::chrono::microseconds> time(shown - day);
   std::string text = "0000-00-00T00:00:00.000000Z";
-  const auto put = [&](std::size_t end, std::int64_t n) {
-    for (; n > 0; n /= 10) text[--end] = static_cast<char>('0' + n % 10);
+  const auto put = [&](std::size_t at, std::int64_t two_digits) {
+    const auto n = static_cast<unsigned>(two_digits);
+    text[at] = static_cast<char>('0' + n / 10);
+    text[at + 1] = static_cast<char>('0' + n % 10);
   };
-  put(4, static_cast<int>(ymd.year()));
-  put(7, static_cast<unsigned>(ymd.month()));
-  put(10, static_cast<unsigned>(ymd.day()));
-  put(13, time.hours().count());
-  put(16, time.minutes().count());
-  put(19, time.seconds().count());
-  put(26, time.subseconds().count());
+  const auto year = static_cast<int>(ymd.year());
+  put(0, year / 100);
+  put(2, year % 100);
+  put(5, static_cast<unsigned>(ymd.month()));
+  put(8, static_cast<unsigned>(ymd.day()));
+  put(11, time.hours().count());
+  put(14, time.minutes().count());
+  put(17, time.seconds().count());
+  const auto us = static_cast<unsigned>(time.subseconds().count());
+  put(20, us / 10'000);
+  put(22, us / 100 % 100);
+  put(24, us % 100);
   return text;
 }
 

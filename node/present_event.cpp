@@ -73,7 +73,7 @@ void say_child(const engine::child_facts& c, Writer& out) {
   if (c.detached)
     out.member("detached", true);
   else
-    out.member("when_dropped", to_text(c.policy));
+    out.member("when_dropped", plain_text{to_text(c.policy)});
   if (c.deadline.count() > 0) out.member("deadline_ms", c.deadline.count());
   out.end_object();
 }
@@ -83,11 +83,11 @@ void say_start(const engine::start_facts& f, Writer& out) {
   out.begin_object();
   out.member("type", f.type);
   out.member("version", f.version);
-  out.member("digest", std::to_string(f.digest));
+  out.member("digest", plain_text{std::to_string(f.digest)});
   out.member("run", f.run);
-  out.member("run_uid", to_text(f.uid));
+  out.member("run_uid", plain_text{to_text(f.uid)});
   if (f.code) out.member("code", true);
-  if (f.start_at) out.member("start_at", time_to_text(*f.start_at));
+  if (f.start_at) out.member("start_at", plain_text{time_to_text(*f.start_at)});
   if (f.deadline.count() > 0) out.member("deadline_ms", f.deadline.count());
   if (f.parent) {
     out.name("parent");
@@ -122,8 +122,8 @@ void say_policy(const engine::policy& p, Writer& out) {
   out.member("first_delay_ms", p.first_delay.count());
   out.member("factor", p.factor);
   out.member("max_delay_ms", p.max_delay.count());
-  out.member("exhausted", p.exhausted == when_exhausted::pause ? "pause" : "compensate");
-  out.member("undo", p.undo == undo_when::completed ? "completed" : "may_have_run");
+  out.member("exhausted", plain_text{p.exhausted == when_exhausted::pause ? "pause" : "compensate"});
+  out.member("undo", plain_text{p.undo == undo_when::completed ? "completed" : "may_have_run"});
   out.end_object();
 }
 
@@ -147,8 +147,8 @@ template <class Writer>
 void say_event(const engine::event& e, const std::string& at, const pawl::detail::workflow_definition* definition,
                bool with_payload, Writer& out) {
   out.member("seq", e.seq);
-  out.member("at", at);
-  out.member("kind", to_text(e.kind));
+  out.member("at", plain_text{at});
+  out.member("kind", plain_text{to_text(e.kind)});
   if (!e.name.empty())
     out.member(name_of_name(e.kind), e.name);
   else if (e.step != engine::no_step)
@@ -166,12 +166,12 @@ void say_event(const engine::event& e, const std::string& at, const pawl::detail
   if (e.child) out.name("child"), say_child(*e.child, out);
   if (!e.target.empty()) out.member("other_workflow_id", e.target);
   if (e.answers != 0 && e.kind != event_kind::run_reset) out.member("answers", e.answers);
-  if (e.due) out.member(e.kind == event_kind::timer_started ? "due_at" : "next_attempt_at", time_to_text(*e.due));
+  if (e.due) out.member(e.kind == event_kind::timer_started ? "due_at" : "next_attempt_at", plain_text{time_to_text(*e.due)});
   if (e.start) out.name("start"), say_start(*e.start, out);
   if (e.begun) {
     out.name("policy");
     say_policy(e.begun->policy, out);
-    out.member("incarnation", std::to_string(e.begun->incarnation));
+    out.member("incarnation", plain_text{std::to_string(e.begun->incarnation)});
     if (e.begun->epoch != 0) out.member("epoch", e.begun->epoch);
     if (e.begun->in_child) out.member("in_child", true);
     if (e.begun->may_still_run) out.member("may_still_run", true);

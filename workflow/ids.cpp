@@ -8,9 +8,17 @@ namespace {
 
 constexpr std::size_t hex_size = 16;
 
+// Eight digits at a time: each half byte is spread to a byte of its own, and made the digit that it is.
 char* put_hex(char* to, std::uint64_t v) {
-  static constexpr char digits[] = "0123456789abcdef";
-  for (int shift = 60; shift >= 0; shift -= 4) *to++ = digits[(v >> shift) & 15U];
+  for (const auto half : {v >> 32U, v & 0xffffffffU}) {
+    auto d = half;
+    d = (d | d << 16U) & 0x0000ffff0000ffff;
+    d = (d | d << 8U) & 0x00ff00ff00ff00ff;
+    d = (d | d << 4U) & 0x0f0f0f0f0f0f0f0f;
+    const auto letters = (d + 0x0606060606060606) >> 4U & 0x0101010101010101;
+    d += 0x3030303030303030 + letters * ('a' - '0' - 10);
+    for (int shift = 56; shift >= 0; shift -= 8) *to++ = static_cast<char>(d >> shift);
+  }
   return to;
 }
 

@@ -22,6 +22,8 @@ void say_a_bit_of_everything(Writer& out) {
   out.begin_object();
   out.member("plain", "text");
   out.member("quoted", "a \"b\" \\ \n \x01 \x7f");
+  out.member("known", plain_text{"as it is"});
+  out.member(std::string_view("\"\xe4\""), 1);
   out.member("foreign", "ü 漢 \xff");
   out.member("", std::string());
   out.member("low", std::numeric_limits<std::int64_t>::min());
@@ -58,16 +60,17 @@ TEST(json_writer, the_text_is_that_of_the_value) {
   std::string text = "before";
   json_text_writer out(text);
   say_a_bit_of_everything(out);
+  out.finish();
   const auto value = tree.take();
   EXPECT_EQ(text, "before" + to_text(value));
-  EXPECT_EQ(json::parse(text.substr(6)).size(), 24U);
+  EXPECT_EQ(json::parse(text.substr(6)).size(), 26U);
   EXPECT_EQ(value["bad"]["$undecodable"], "kwE=");
   EXPECT_EQ(value["list"][3], "last");
 }
 
-// Each byte at each place of texts around the eight characters that are looked at together.
+// Each byte at each place of texts around the eight and the sixteen characters that are looked at together.
 TEST(json_writer, finds_what_is_special_wherever_it_stands) {
-  for (std::size_t size = 1; size <= 26; ++size)
+  for (std::size_t size = 1; size <= 40; ++size)
     for (std::size_t at = 0; at < size; ++at)
       for (int c = 0; c < 256; ++c) {
         std::string text(size, c % 2 == 0 ? ' ' : '~');
@@ -158,6 +161,7 @@ TEST(json_writer, what_was_written_before_undecodable_bytes_stays) {
   out.msgpack("\x92\x01\xc1");
   out.msgpack("");
   out.end_list();
+  out.finish();
   EXPECT_EQ(text, R"([1,{"$undecodable":"kgHB","why":"the byte c1 is not msgpack"},null])");
 }
 
