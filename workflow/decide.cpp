@@ -396,6 +396,7 @@ std::optional<event> change_to_note(const instance& i, const limits& l) {
 
 carried carry_out(instance& i, const command& c, allowance& a, time_point now) {
   carried out;
+  out.events.reserve(4);  // few decisions have more
   now = std::max(now, i.last_time);
   const auto* start = std::get_if<start_command>(&c.body);
   const bool keeps = start && !start->kept.empty() && i.phase == phase::none;
