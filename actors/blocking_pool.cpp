@@ -110,15 +110,10 @@ pool_core::follow_up pool_core::serve_queue() {
   return {.watch_queue = true};
 }
 
-// Under mutex_. Who is at a task, or on the way to one, will be through with the whole queue before a thread that is
-// woken now has come to it; of more threads than processors none would run sooner. Where that turns out to be wrong the
-// clock finds out: it watches the queue, and what was true of the last tasks does not hold for these then.
-bool pool_core::others_will_do() const {
-  const auto others = std::min(busy_ + searching_, options_.min_threads);
-  if (mean_ >= short_task || others == 0) return false;
-  return others == options_.min_threads ||
-         static_cast<std::int64_t>(queue_.size()) * mean_ < static_cast<std::int64_t>(others) * short_task;
-}
+// Under mutex_. As many threads as there are processors are at tasks, or on their way, and tasks are short: these
+// threads will be back at the queue before one that is woken now. Where they are not, the clock finds out: it watches
+// the queue, and what was true of the last tasks does not hold for these then.
+bool pool_core::others_will_do() const { return mean_ < short_task && busy_ + searching_ >= options_.min_threads; }
 
 void pool_core::act(const follow_up& next) {
   if (next.wake) next.wake->wake.notify_one();

@@ -115,7 +115,7 @@ std::int64_t pool_core::relieve_queue(std::unique_lock<std::mutex>& lock, std::i
     // Either an actor's thread has left it for the end of a turn that lasts, or tasks were short and are not any more:
     // they block, or they compute, and then nothing leaves the queue.
     const bool moves = now - progress_at_ < spawn_after_;
-    if (moves && others_will_do() && running_threads(lock, now) >= std::min(busy_, options_.min_threads))
+    if (moves && others_will_do() && running_threads(lock, now) >= options_.min_threads)
       return now + calm_checks * spawn_after_;
     mean_ = std::max(mean_, long_task);
     if (!queue_.empty() && !stopping_) act(serve_queue());
