@@ -57,14 +57,14 @@ class strict_builder final : public nlohmann::json_sax<json> {
   json_error error;
 
  private:
+  static constexpr std::size_t few = 16;
   struct level {
     json* at;
-    std::unordered_set<std::string> names;  // once there are more than a few
+    std::unordered_set<std::string> names;  // once there are more than `few`
   };
 
   // Of the object that is open.
   bool is_new(const std::string& name) {
-    constexpr std::size_t few = 16;
     auto& [at, names] = open_.back();
     const auto& known = members(*at);
     if (known.size() < few)
@@ -115,7 +115,10 @@ class strict_builder final : public nlohmann::json_sax<json> {
       error = {.path = cut(path()), .message = "nested more than " + std::to_string(json_depth) + " levels deep"};
       return false;
     }
+    const bool outermost = open_.empty();
     open_.push_back({put_value(std::move(v)), {}});
+    // To grow it copies the names. Within it there may be too many that stay empty.
+    if (outermost && value.is_object()) members(value).reserve(few);
     return true;
   }
   bool close() {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -86,19 +87,29 @@ inline bool get_bool(const msgpack::object& o) {
   return o.via.boolean;
 }
 
-/// All of `bytes` as one value, called `what` in an error. Texts and blobs refer to `bytes` instead of being copied.
-/// Nothing of ours nests deeper than the limits; hostile bytes may not make the parser's stack or zone large. The
-/// parser allocates an array when it has read its length, which so must not pass what can follow. May throw what
-/// msgpack throws, a std::exception.
-inline msgpack::object_handle unpack_whole(std::string_view bytes, const char* what = "the value",
-                                           std::size_t longest_array = std::size_t{1} << 20) {
+/// All of `bytes` as one value, called `what` in an error, with its lists and maps in `zone`. Texts and blobs refer to
+/// `bytes` instead of being copied. Nothing of ours nests deeper than the limits; hostile bytes may not make the
+/// parser's stack or zone large. The parser allocates an array when it has read its length, which so must not pass what
+/// can follow. May throw what msgpack throws, a std::exception.
+inline msgpack::object unpack_into(msgpack::zone& zone, std::string_view bytes, const char* what,
+                                   std::size_t longest_array) {
   const msgpack::unpack_limit limits(std::min(bytes.size(), longest_array), 64, 1U << 28, 1U << 28, 16, 16);
   std::size_t offset = 0;
-  auto handle = msgpack::unpack(
-      bytes.data(), bytes.size(), offset, [](msgpack::type::object_type, std::size_t, void*) { return true; }, nullptr,
-      limits);
+  bool refers = false;
+  const auto value = msgpack::unpack(
+      zone, bytes.data(), bytes.size(), offset, refers,
+      [](msgpack::type::object_type, std::size_t, void*) { return true; }, nullptr, limits);
   if (offset != bytes.size()) throw malformed{std::string("bytes follow ") + what};
-  return handle;
+  return value;
+}
+
+inline constexpr std::size_t longest_array_of_ours = std::size_t{1} << 20;
+
+inline msgpack::object_handle unpack_whole(std::string_view bytes, const char* what = "the value",
+                                           std::size_t longest_array = longest_array_of_ours) {
+  auto zone = std::make_unique<msgpack::zone>();
+  const auto value = unpack_into(*zone, bytes, what, longest_array);
+  return {value, std::move(zone)};
 }
 
 }  // namespace pawl::engine::packed
