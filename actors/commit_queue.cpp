@@ -115,7 +115,7 @@ void commit_queue::append(batch& b) {
     std::move(d->outcomes.begin(), d->outcomes.end(), std::back_inserter(r.outcomes));
     std::move(d->marks.begin(), d->marks.end(), std::back_inserter(r.marks));
   }
-  const auto result = r.empty() && !barrier ? store::append_result{} : journal_.append(r);
+  const auto result = r.empty() && !barrier ? store::append_result{} : journal_.append(std::move(r));
   if (result.status != store::append_status::committed) return fail(b, result);
   failures_in_a_row_ = 0;
   const auto spent = std::chrono::steady_clock::now() - begun;

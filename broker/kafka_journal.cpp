@@ -134,16 +134,16 @@ append_result kafka_journal::state::step_down(std::string why) {
   return {append_status::unknown, name + ": " + std::move(why)};
 }
 
-append_result kafka_journal::state::write(const store::record& r) {
+append_result kafka_journal::state::write(store::record r) {
   if (fence.now() != fence::standing::leading) return step_down("this node does not lead it");
   if (auto why = tail.doubts(); !why.empty()) return step_down(std::move(why));
-  auto others = r.outbox;
+  auto others = std::exchange(r.outbox, {});
   const bool barrier = !take_marks(others) && r.empty() && others.empty();
   const auto s = fence.next(barrier ? record_kind::barrier : record_kind::batch);
   std::uint32_t crc = 0;
   auto b = std::make_shared<batch>();
   if (!barrier) {
-    *b = {.changes = r, .position = commands, .feed = feed};
+    *b = {.changes = std::move(r), .position = commands, .feed = feed};
     b->changes.outbox = std::move(others);
   }
   const auto bytes = barrier ? encode(s, &crc, format()) : encode(s, *b, &crc, format());
@@ -278,10 +278,10 @@ bool kafka_journal::state::read_gap(std::int64_t below) {
 kafka_journal::kafka_journal(std::unique_ptr<state> s) : state_(std::move(s)) {}
 kafka_journal::~kafka_journal() = default;
 
-append_result kafka_journal::append(const store::record& r) {
+append_result kafka_journal::append(store::record r) {
   state_->appender = std::this_thread::get_id();
   try {
-    return state_->write(r);
+    return state_->write(std::move(r));
   } catch (const std::exception& e) {
     return state_->step_down(e.what());
   }

@@ -46,7 +46,7 @@ struct kafka_journal::state {
   bool announce();
   void begin_to_lead();
   store::append_result reopen();
-  store::append_result write(const store::record& r);
+  store::append_result write(store::record r);
   store::append_result step_down(std::string why);
   store::append_result of_view(store::append_result r) const;
   std::uint32_t format() const {

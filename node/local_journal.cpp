@@ -1,11 +1,13 @@
 #include "node/local_journal.hpp"
 
+#include <utility>
+
 namespace pawl::node {
 
 local_journal::local_journal(store::embedded_journal& of) : of_(of) { desk_.begin(of_.outbox(), of_.reign()); }
 
-store::append_result local_journal::append(const store::record& r) {
-  auto changes = r.outbox;
+store::append_result local_journal::append(store::record r) {
+  auto changes = std::exchange(r.outbox, {});
   desk_.take_messages(changes);
   desk_.take_marks(-1, changes);
   auto done = of_.append(r, changes);

@@ -16,7 +16,7 @@ class local_journal final : public store::journal {
   /// `of` must outlive it, and is appended to by nobody else.
   explicit local_journal(store::embedded_journal& of);
 
-  store::append_result append(const store::record& r) override;
+  store::append_result append(store::record r) override;
   store::append_result reopen() override;
   engine::reign reign() const override { return of_.reign(); }
   engine::run_key next_run_key() const override { return of_.next_run_key(); }

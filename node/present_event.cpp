@@ -166,7 +166,8 @@ void say_event(const engine::event& e, const std::string& at, const pawl::detail
   if (e.child) out.name("child"), say_child(*e.child, out);
   if (!e.target.empty()) out.member("other_workflow_id", e.target);
   if (e.answers != 0 && e.kind != event_kind::run_reset) out.member("answers", e.answers);
-  if (e.due) out.member(e.kind == event_kind::timer_started ? "due_at" : "next_attempt_at", plain_text{time_to_text(*e.due)});
+  if (e.due)
+    out.member(e.kind == event_kind::timer_started ? "due_at" : "next_attempt_at", plain_text{time_to_text(*e.due)});
   if (e.start) out.name("start"), say_start(*e.start, out);
   if (e.begun) {
     out.name("policy");

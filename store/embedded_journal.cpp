@@ -415,7 +415,7 @@ embedded_journal::~embedded_journal() {
   sqlite3_wal_checkpoint_v2(s.db.handle(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
 }
 
-append_result embedded_journal::append(const record& r) { return state_->write(r, r.outbox); }
+append_result embedded_journal::append(record r) { return state_->write(r, r.outbox); }
 append_result embedded_journal::append(const record& r, const outbox_changes& outbox) {
   return state_->write(r, outbox);
 }

@@ -81,7 +81,7 @@ class embedded_journal final : public journal {
   embedded_journal(const embedded_journal&) = delete;
   embedded_journal& operator=(const embedded_journal&) = delete;
 
-  append_result append(const record& r) override;
+  append_result append(record r) override;
   append_result reopen() override;
   engine::reign reign() const override;
   engine::run_key next_run_key() const override;

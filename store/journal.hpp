@@ -197,7 +197,7 @@ class journal {
   /// Blocks until `r` is durable or has failed. Never called again after anything but committed/refused until reopen().
   /// An empty record is a barrier: committed, it proves that this journal's owner led all the time since the call.
   /// Where there can be no other (the embedded form, whose directory is locked) it costs nothing.
-  virtual append_result append(const record& r) = 0;
+  virtual append_result append(record r) = 0;
   /// What append() has left for when there is nothing to append: the appending thread has nothing else to do. Anything
   /// but committed is as if of an append.
   virtual append_result settle() { return {}; }

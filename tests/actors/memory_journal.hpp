@@ -112,7 +112,7 @@ class memory_journal final : public store::journal {
   }
   memory_journal(const memory_journal&) = delete;
   memory_journal& operator=(const memory_journal&) = delete;
-  store::append_result append(const store::record& r) override {
+  store::append_result append(store::record r) override {
     if (store_->on_append) store_->on_append(r);
     if (store_->append_takes.count() > 0) std::this_thread::sleep_for(store_->append_takes);
     const std::lock_guard lock(store_->mutex);
