@@ -8,7 +8,8 @@
 // Idle threads stand on a stack: the last to go to sleep is the first to be woken, its caches are warm, and the others
 // can retire. A woken thread drains the queue, so a submit costs a system call only when no thread is on its way. While
 // tasks are short, threads at work are as good as on their way: then no more than `min_threads` are woken, until a task
-// has waited for `spawn_after` and those threads are seen to be blocked, or nothing leaves the queue.
+// has waited for `spawn_after` and those threads are seen to be blocked, or nothing leaves the queue. The clock looks
+// each `spawn_after`, and four times less often while it finds all well.
 //
 // The watchdog has no timer per task. Every thread publishes the moment at which its task may be overdue; the clock
 // scans them at the earliest of these, so tasks that end in time cost it nothing.

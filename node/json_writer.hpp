@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "node/json_codec.hpp"
@@ -28,7 +29,9 @@ class json_text_writer {
   json_text_writer(const json_text_writer&) = delete;
   json_text_writer& operator=(const json_text_writer&) = delete;
   /// Nothing is written after it.
-  void finish() { out_.resize(static_cast<std::size_t>(at_ - out_.data())); }
+  void finish() {
+    if (auto* end = std::exchange(at_, nullptr)) out_.resize(static_cast<std::size_t>(end - out_.data()));
+  }
 
   void begin_object() { open('{'); }
   void end_object() { close('}'); }
