@@ -80,8 +80,8 @@ class json_text_writer {
   }
 
  private:
-  // The string is longer than what is written as long as there is more to come: its own way to grow looks at each
-  // character that is added.
+  // The string is longer than what is written as long as there is more to come: it would look for room, and end itself
+  // with a zero, for each piece that is appended.
   void begin_at(std::size_t size) {
     out_.resize(std::max(out_.capacity(), size));
     at_ = out_.data() + size;

@@ -105,6 +105,7 @@ inline msgpack::object unpack_into(msgpack::zone& zone, std::string_view bytes, 
 
 inline constexpr std::size_t longest_array_of_ours = std::size_t{1} << 20;
 
+/// As unpack_into(), with a zone of its own.
 inline msgpack::object_handle unpack_whole(std::string_view bytes, const char* what = "the value",
                                            std::size_t longest_array = longest_array_of_ours) {
   auto zone = std::make_unique<msgpack::zone>();

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <future>
 #include <thread>
 
@@ -93,6 +94,26 @@ class journal : public on_kafka {
     return std::make_unique<member>(client(), name_space, incarnation);
   }
 };
+
+// Whoever follows is told of each record at once. Once it leads, nobody reads with that reader; only the tail is read
+// back, in bulk.
+TEST_F(journal, who_leads_does_not_go_on_fetching_what_it_writes) {
+  std::atomic<int> fetches = 0;
+  auto watched = client();
+  watched.properties["debug"] = "fetch";
+  watched.log = [&](int, std::string_view text) {
+    if (text.find("Fetch topic") != std::string_view::npos) ++fetches;
+  };
+  member a(watched, name_space, 1);
+  a.lead();
+  ASSERT_GT(fetches, 0) << "its announcement came back";
+  constexpr int runs = 60;
+  const auto before = fetches.load();
+  const auto begun = std::chrono::steady_clock::now();
+  for (int n = 0; n < runs; ++n) ASSERT_TRUE(a.run("w" + std::to_string(n)));
+  const auto in_bulk = (std::chrono::steady_clock::now() - begun) / 100ms;
+  EXPECT_LT(fetches - before, 20 + 2 * in_bulk) << 3 * runs << " records";
+}
 
 TEST_F(journal, another_view_is_built_from_the_log_and_is_the_same) {
   auto a = someone(1);
