@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <caf/logger.hpp>
+
 #include "actors/turn.hpp"
 
 namespace pawl::actors {
@@ -105,7 +107,10 @@ void caf_scheduler::worker::exec_later(caf::resumable* job) {
     jobs_.push_back(job);
 }
 
+// CAF tells its logger, which is silent here, which actor runs: four look-ups under a lock that all threads share. A
+// thread without a logger has none to tell; spawning gives it one again.
 void caf_scheduler::worker::resume(caf::resumable* job) {
+  caf::logger::set_current_actor_system(nullptr);
   switch (job->resume(this, parent_.max_throughput())) {
     case caf::resumable::resume_later:
       jobs_.push_back(job);

@@ -110,7 +110,10 @@ workflow_state::~workflow_state() {
 
 caf::behavior workflow_state::behavior() {
   self_->set_down_handler([this](caf::down_msg& m) { on_worker_down(m); });
+  // CAF tries them one by one: those that every step needs come first.
   return {
+      [this](committed& m) { on_committed(*m.what); },
+      [this](attempt_over& m) { after_queries([this, end = m.end] { on_attempt_over(*end); }); },
       [this](deliver& m) {
         ++received_;
         resting_ = false;
@@ -123,7 +126,6 @@ caf::behavior workflow_state::behavior() {
         told_wake_ = untold;
         on_tick();
       },
-      [this](attempt_over& m) { after_queries([this, end = m.end] { on_attempt_over(*end); }); },
       [this](ended_elsewhere& m) {
         ++received_;
         resting_ = false;
@@ -140,7 +142,6 @@ caf::behavior workflow_state::behavior() {
         if (resting_) return self_->send(partition_, tick_wanted{key_, life_});
         decide({}, {});
       },
-      [this](committed& m) { on_committed(*m.what); },
       [this](slot_granted& m) {
         std::erase_if(asked_, [&](const auto& a) { return m.what->serves(a.first); });
         if (resting_) return;  // who rests wants none any more: it goes to the next in line
@@ -260,7 +261,7 @@ void workflow_state::decide(const engine::command& c, owed_reply reply) {
     auto d = record_of(carried.events, carried.kept);
     d->lines = std::move(lines);
     d->launches = std::move(launches);
-    d->answer = answer_to(carried.outcome);
+    if (reply) d->answer = answer_to(carried.outcome);
     if (instance_->phase == engine::phase::continued && !carried.events.empty()) begin_successor(allowance, c.id, *d);
     if (late) {
       const auto& end = std::get<engine::attempt_ended>(c.body);

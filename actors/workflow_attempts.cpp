@@ -130,7 +130,7 @@ attempt_call workflow_state::call_for(const engine::step_state& s) const {
   f.run_uid = to_text(i.facts.uid);
   f.step = i.program->step(s.step).name;
   f.attempt = s.attempt;
-  f.idempotency_key = engine::idempotency_key(i, s.step, s.undo);
+  f.idempotency_key = engine::idempotency_key(i, f.run_uid, s.step, s.undo);
   f.fencing_token = (std::uint64_t{i.facts.run} << 32) | s.token;
   if (!s.details.empty()) f.details = s.details;
   f.is_undo = s.undo;

@@ -1,5 +1,6 @@
 #include "store/journal.hpp"
 
+#include <string>
 #include <utility>
 
 #include "workflow/event_codec.hpp"
@@ -14,7 +15,10 @@ event_row to_row(const engine::event& e) {
                 .step = e.name,
                 .body = {},
                 .undo = e.undo};
-  engine::encode_body(e, row.body);
+  static thread_local std::string body;  // grows once; the row's own is exactly as long as it has to be
+  body.clear();
+  engine::encode_body(e, body);
+  row.body = body;
   return row;
 }
 

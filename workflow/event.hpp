@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "workflow/boxed.hpp"
 #include "workflow/ids.hpp"
 #include "workflow/policy.hpp"
 
@@ -204,10 +205,10 @@ struct event {
   std::optional<failure> error{};
   std::string cause;  ///< a word: why paused, why resumed, why compensating
   std::optional<time_point> due{};  ///< when the next attempt may start; when the timer fires
-  std::optional<start_facts> start{};
+  boxed<start_facts> start{};
   std::optional<attempt_facts> begun{};
   std::vector<std::uint32_t> order{};  ///< compensation_started: steps in the order of their undoing
-  std::optional<child_facts> child{};
+  boxed<child_facts> child{};
   std::string target{};  ///< the other workflow's id: signal_sent, child_dropped
 
   bool operator==(const event&) const = default;

@@ -1,6 +1,8 @@
 #include "workflow/ids.hpp"
 
+#include <bit>
 #include <charconv>
+#include <cstring>
 
 namespace pawl::engine {
 
@@ -17,7 +19,9 @@ char* put_hex(char* to, std::uint64_t v) {
     d = (d | d << 4U) & 0x0f0f0f0f0f0f0f0f;
     const auto letters = (d + 0x0606060606060606) >> 4U & 0x0101010101010101;
     d += 0x3030303030303030 + letters * ('a' - '0' - 10);
-    for (int shift = 56; shift >= 0; shift -= 8) *to++ = static_cast<char>(d >> shift);
+    if constexpr (std::endian::native == std::endian::little) d = __builtin_bswap64(d);
+    std::memcpy(to, &d, sizeof d);
+    to += sizeof d;
   }
   return to;
 }

@@ -66,9 +66,17 @@ bool is_wanted(const instance& i, const step_state& s) {
 }
 
 std::string idempotency_key(const instance& i, std::uint32_t step, bool undo) {
-  auto key = to_text(i.facts.uid) + "/" + std::string(i.program->step(step).name);
+  return idempotency_key(i, to_text(i.facts.uid), step, undo);
+}
+
+std::string idempotency_key(const instance& i, std::string_view uid, std::uint32_t step, bool undo) {
+  const std::string_view name = i.program->step(step).name;
+  std::string key;
+  key.reserve(uid.size() + 1 + name.size() + (i.facts.code ? 11 : 0) + (undo ? 5 : 0));
+  key.append(uid).append("/").append(name);
   if (i.facts.code) key += "#" + std::to_string(step);
-  return undo ? key + "/undo" : key;
+  if (undo) key += "/undo";
+  return key;
 }
 
 std::uint64_t instance::applied_at(std::string_view command_id) const {

@@ -165,6 +165,8 @@ bool is_wanted(const instance& i, const step_state& s);
 
 /// What attempts of a step, or of its undo, send along with their effects: the same for all of them.
 std::string idempotency_key(const instance& i, std::uint32_t step, bool undo);
+/// For who has the text of the run's uid already.
+std::string idempotency_key(const instance& i, std::string_view uid, std::uint32_t step, bool undo);
 
 /// The only code that changes state. A gap in seq, or an event that cannot follow, sets `broken` and changes nothing
 /// else; it never aborts.
