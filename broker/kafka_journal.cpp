@@ -16,8 +16,9 @@ using store::append_result;
 using store::append_status;
 
 /// A leader's view takes so many records at once while more of them come, and nobody waits for it: a transaction costs
-/// about as much as the rows of a small record, and what is left out is read again after a crash.
-constexpr std::size_t most_unshown = 4;
+/// about as much as the rows of a small record, what several records add to a run is one row, and what is left out is
+/// read again after a crash.
+constexpr std::size_t most_unshown = 8;
 constexpr std::size_t most_unshown_bytes = std::size_t{1} * 1024 * 1024;
 /// How long one look for an answer of the brokers takes: while nothing but that is awaited, and while somebody may come
 /// to wait for the view, which this thread writes.

@@ -41,7 +41,8 @@ class reader {
     rest_.remove_prefix(1);
     return true;
   }
-  bool number(std::uint32_t& out) {
+  template <class Number>
+  bool number(Number& out) {
     const auto r = std::from_chars(rest_.data(), rest_.data() + rest_.size(), out);
     if (r.ec != std::errc{}) return false;
     rest_.remove_prefix(static_cast<std::size_t>(r.ptr - rest_.data()));
@@ -84,37 +85,75 @@ class reader {
   std::string_view rest_;
 };
 
+// A time past which no sum with a row's own overflows.
+const std::int64_t latest = engine::to_micros(engine::latest_time);
+
 bool read_entry(reader& in, chunk_entry& e, std::uint32_t& size) {
   if (!in.take('[') || !in.number(e.kind) || !in.take(',') || !in.number(size)) return false;
   if (in.take(']')) return true;
   if (!in.take(',') || !in.text(e.step) || !in.take(',') || !in.number(e.attempt)) return false;
   std::uint32_t undo = 0;
-  if (in.take(',') && (!in.number(undo) || undo != 1)) return false;
+  const bool told = in.take(',');
+  if (told && !in.number(undo)) return false;
   e.undo = undo == 1;
+  if (told && in.take(',')) {
+    if (undo > 1 || !in.number(e.later) || e.later < 1 || e.later > latest) return false;
+  } else if (told && undo != 1) {
+    return false;
+  }
   return in.take(']');
 }
 
 }  // namespace
 
-void write_chunk(std::span<const event_row> events, std::string& heads, std::string& bodies) {
-  heads.push_back('[');
-  for (std::size_t n = 0; n < events.size(); ++n) {
-    const auto& e = events[n];
-    heads += n == 0 ? "[" : ",[";
-    put_number(heads, static_cast<std::uint8_t>(e.kind));
-    heads.push_back(',');
-    put_number(heads, e.body.size());
-    if (!e.step.empty() || e.attempt != 0 || e.undo) {
-      heads.push_back(',');
-      put_text(heads, e.step);
-      heads.push_back(',');
-      put_number(heads, e.attempt);
-      if (e.undo) heads += ",1";
-    }
-    heads.push_back(']');
-    bodies += e.body;
+bool chunk_writer::takes(const event_row& e) const {
+  if (e.seq != first_seq_ + count_ || e.at < last_at_ || e.at - at_ > latest) return false;
+  return e.at == last_at_ || (count_ < most_joined_events && bodies_.size() < most_joined_bytes);
+}
+
+void chunk_writer::add(const event_row& e) {
+  if (count_++ == 0) {
+    first_seq_ = e.seq;
+    at_ = e.at;
+    heads_ += "[[";
+  } else {
+    heads_ += ",[";
   }
-  heads.push_back(']');
+  last_at_ = e.at;
+  put_number(heads_, static_cast<std::uint8_t>(e.kind));
+  heads_.push_back(',');
+  put_number(heads_, e.body.size());
+  const bool later = e.at != at_;
+  if (!e.step.empty() || e.attempt != 0 || e.undo || later) {
+    heads_.push_back(',');
+    put_text(heads_, e.step);
+    heads_.push_back(',');
+    put_number(heads_, e.attempt);
+    if (e.undo || later) heads_ += e.undo ? ",1" : ",0";
+    if (later) {
+      heads_.push_back(',');
+      put_number(heads_, static_cast<std::uint64_t>(e.at - at_));
+    }
+  }
+  heads_.push_back(']');
+  bodies_ += e.body;
+}
+
+// Then its last event is later than its first, and says so: after `"step",attempt,undo` comes another number.
+bool is_joined(std::string_view heads) {
+  const auto number = [&] {
+    const auto before = heads.size();
+    while (!heads.empty() && heads.back() >= '0' && heads.back() <= '9') heads.remove_suffix(1);
+    return heads.size() < before;
+  };
+  const auto comma = [&] {
+    const bool there = heads.ends_with(',');
+    if (there) heads.remove_suffix(1);
+    return there;
+  };
+  if (!heads.ends_with("]]")) return false;
+  heads.remove_suffix(2);
+  return number() && comma() && number() && comma() && number() && comma() && heads.ends_with('"');
 }
 
 std::string read_chunk(std::string_view heads, std::string_view bodies, std::vector<chunk_entry>& out) {

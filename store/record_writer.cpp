@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "store/event_chunk.hpp"
-
 namespace pawl::store {
 
 namespace {
@@ -95,24 +93,26 @@ void record_writer::write(const record& r, const outbox_changes& outbox) {
 }
 
 // Points into the records: gone with the writing of them, however that ends.
-class record_writer::newest_lines {
+class record_writer::gathering {
  public:
-  newest_lines(record_writer& w, std::span<const std::shared_ptr<const record>> records) : writer_(w) {
+  gathering(record_writer& w, std::span<const std::shared_ptr<const record>> records) : all_(w.gathered_) {
     if (records.size() < 2) return;
     for (const auto& r : records)
-      for (const auto& c : r->runs)
-        if (c.summary) writer_.newest_[c.key] = &*c.summary;
+      for (const auto& c : r->runs) all_.push_back({&c, all_.size()});
+    std::sort(all_.begin(), all_.end(), [](const gathered& a, const gathered& b) {
+      return std::pair(a.change->key, a.number) < std::pair(b.change->key, b.number);
+    });
   }
-  newest_lines(const newest_lines&) = delete;
-  newest_lines& operator=(const newest_lines&) = delete;
-  ~newest_lines() { writer_.newest_.clear(); }
+  gathering(const gathering&) = delete;
+  gathering& operator=(const gathering&) = delete;
+  ~gathering() { all_.clear(); }
 
  private:
-  record_writer& writer_;
+  std::vector<gathered>& all_;
 };
 
 void record_writer::write(std::span<const std::shared_ptr<const record>> records) {
-  const newest_lines only_here(*this, records);
+  const gathering only_here(*this, records);
   for (const auto& r : records) put_rows(*r, r->outbox);
   finish();
 }
@@ -195,33 +195,39 @@ void record_writer::forget() {
   read_state();
 }
 
-// What the run's line says after all that is being written. That it closes is so a few rows early: a detail of a
-// heartbeat in between is not stored, and would be deleted again.
-const run_summary& record_writer::newest(const run_change& c) const {
-  static const run_summary at_first;
-  const auto it = newest_.find(c.key);
-  return it != newest_.end() ? *it->second : c.summary ? *c.summary : at_first;
+// All that is being written about its run, in order; `c` itself where nothing is gathered.
+std::span<const record_writer::gathered> record_writer::all_of(const gathered& c) const {
+  if (gathered_.empty()) return {&c, 1};
+  const auto found = std::equal_range(gathered_.begin(), gathered_.end(), c, [](const gathered& a, const gathered& b) {
+    return a.change->key < b.change->key;
+  });
+  return {found.first, found.second};
 }
 
+// What the run's line says after all that is being written is written at once. That it closes is so a few rows early: a
+// detail of a heartbeat in between is not stored, and would be deleted again.
 void record_writer::change(const run_change& c) {
+  static const run_summary at_first;
   if (c.key < 1 || c.key > last_possible_run) throw refusal{"run key " + std::to_string(c.key) + " is out of range"};
+  const gathered one{&c};
+  const auto all = all_of(one);
+  const auto last = std::find_if(all.rbegin(), all.rend(), [](const auto& x) { return x.change->summary.has_value(); });
   if (c.created)
-    create(c);
-  else if (c.summary)
-    update(c);
-  if (!c.events.empty()) put_events(c);
+    create(c, last != all.rend() ? *last->change->summary : at_first);
+  else if (c.summary && last->change == &c)
+    update(c, *c.summary);
+  if (all.front().change == &c) put_events(all);
   if (c.summary && c.summary->closed_at != 0 && with_heartbeats_.contains(c.key)) {
     delete_heartbeats_.bind(1, c.key).run();
     with_heartbeats_.erase(c.key);
   }
 }
 
-void record_writer::create(const run_change& c) {
+void record_writer::create(const run_change& c, const run_summary& s) {
   const auto& h = *c.created;
   const auto hash = hash_of(h.workflow_id);
   if (ids_.may_exist(h.workflow_id)) refuse_known(c, hash);
   ids_.announce(hash);
-  const auto& s = newest(c);
   insert_run_.bind(1, c.key)
       .bind(2, h.workflow_id)
       .bind(3, h.run)
@@ -267,9 +273,7 @@ bool record_writer::is_run_of(engine::run_key key, const run_header& h) {
   return s.next() && run_of_key_.bytes(0) == h.workflow_id && run_of_key_.integer(1) == h.run;
 }
 
-void record_writer::update(const run_change& c) {
-  const auto& s = newest(c);
-  if (&s != &*c.summary) return;  // a later one is written
+void record_writer::update(const run_change& c, const run_summary& s) {
   update_run_.bind(1, c.key)
       .bind(2, static_cast<std::int64_t>(s.phase))
       .bind(3, s.paused ? 1 : 0)
@@ -279,28 +283,32 @@ void record_writer::update(const run_change& c) {
   if (sqlite3_changes(db_.handle()) != 1) throw refusal{name_of(c) + " does not exist"};
 }
 
-void record_writer::put_events(const run_change& c) {
-  const auto& events = c.events;
-  if (events.front().seq < 1 || events.back().seq > last_possible_seq)
-    throw refusal{name_of(c) + ": seq " + std::to_string(events.back().seq) + " is above " +
-                  std::to_string(last_possible_seq)};
-  for (std::size_t first = 0, end = 0; first < events.size(); first = end) {
-    // A row has one time.
-    for (end = first + 1; end < events.size() && events[end].at == events[first].at; ++end)
-      if (events[end].seq != events[end - 1].seq + 1)
-        throw refusal{name_of(c) + ": event " + std::to_string(events[end].seq) + " follows event " +
-                      std::to_string(events[end - 1].seq)};
-    heads_.clear();
-    bodies_.clear();
-    write_chunk({events.data() + first, end - first}, heads_, bodies_);
-    insert_chunk_.bind(1, event_key(c.key, events[first].seq))
-        .bind(2, events[first].at)
-        .bind(3, heads_)
-        .bind_blob(4, bodies_)
-        .run();
-    staged_.last_event_at = std::max(staged_.last_event_at, events[first].at);
-  }
+void record_writer::put_events(std::span<const gathered> all) {
+  const auto key = all.front().change->key;
+  std::uint64_t before = 0;
+  row_.clear();
+  for (const auto& [c, number] : all)
+    for (const auto& e : c->events) {
+      if (e.seq < 1 || e.seq > last_possible_seq)
+        throw refusal{name_of(*c) + ": seq " + std::to_string(e.seq) + " is above " +
+                      std::to_string(last_possible_seq)};
+      if (before != 0 && e.seq != before + 1)
+        throw refusal{name_of(*c) + ": event " + std::to_string(e.seq) + " follows event " + std::to_string(before)};
+      before = e.seq;
+      if (!row_.empty() && !row_.takes(e)) put_row(key);
+      row_.add(e);
+      staged_.last_event_at = std::max(staged_.last_event_at, e.at);
+    }
+  if (row_.empty()) return;
+  put_row(key);
   staged_.changed = true;
+}
+
+void record_writer::put_row(engine::run_key key) {
+  const auto& heads = row_.finish();
+  insert_chunk_.bind(1, event_key(key, row_.first_seq())).bind(2, row_.at()).bind(3, heads).bind_blob(4, row_.bodies());
+  insert_chunk_.run();
+  row_.clear();
 }
 
 void record_writer::put_heartbeat(const heartbeat_row& h) {

@@ -8,10 +8,10 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "store/event_chunk.hpp"
 #include "store/journal.hpp"
 #include "store/outbox_tables.hpp"
 #include "store/recent_ids.hpp"
@@ -42,8 +42,9 @@ class record_writer {
   /// Inside of a transaction. Throws refusal and sqlite_error; the caller then rolls back and calls forget().
   /// `outbox`: in place of what the record says about that.
   void write(const record& r, const outbox_changes& outbox);
-  /// Many at once: what is in the tables afterwards is as if each had been written by itself. A run's line is written
-  /// as it is after the last of them, when it is made and when it is changed last, and not at each change in between.
+  /// Many at once: what the tables say afterwards is as if each had been written by itself. A run's line is written as
+  /// it is after the last of them, when it is made and when it is changed last, and not at each change in between; its
+  /// events are written with the first of them, in as few rows as they fit into.
   void write(std::span<const std::shared_ptr<const record>> records);
   /// Inside of the same transaction: what was written brings the view to there.
   void put_position(const log_position& p);
@@ -66,18 +67,23 @@ class record_writer {
   outbox_state outbox() { return outbox_.read(); }
 
  private:
-  class newest_lines;
+  class gathering;
+  struct gathered {
+    const run_change* change;
+    std::size_t number = 0;  // in the order of the records
+  };
   void read_state();
   void read_waiting_ids();
   void put_rows(const record& r, const outbox_changes& outbox);
   void finish();
-  const run_summary& newest(const run_change& c) const;
+  std::span<const gathered> all_of(const gathered& c) const;
   void change(const run_change& c);
-  void create(const run_change& c);
+  void create(const run_change& c, const run_summary& s);
   void refuse_known(const run_change& c, std::uint64_t hash);
   bool is_run_of(engine::run_key key, const run_header& h);
-  void update(const run_change& c);
-  void put_events(const run_change& c);
+  void update(const run_change& c, const run_summary& s);
+  void put_events(std::span<const gathered> all);
+  void put_row(engine::run_key key);
   void put_heartbeat(const heartbeat_row& h);
   void put_outcome(const outcome_row& o);
   void put_mark(const engine::type_mark& m);
@@ -121,9 +127,10 @@ class record_writer {
     std::size_t moved_buckets = 0;
     bool changed = false;
   } staged_;
-  std::unordered_map<engine::run_key, const run_summary*> newest_;  // of runs that are changed more than once
+  std::vector<gathered> gathered_;  // of the records that are written together, by run and in order
   std::vector<known_id> sorted_;  // a bucket's ids, sorted
-  std::string heads_, bodies_, reign_text_;
+  chunk_writer row_;
+  std::string reign_text_;
   log_point feed_;  // as last written
 };
 

@@ -68,14 +68,47 @@ class run_copier {
     cells_[3] = cell::of_bytes(reign_);
     to_.add(section::runs, cells);
     for (reading e(events_.bind(1, event_key(key, 0)).bind(2, event_key(key, last_possible_seq))); e.next();)
-      to_.add(section::events, cells_of(events_, shape_of(section::events).columns, cells_));
+      if (!is_joined(events_.bytes(2)) || !copy_apart())
+        to_.add(section::events, cells_of(events_, shape_of(section::events).columns, cells_));
   }
 
  private:
+  // In files that nodes share a row has one time, as older versions read it. False: it cannot be read.
+  bool copy_apart() {
+    const auto first = events_.integer(0);
+    const auto at = events_.integer(1);
+    if (!read_chunk(events_.bytes(2), events_.bytes(3), entries_).empty()) return false;
+    row_.clear();
+    event_row e;
+    e.seq = seq_of(first);
+    for (auto& entry : entries_) {
+      e.at = at + entry.later;
+      e.kind = static_cast<engine::event_kind>(entry.kind);
+      e.attempt = entry.attempt;
+      e.undo = entry.undo;
+      e.step = std::move(entry.step);
+      e.body = entry.body;
+      if (!row_.empty() && row_.at() != e.at) put_row(run_of(first));
+      row_.add(e);
+      ++e.seq;
+    }
+    put_row(run_of(first));
+    return true;
+  }
+  void put_row(engine::run_key key) {
+    const auto& heads = row_.finish();
+    const std::array cells{cell::of(event_key(key, row_.first_seq())), cell::of(row_.at()), cell::of_text(heads),
+                           cell::of_bytes(row_.bodies())};
+    to_.add(section::events, cells);
+    row_.clear();
+  }
+
   section_writer& to_;
   statement events_;
   std::array<cell, 16> cells_;
   std::string reign_;
+  chunk_writer row_;
+  std::vector<chunk_entry> entries_;
 };
 
 statement runs_where(database& db, const std::string& condition) {

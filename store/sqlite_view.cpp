@@ -177,7 +177,7 @@ std::size_t sqlite_view::read_events(engine::run_key key, std::uint64_t from_seq
       auto& e = out.events.emplace_back();
       e.kind = static_cast<engine::event_kind>(entry.kind);
       e.seq = n;
-      e.at = engine::from_micros(events_.integer(1));
+      e.at = engine::from_micros(events_.integer(1) + entry.later);
       e.attempt = entry.attempt;
       e.name = std::move(entry.step);
       std::string wrong =
@@ -214,7 +214,7 @@ std::vector<event_row> sqlite_view::stored(engine::run_key key, std::uint64_t fr
         const auto n = seq++;
         if (n < from || out.size() >= limit) continue;
         out.push_back({.seq = n,
-                       .at = events_.integer(1),
+                       .at = events_.integer(1) + entry.later,
                        .kind = static_cast<engine::event_kind>(entry.kind),
                        .attempt = entry.attempt,
                        .step = std::move(entry.step),

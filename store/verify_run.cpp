@@ -60,7 +60,7 @@ void run_check::chunk(std::uint64_t first_seq, std::int64_t at, std::string_view
     engine::event e;
     e.kind = static_cast<event_kind>(entry.kind);
     e.seq = seq++;
-    e.at = engine::from_micros(at);
+    e.at = engine::from_micros(at + entry.later);
     e.attempt = entry.attempt;
     e.name = std::move(entry.step);
     ++events_;

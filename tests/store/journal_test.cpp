@@ -67,7 +67,7 @@ TEST_F(journal_test, a_record_holds_many_runs_and_a_batch_of_several_times) {
     r.runs.back().last_seq = more.last_seq;
   }
   commit(r);
-  EXPECT_EQ(ask("SELECT count(*) FROM events"), "600");  // a row a time
+  EXPECT_EQ(ask("SELECT count(*) FROM events"), "300");
   auto view = journal_->open_view();
   for (const auto& run : runs) EXPECT_EQ(view->history(run.key()).events, run.events());
   expect_clean();

@@ -15,7 +15,8 @@
 
 namespace pawl::store {
 
-/// Everything that a view holds, but what is of this file only (numbers of rows, the order of closed runs' events).
+/// Everything that a view holds, but what is of this file only (numbers of rows, the order of closed runs' events, how
+/// many events share a row).
 inline std::string dump(const std::string& directory) {
   database db(database_file(directory), database::mode::read_write, std::chrono::seconds(5));
   std::string out;
@@ -34,7 +35,7 @@ inline std::string dump(const std::string& directory) {
       "SELECT r.key, r.id, r.run, g.reign, r.serial, t.name, r.version, r.phase, r.paused, r.wake_at, r.started_at, "
       "r.closed_at, r.start_command FROM runs r LEFT JOIN reigns g ON g.number = r.reign LEFT JOIN types t ON "
       "t.number = r.type ORDER BY r.key");
-  add("events", "SELECT key, at, heads, hex(bodies) FROM events ORDER BY key");
+  add("events", "SELECT run_key, seq, at, event, step, attempt, body FROM history ORDER BY run_key, seq");
   add("heartbeats", "SELECT run_key, step, undo, hex(details) FROM heartbeats ORDER BY 1, 2, 3");
   add("outcomes", "SELECT workflow_id, command_id, result, seq, message, at FROM outcomes ORDER BY number");
   add("outbox", "SELECT peer, number, reign, hex(message) FROM outbox ORDER BY 1, 2");

@@ -34,6 +34,34 @@ TEST_F(snapshot_test, what_is_restored_is_what_was_there) {
   EXPECT_EQ(view->last_event_time(), journal_->last_event_time());
 }
 
+// Rows that older versions read: nodes of several versions share snapshots.
+TEST_F(snapshot_test, events_that_share_a_row_are_written_apart_where_their_times_differ) {
+  go_on(300);
+  temporary_directory of_leader;
+  auto leader = open_another(of_leader);
+  std::vector<std::shared_ptr<const record>> all;
+  for (const auto& [r, at] : log_) all.push_back(std::make_shared<record>(r));
+  for (std::size_t n = 0; n < all.size(); n += 8) {
+    const auto count = std::min<std::size_t>(8, all.size() - n);
+    const auto r = leader->append(std::span(all).subspan(n, count), log_[n + count - 1].second);
+    ASSERT_EQ(r.status, append_status::committed) << r.message;
+  }
+  const auto joined = [](const std::string& in) {
+    database db(database_file(in), database::mode::read_write, std::chrono::seconds(5));
+    return db.integer("SELECT count(*) FROM events e, json_each(e.heads) h WHERE h.value ->> 5 > 0");
+  };
+  EXPECT_GT(joined(of_leader.path()), 10);
+  EXPECT_EQ(dump(of_leader.path()), dump(directory()));
+  snapshot_writer w(*store_, *leader, {.topic = topic, .partition = 0, .segment_bytes = 16'384});
+  w.write();
+  temporary_directory other;
+  auto view = open_another(other);
+  ASSERT_TRUE(restore(*view)) << warnings_;
+  EXPECT_EQ(joined(other.path()), 0);
+  EXPECT_EQ(dump(other.path()), dump(directory()));
+  EXPECT_THAT(verify(other.path()).findings, IsEmpty());
+}
+
 // Random views, snapshot upon snapshot, by several writers, restored and gone on from.
 TEST_F(snapshot_test, any_view_is_the_same_after_a_restore) {
   const char* given = std::getenv("PAWL_SEED");
