@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "actors/burst.hpp"
 
@@ -12,6 +13,8 @@ namespace {
 // Decisions in a batch from which on the next one lets others run first: measured with 1,024 callers on two cores, 8 %
 // more workflows a second (median of 7 pairs); with 128 callers, whose batches are smaller, nothing was gained.
 constexpr std::size_t crowd = 64;
+// Decisions that wait, from which on they are sent before the effects of the batch before them leave.
+constexpr std::size_t many_waiting = 32;
 
 }  // namespace
 
@@ -115,7 +118,10 @@ void commit_queue::append(batch& b) {
     std::move(d->outcomes.begin(), d->outcomes.end(), std::back_inserter(r.outcomes));
     std::move(d->marks.begin(), d->marks.end(), std::back_inserter(r.marks));
   }
-  const auto result = r.empty() && !barrier ? store::append_result{} : journal_.append(std::move(r));
+  // What the batch before rests on is durable: its effects leave while this one is on its way.
+  const auto result =
+      r.empty() && !barrier ? store::append_result{} : journal_.append_beside(std::move(r), [this] { hand_over(); });
+  hand_over();  // it was not on its way
   if (result.status != store::append_status::committed) return fail(b, result);
   failures_in_a_row_ = 0;
   const auto spent = std::chrono::steady_clock::now() - begun;
@@ -125,8 +131,15 @@ void commit_queue::append(batch& b) {
     stats_.decisions += b.size();
     stats_.busy_ns += static_cast<std::uint64_t>(std::chrono::nanoseconds(spent).count());
   }
+  committed_ = std::move(b);
+  // A few that wait would be a small record, and what this batch causes would wait until it is durable; of a crowd the
+  // next record is sent first: measured here with 128 callers, 5 % more workflows a second.
+  if (waiting() < std::max(many_waiting, committed_.size() / 2)) hand_over();
+}
+
+void commit_queue::hand_over() {
   const burst together;
-  for (auto& d : b) {
+  for (auto& d : std::exchange(committed_, {})) {
     auto committed = std::exchange(d->committed, nullptr);
     committed(std::move(d));
   }

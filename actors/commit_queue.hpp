@@ -145,6 +145,7 @@ class commit_queue {
   void run();
   batch next();
   void append(batch& b);
+  void hand_over();
   void fail(batch& b, const store::append_result& why);
   store::append_result heal();
 
@@ -160,6 +161,7 @@ class commit_queue {
   commit_stats stats_;
   int failures_in_a_row_ = 0;  // of this thread alone, as the next
   std::size_t last_batch_ = 0;
+  batch committed_;  // and not handed over yet
   std::atomic<std::uint64_t> generation_;
   std::atomic<bool> available_{true};
   std::atomic<std::size_t> waiting_{0};

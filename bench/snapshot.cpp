@@ -161,11 +161,11 @@ class follower {
     pawl::broker::journal_record r;
     std::string wrong;
     if (decode(bytes, r, wrong) != pawl::broker::readable::yes) std::exit(1);
-    auto& runs = r.batch.changes.runs;
-    std::move(runs.begin(), runs.end(), std::back_inserter(pending_.runs));
+    changes_ += r.batch.changes.runs.size();
+    pending_.push_back(std::make_shared<store::record>(std::move(r.batch.changes)));
     ++offset_;
     journal_bytes += bytes.size();
-    if (pending_.runs.size() >= changes_at_once) hand_over();
+    if (changes_ >= changes_at_once) hand_over();
     seconds += seconds_since(begun);
   }
   void hand_over() {
@@ -176,14 +176,16 @@ class follower {
             .seq = static_cast<std::uint64_t>(offset_ + 1),
             .released = false};
     check(view_.append(pending_, p));
-    pending_ = {};
+    pending_.clear();
+    changes_ = 0;
   }
   double seconds = 0;
   std::uint64_t journal_bytes = 0;
 
  private:
   store::embedded_journal& view_;
-  store::record pending_;
+  std::vector<std::shared_ptr<const store::record>> pending_;
+  std::size_t changes_ = 0;
   std::int64_t offset_ = -1;
 };
 

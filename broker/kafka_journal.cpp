@@ -135,7 +135,7 @@ append_result kafka_journal::state::step_down(std::string why) {
   return {append_status::unknown, name + ": " + std::move(why)};
 }
 
-append_result kafka_journal::state::write(store::record r) {
+append_result kafka_journal::state::write(store::record r, const std::function<void()>& meanwhile) {
   if (fence.now() != fence::standing::leading) return step_down("this node does not lead it");
   if (auto why = tail.doubts(); !why.empty()) return step_down(std::move(why));
   auto others = std::exchange(r.outbox, {});
@@ -156,6 +156,7 @@ append_result kafka_journal::state::write(store::record r) {
             name + ": a record of " + std::to_string(bytes.size()) + " bytes; lower limits.batch"};
   }
   const auto sent = send(bytes);
+  if (meanwhile) meanwhile();
   // While it is on its way; what it is decided on is in the journal.
   if (must_show())
     if (auto shown = show_or_step_down(); shown.status != append_status::committed) return shown;
@@ -279,10 +280,12 @@ bool kafka_journal::state::read_gap(std::int64_t below) {
 kafka_journal::kafka_journal(std::unique_ptr<state> s) : state_(std::move(s)) {}
 kafka_journal::~kafka_journal() = default;
 
-append_result kafka_journal::append(store::record r) {
+append_result kafka_journal::append(store::record r) { return append_beside(std::move(r), nullptr); }
+
+append_result kafka_journal::append_beside(store::record r, const std::function<void()>& meanwhile) {
   state_->appender = std::this_thread::get_id();
   try {
-    return state_->write(std::move(r));
+    return state_->write(std::move(r), meanwhile);
   } catch (const std::exception& e) {
     return state_->step_down(e.what());
   }

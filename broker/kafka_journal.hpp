@@ -103,6 +103,7 @@ class kafka_journal final : public store::journal {
   /// `unknown` when the outcome is, and when this node does not lead. An empty record is a barrier, or carries the
   /// marks below; it is appended all the same.
   store::append_result append(store::record r) override;
+  store::append_result append_beside(store::record r, const std::function<void()>& meanwhile) override;
   /// The view takes the newest records while the next one is on its way, a few at once, or here. Whoever leads calls
   /// this when there is nothing to append, and before it ends: nobody else sees to those who wait.
   store::append_result settle() override;

@@ -20,13 +20,6 @@ constexpr std::size_t changes_at_once = 4096;
 /// A view that was read anew and still does not fit is read again so often.
 constexpr int most_rebuilds = 3;
 
-void append_to(store::outbox_changes& all, store::outbox_changes&& more) {
-  const auto move_all = [](auto& into, auto& from) { std::move(from.begin(), from.end(), std::back_inserter(into)); };
-  move_all(all.messages, more.messages);
-  move_all(all.acknowledged, more.acknowledged);
-  move_all(all.received, more.received);
-}
-
 /// The log is not what the view was made from.
 struct diverged : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -88,9 +81,7 @@ bool kafka_journal::state::read_on(std::chrono::milliseconds wait) {
   const auto until = std::chrono::steady_clock::now() + read_at_once;
   while (m != nullptr) {
     read_message(*m);
-    if (pending.runs.size() + pending.outcomes.size() + pending.heartbeats.size() + pending.outbox.messages.size() >=
-        changes_at_once)
-      hand_to_view();
+    if (pending_changes >= changes_at_once) hand_to_view();
     if (std::chrono::steady_clock::now() > until) break;
     m = reader.next(0ms);
   }
@@ -140,7 +131,8 @@ void kafka_journal::state::restore(const kafka_reader::range& log) {
 }
 
 void kafka_journal::state::start_from_view(const kafka_reader::range& log) {
-  pending = {};
+  pending.clear();
+  pending_changes = 0;
   pending_position.reset();
   const auto p = view.position();
   if (!p) {
@@ -214,13 +206,9 @@ void kafka_journal::state::read_message(const kafka_message& m) {
     commands = std::max(commands, record.batch.position);
     feed = record.batch.feed;
     auto& changes = record.batch.changes;
-    // The view takes a record's heartbeats before its changes: those of a later record must not overtake earlier ones.
-    if (!changes.heartbeats.empty()) hand_to_view();
-    std::move(changes.runs.begin(), changes.runs.end(), std::back_inserter(pending.runs));
-    std::move(changes.heartbeats.begin(), changes.heartbeats.end(), std::back_inserter(pending.heartbeats));
-    std::move(changes.outcomes.begin(), changes.outcomes.end(), std::back_inserter(pending.outcomes));
-    append_to(pending.outbox, std::move(changes.outbox));
-    std::move(changes.marks.begin(), changes.marks.end(), std::back_inserter(pending.marks));
+    pending_changes +=
+        changes.runs.size() + changes.outcomes.size() + changes.heartbeats.size() + changes.outbox.messages.size();
+    pending.push_back(std::make_shared<store::record>(std::move(changes)));
   }
   pending_position = position_at(offset, record.crc);
 }
@@ -270,7 +258,8 @@ void kafka_journal::state::hand_to_view() {
     throw diverged("the records up to offset " + std::to_string(pending_position->at.offset) +
                    " contradict it: " + r.message);
   if (r.status != append_status::committed) throw store::write_error(r);
-  pending = {};
+  pending.clear();
+  pending_changes = 0;
   pending_position.reset();
 }
 

@@ -46,7 +46,7 @@ struct kafka_journal::state {
   bool announce();
   void begin_to_lead();
   store::append_result reopen();
-  store::append_result write(store::record r);
+  store::append_result write(store::record r, const std::function<void()>& meanwhile);
   store::append_result step_down(std::string why);
   store::append_result of_view(store::append_result r) const;
   std::uint32_t format() const {
@@ -95,7 +95,8 @@ struct kafka_journal::state {
   std::chrono::steady_clock::time_point told{};
 
   // What following has folded and the view has not taken yet.
-  store::record pending;
+  std::vector<std::shared_ptr<const store::record>> pending;
+  std::size_t pending_changes = 0;
   std::optional<store::log_position> pending_position;
 
   // What leading has appended and the view has not taken yet.

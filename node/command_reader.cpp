@@ -49,13 +49,28 @@ mistake check_value(const broker::incoming_command& m, const command_limits& lim
   return std::nullopt;
 }
 
-/// A member that is text, taken out of the body.
-mistake take_text(json& body, const char* name, std::optional<std::string>& out) {
-  const auto it = body.find(name);
-  if (it == body.end()) return std::nullopt;
-  if (!it->is_string()) return message_mistake{"invalid", std::string("body.") + name + ": expected a string"};
-  out = it->get<std::string>();
-  body.erase(it);
+/// What every command may have, taken out of the body: all of them at once, since each erasing would copy the names
+/// that follow.
+struct common_members {
+  std::optional<std::string> command, command_id, id;
+};
+mistake take_common(json& body, common_members& out) {
+  auto& all = body.get_ref<json::object_t&>();
+  json::object_t rest;
+  rest.reserve(all.size() + 1);  // a start gets its id again
+  for (auto& [name, value] : all) {
+    auto* const into = name == "command"      ? &out.command
+                       : name == "command_id" ? &out.command_id
+                       : name == "id"         ? &out.id
+                                              : nullptr;
+    if (into == nullptr)
+      rest.emplace_back(name, std::move(value));
+    else if (!value.is_string())
+      return message_mistake{"invalid", "body." + name + ": expected a string"};
+    else
+      *into = std::move(value.get_ref<std::string&>());
+  }
+  body = std::move(rest);
   return std::nullopt;
 }
 
@@ -141,10 +156,9 @@ mistake read_json(const broker::incoming_command& m, const registry& types, cons
   if (!parsed) return message_mistake{"bad_json", parsed.error().text()};
   auto body = std::move(parsed).value();
   if (!body.is_object()) return message_mistake{"invalid", "the value is not a JSON object"};
-  std::optional<std::string> verb, command_id, id;
-  if (auto wrong = take_text(body, "command", verb)) return wrong;
-  if (auto wrong = take_text(body, "command_id", command_id)) return wrong;
-  if (auto wrong = take_text(body, "id", id)) return wrong;
+  common_members common;
+  if (auto wrong = take_common(body, common)) return wrong;
+  auto& [verb, command_id, id] = common;
   if (!verb || std::find(verbs.begin(), verbs.end(), *verb) == verbs.end()) return no_such_verb(verb);
   if (id && *id != *m.key)
     return message_mistake{"invalid", "body.id: it is " + config::in_quotes(*id) + ", and the key is " +

@@ -5,9 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "workflow/command.hpp"
@@ -198,6 +200,12 @@ class journal {
   /// An empty record is a barrier: committed, it proves that this journal's owner led all the time since the call.
   /// Where there can be no other (the embedded form, whose directory is locked) it costs nothing.
   virtual append_result append(record r) = 0;
+  /// As append(). `meanwhile`, which does not throw, is called once while the record is on its way, or before it is:
+  /// what the thread has to do that does not rest on it. Not called where the record cannot be sent at all.
+  virtual append_result append_beside(record r, const std::function<void()>& meanwhile) {
+    meanwhile();
+    return append(std::move(r));
+  }
   /// What append() has left for when there is nothing to append: the appending thread has nothing else to do. Anything
   /// but committed is as if of an append.
   virtual append_result settle() { return {}; }
