@@ -4,9 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <stdexcept>
+#include <string_view>
+#include <thread>
 
 #include "broker/topics.hpp"
 
@@ -73,8 +76,20 @@ kafka_options on_kafka::client() const {
 void on_kafka::SetUp() {
   static int cases = 0;
   name_space = "t" + std::to_string(::getpid()) + "-" + std::to_string(++cases);
-  const auto made = create_topics(client(), {.name_space = name_space, .partitions = 1, .single_broker = true});
-  ASSERT_EQ(made.size(), 5U);
+  // The case before may have stopped the broker for longer than its controller waits for it: then it is fenced until it
+  // has been heard again.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  for (bool fenced = false;; fenced = true) {
+    try {
+      const auto made = create_topics(client(), {.name_space = name_space, .partitions = 1, .single_broker = true});
+      if (!fenced) ASSERT_EQ(made.size(), 5U);
+      return;
+    } catch (const std::exception& e) {
+      if (std::string_view(e.what()).find("fenced") == std::string_view::npos) throw;
+      if (std::chrono::steady_clock::now() > deadline) throw;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
 }
 
 }  // namespace pawl::broker
