@@ -133,7 +133,8 @@ void commit_queue::append(batch& b) {
   }
   committed_ = std::move(b);
   // A few that wait would be a small record, and what this batch causes would wait until it is durable; of a crowd the
-  // next record is sent first: measured with 128 callers, more workflows a second in 11 of 13 pairs, 11 % in the median.
+  // next record is sent first: measured with 128 callers, more workflows a second in 11 of 13 pairs, 11 % in the
+  // median.
   if (waiting() < std::max(many_waiting, committed_.size() / 2)) hand_over();
 }
 
