@@ -207,7 +207,7 @@ void kafka_journal::state::read_message(const kafka_message& m) {
     feed = record.batch.feed;
     auto& changes = record.batch.changes;
     pending_changes +=
-        changes.runs.size() + changes.outcomes.size() + changes.heartbeats.size() + changes.outbox.messages.size();
+        1 + changes.runs.size() + changes.outcomes.size() + changes.heartbeats.size() + changes.outbox.messages.size();
     pending.push_back(std::make_shared<store::record>(std::move(changes)));
   }
   pending_position = position_at(offset, record.crc);
