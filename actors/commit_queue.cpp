@@ -14,7 +14,7 @@ namespace {
 // more workflows a second (median of 7 pairs); with 128 callers, whose batches are smaller, nothing was gained.
 constexpr std::size_t crowd = 64;
 // Decisions that wait, from which on they are sent before the effects of the batch before them leave.
-constexpr std::size_t many_waiting = 32;
+constexpr std::size_t many_waiting = 12;
 
 }  // namespace
 
@@ -135,7 +135,7 @@ void commit_queue::append(batch& b) {
   // A few that wait would be a small record, and what this batch causes would wait until it is durable; of a crowd the
   // next record is sent first: measured with 128 callers, more workflows a second in 11 of 13 pairs, 11 % in the
   // median.
-  if (waiting() < std::max(many_waiting, committed_.size() / 2)) hand_over();
+  if (waiting() < std::max(many_waiting, committed_.size() / 4)) hand_over();
 }
 
 void commit_queue::hand_over() {
