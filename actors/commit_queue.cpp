@@ -15,6 +15,9 @@ namespace {
 constexpr std::size_t crowd = 64;
 // Decisions that wait, from which on they are sent before the effects of the batch before them leave.
 constexpr std::size_t many_waiting = 12;
+// So long after the newest batch the journal is asked to settle, which takes a write to the disk: not between two
+// batches that follow each other, the second of which would wait for that.
+constexpr auto a_while = std::chrono::milliseconds(5);
 
 }  // namespace
 
@@ -62,6 +65,19 @@ void commit_queue::submit(std::shared_ptr<decided> d) {
   // Otherwise it was decided under a generation that is over: dropped here, outside of the lock, its reply "unknown".
 }
 
+// False: for so long there was nothing to append. Also true when this is to stop.
+bool commit_queue::wait(std::chrono::microseconds most) {
+  if (waiting() > 0) return true;
+  std::unique_lock lock(mutex_);
+  const auto until = std::chrono::steady_clock::now() + most;
+  while (queue_.empty() && !stopping_) {
+    sleeping_ = true;
+    if (wake_.wait_until(lock, until) == std::cv_status::timeout) break;
+  }
+  sleeping_ = false;
+  return !queue_.empty() || stopping_;
+}
+
 // Blocks until there is something to append; empty: stopping. Keeps the order in which things were handed in.
 commit_queue::batch commit_queue::next() {
   std::unique_lock lock(mutex_);
@@ -89,7 +105,7 @@ commit_queue::batch commit_queue::next() {
 
 void commit_queue::run() {
   for (;;) {
-    if (waiting() == 0)
+    if (!wait(a_while))
       if (const auto r = journal_.settle(); r.status != store::append_status::committed) {
         batch nothing;
         fail(nothing, r);

@@ -143,6 +143,7 @@ class commit_queue {
  private:
   using batch = std::vector<std::shared_ptr<decided>>;
   void run();
+  bool wait(std::chrono::microseconds most);
   batch next();
   void append(batch& b);
   void hand_over();

@@ -15,15 +15,8 @@ using namespace std::chrono_literals;
 using store::append_result;
 using store::append_status;
 
-/// A leader's view takes so many records at once while more of them come, and nobody waits for it: a transaction costs
-/// about as much as the rows of a small record, what several records add to a run is one row, and what is left out is
-/// read again after a crash.
-constexpr std::size_t most_unshown = 8;
-constexpr std::size_t most_unshown_bytes = std::size_t{1} * 1024 * 1024;
-/// How long one look for an answer of the brokers takes: while nothing but that is awaited, and while somebody may come
-/// to wait for the view, which this thread writes.
+/// How long one look for an answer of the brokers takes.
 constexpr auto answer_wait = 100ms;
-constexpr auto answer_wait_unshown = 10ms;
 constexpr std::size_t largest_record = std::size_t{8} * 1024 * 1024 - 1024;
 
 engine::reign draw_reign() {
@@ -68,7 +61,6 @@ void kafka_journal::state::begin_to_lead() {
   reader.rest();  // it would fetch, and keep, megabytes that nobody asks for
   tail.start(fence.next_offset(), fence.folded().epoch);
   outbox.begin(view.outbox(), fence.own());
-  appender = std::thread::id();  // who led before may have been another
   const std::lock_guard lock(mutex);
   present = fence.own();
   counts.epoch = fence.folded().epoch;
@@ -113,9 +105,8 @@ kafka_journal::state::answer kafka_journal::state::send(const std::string& bytes
 // Blocks until the message is in the log, or has failed, or nobody knows.
 kafka_producer::delivery kafka_journal::state::await(const answer& answer) {
   while (!*answer) {
-    producer->poll(unshown.empty() ? answer_wait : answer_wait_unshown);
+    producer->poll(answer_wait);
     if (*answer) break;
-    if (lag.is_awaited()) static_cast<void>(show());
     // One that is pending when a higher announcement has been read counts for nobody.
     if (auto why = tail.doubts(); !why.empty())
       return {.offset = -1, .code = -1, .unknown = true, .message = std::move(why)};
@@ -124,7 +115,7 @@ kafka_producer::delivery kafka_journal::state::await(const answer& answer) {
 }
 
 append_result kafka_journal::state::step_down(std::string why) {
-  static_cast<void>(show());  // nobody is to wait for it until the log can be read again
+  static_cast<void>(writer.finish());  // nobody is to wait for it until the log can be read again
   fence.lost();
   outbox.end();
   recent.clear();
@@ -138,6 +129,7 @@ append_result kafka_journal::state::step_down(std::string why) {
 append_result kafka_journal::state::write(store::record r, const std::function<void()>& meanwhile) {
   if (fence.now() != fence::standing::leading) return step_down("this node does not lead it");
   if (auto why = tail.doubts(); !why.empty()) return step_down(std::move(why));
+  if (auto wrong = writer.trouble(); wrong.status != append_status::committed) return no_view(std::move(wrong));
   auto others = std::exchange(r.outbox, {});
   const bool barrier = !take_marks(others) && r.empty() && others.empty();
   const auto s = fence.next(barrier ? record_kind::barrier : record_kind::batch);
@@ -149,7 +141,7 @@ append_result kafka_journal::state::write(store::record r, const std::function<v
   }
   const auto bytes = barrier ? encode(s, &crc, format()) : encode(s, *b, &crc, format());
   if (bytes.size() > largest_record) {
-    static_cast<void>(show());
+    static_cast<void>(writer.finish());
     outbox.end();
     fence.lost();  // nothing was written, but the stamp is used up
     return {append_status::refused,
@@ -157,9 +149,6 @@ append_result kafka_journal::state::write(store::record r, const std::function<v
   }
   const auto sent = send(bytes);
   if (meanwhile) meanwhile();
-  // While it is on its way; what it is decided on is in the journal.
-  if (must_show())
-    if (auto shown = show_or_step_down(); shown.status != append_status::committed) return shown;
   const auto d = await(sent);
   if (d.code != 0) return step_down("an append failed, and may be in the log or not: " + d.message);
   auto ack = fence.acknowledged(d.offset, s);
@@ -182,7 +171,6 @@ append_result kafka_journal::state::write(store::record r, const std::function<v
   {
     const std::lock_guard lock(mutex);
     counts.end = d.offset + 1;
-    if (barrier && unshown.empty()) counts.position = counts.end;
     ++counts.appended;
     counts.appended_bytes += bytes.size();
   }
@@ -191,52 +179,33 @@ append_result kafka_journal::state::write(store::record r, const std::function<v
   const std::shared_ptr<const store::record> changes(b, &b->changes);
   recent.put(position.at, barrier ? nullptr : changes, bytes.size());
   // A barrier changes nothing: a view that lacks it reads it again.
-  if (barrier) return {};
+  if (barrier) {
+    writer.passed(d.offset);
+    return {};
+  }
   outbox.committed(changes->outbox);
-  unshown.push_back(changes);
-  unshown_bytes += bytes.size();
-  unshown_at = position;
-  lag.behind(*changes);
+  writer.put(changes, bytes.size(), position);
   return {};
 }
 
-// Once it could not, it will not.
-bool kafka_journal::state::must_show() const {
-  return not_shown || unshown.size() >= most_unshown || unshown_bytes >= most_unshown_bytes || lag.is_awaited();
-}
-
-// The view takes what was appended since it last did. Once it could not, it takes nothing more before it is read anew,
-// from where it stands: its position moves with the rows, so that nothing is left out and nothing applied twice.
-append_result kafka_journal::state::show() {
-  if (not_shown) return *not_shown;
-  if (unshown.empty()) return {};
-  append_result r;
-  try {
-    r = of_view(view.append(unshown, unshown_at));
-  } catch (const std::exception& e) {
-    r = {append_status::unknown, name + ": the view cannot be written: " + e.what()};
-  }
-  unshown.clear();
-  unshown_bytes = 0;
-  if (r.status == append_status::refused) r.status = append_status::unknown;  // the log has it: the view is read anew
-  if (r.status != append_status::committed) {
-    lag.failed(r.message);
-    not_shown = r;
-    return r;
-  }
-  {
-    const std::lock_guard lock(mutex);
-    counts.position = counts.end;  // what is acknowledged and was not among them is barriers
-  }
-  lag.even();
-  return r;
-}
-
-// Not committed: this node does not lead any more.
+// Once the view could not take something, it takes nothing more before it is read anew, from where it stands: its
+// position moves with the rows, so that nothing is left out and nothing applied twice.
 append_result kafka_journal::state::show_or_step_down() {
-  auto r = show();
-  if (r.status != append_status::committed) static_cast<void>(step_down(r.message));
+  auto r = writer.finish();
+  return r.status == append_status::committed ? r : no_view(std::move(r));
+}
+
+// This node does not lead any more.
+append_result kafka_journal::state::no_view(append_result r) {
+  r = of_view(std::move(r));
+  static_cast<void>(step_down(r.message));
   return r;
+}
+
+// On the writer's thread, or where a barrier is in the log.
+void kafka_journal::state::shows(std::int64_t next) {
+  const std::lock_guard lock(mutex);
+  counts.position = std::max(counts.position, next);
 }
 
 // The record is in the log, where every reader counts it; only this node cannot go on with it.
@@ -283,7 +252,6 @@ kafka_journal::~kafka_journal() = default;
 append_result kafka_journal::append(store::record r) { return append_beside(std::move(r), nullptr); }
 
 append_result kafka_journal::append_beside(store::record r, const std::function<void()>& meanwhile) {
-  state_->appender = std::this_thread::get_id();
   try {
     return state_->write(std::move(r), meanwhile);
   } catch (const std::exception& e) {
@@ -304,13 +272,11 @@ append_result kafka_journal::settle() {
   return state_->show_or_step_down();
 }
 
-// Who appends tells callers of its commits, who may look at a view at once: there is nobody else to wait for then.
-void kafka_journal::await_views() {
-  if (state_->appender == std::this_thread::get_id()) static_cast<void>(state_->show());
-  state_->lag.wait();
-}
+void kafka_journal::await_views() { state_->writer.lag().wait(); }
 
-bool kafka_journal::may_begin(std::string_view workflow_id) const { return state_->lag.may_begin(workflow_id); }
+bool kafka_journal::may_begin(std::string_view workflow_id) const {
+  return state_->writer.lag().may_begin(workflow_id);
+}
 
 bool kafka_journal::follow(std::chrono::milliseconds wait) { return state_->follow(wait); }
 
@@ -372,7 +338,7 @@ bool kafka_journal::release() {
   if (s.fence.now() != fence::standing::leading) return false;
   const auto stamp = s.fence.next(record_kind::release);
   const auto sent = s.send(encode(stamp, nullptr, s.format()));
-  static_cast<void>(s.show());
+  static_cast<void>(s.writer.finish());
   const auto d = s.await(sent);
   const bool done = d.code == 0 && s.fence.acknowledged(d.offset, stamp) == fence::ack::in_place;
   s.fence.lost();

@@ -60,6 +60,9 @@ struct kafka_journal_options {
   /// There is no room for the view. Appends are `deposed` then, whatever is in the log: others have room. The appending
   /// thread.
   std::function<void(const std::string& why)> view_full{};
+  /// While it leads, the view takes a record so long after it is committed at the latest, and at once when somebody
+  /// waits for it or more of them have come.
+  std::chrono::milliseconds view_linger{20};
   std::function<void(const catch_up_progress&)> progress{};  ///< about every 100 ms while there is much to read
 };
 
@@ -104,8 +107,8 @@ class kafka_journal final : public store::journal {
   /// marks below; it is appended all the same.
   store::append_result append(store::record r) override;
   store::append_result append_beside(store::record r, const std::function<void()>& meanwhile) override;
-  /// The view takes the newest records while the next one is on its way, a few at once, or here. Whoever leads calls
-  /// this when there is nothing to append, and before it ends: nobody else sees to those who wait.
+  /// Waits until the view shows all, on whatever thread it is written. Whoever leads calls this when there is nothing
+  /// to append for a while, and so hears that the view cannot be written; append() tells as well.
   store::append_result settle() override;
   void await_views() override;
   bool may_begin(std::string_view workflow_id) const override;

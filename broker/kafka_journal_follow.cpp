@@ -64,9 +64,7 @@ void kafka_journal::state::begin() {
   const auto log = reader.offsets(metadata_wait);
   restore(log);
   start_from_view(log);
-  unshown.clear();
-  not_shown.reset();
-  lag.even();
+  writer.reset();
   log_end = log.end;
   began_at = fence.next_offset();
   caught_up = false;

@@ -2,14 +2,12 @@
 // Private to them.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "broker/journal_tail.hpp"
@@ -17,7 +15,7 @@
 #include "broker/log_fit.hpp"
 #include "broker/outbox_desk.hpp"
 #include "broker/recent_records.hpp"
-#include "broker/view_lag.hpp"
+#include "broker/view_writer.hpp"
 
 namespace pawl::broker {
 
@@ -32,7 +30,8 @@ struct kafka_journal::state {
         view(v),
         name(options.topic + "/" + std::to_string(options.partition)),
         reader(options.client, options.topic, options.partition),
-        tail(options.client, options.topic, options.partition) {}
+        tail(options.client, options.topic, options.partition),
+        writer(v, {.name = name, .linger = options.view_linger, .shown = [this](std::int64_t next) { shows(next); }}) {}
 
   bool follow(std::chrono::milliseconds wait);
   bool read_on(std::chrono::milliseconds wait);
@@ -55,9 +54,9 @@ struct kafka_journal::state {
   using answer = std::shared_ptr<std::optional<kafka_producer::delivery>>;
   answer send(const std::string& bytes);
   kafka_producer::delivery await(const answer& answer);
-  store::append_result show();
+  void shows(std::int64_t next);
   store::append_result show_or_step_down();
-  bool must_show() const;
+  store::append_result no_view(store::append_result r);
   bool read_gap(std::int64_t below);
   bool take_marks(store::outbox_changes& into);
   store::log_position position_at(std::int64_t offset, std::uint32_t crc) const;
@@ -99,14 +98,6 @@ struct kafka_journal::state {
   std::size_t pending_changes = 0;
   std::optional<store::log_position> pending_position;
 
-  // What leading has appended and the view has not taken yet.
-  std::vector<std::shared_ptr<const store::record>> unshown;
-  std::size_t unshown_bytes = 0;
-  store::log_position unshown_at;
-  std::optional<store::append_result> not_shown;  // why it will not take it
-  view_lag lag;
-  std::atomic<std::thread::id> appender;  // who appends while this node leads; none: nobody has yet
-
   mutable std::mutex mutex;  // guards what follows
   engine::reign present;
   kafka_journal_stats counts;
@@ -116,6 +107,7 @@ struct kafka_journal::state {
   store::log_point fed;
 
   journal_tail tail;  // of options; ends before them
+  view_writer writer;  // what leading has appended; calls back into the above
 };
 
 }  // namespace pawl::broker

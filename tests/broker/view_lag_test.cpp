@@ -66,6 +66,29 @@ TEST(view_lag, nobody_waits_for_ever) {
   lag.wait(0ms);
 }
 
+// Who reads is not kept waiting for what came after it asked.
+TEST(view_lag, it_is_shown_by_and_by) {
+  int hurried = 0;
+  view_lag lag([&] { ++hurried; });
+  EXPECT_EQ(lag.behind(beginning("w")), 1U);
+  auto asked = std::async(std::launch::async, [&] { lag.wait(30s); });
+  while (!lag.is_awaited()) std::this_thread::yield();
+  EXPECT_EQ(lag.behind(beginning("x")), 2U);
+  EXPECT_EQ(lag.behind(beginning("w")), 3U);
+  lag.shows(1);
+  EXPECT_NO_THROW(asked.get());
+  EXPECT_EQ(hurried, 1);
+  EXPECT_FALSE(lag.is_awaited());
+  EXPECT_TRUE(lag.may_begin("w")) << "once more";
+  EXPECT_TRUE(lag.may_begin("x"));
+  lag.shows(2);
+  EXPECT_FALSE(lag.may_begin("x"));
+  EXPECT_THROW(lag.wait(5ms), store::view_error) << "3 is lacking";
+  lag.shows(3);
+  EXPECT_FALSE(lag.may_begin("w"));
+  lag.wait(0ms);
+}
+
 // Who waits has seen what was lacking then, however much comes meanwhile.
 TEST(view_lag, what_comes_meanwhile_is_not_waited_for) {
   view_lag lag;
